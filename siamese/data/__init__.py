@@ -1,0 +1,1 @@
+"""Files to batches: dataset folders, drawn pedestrians, TFRecords, `tf.data` pipelines."""

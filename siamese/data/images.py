@@ -1,0 +1,90 @@
+"""One way to read an image file, for the record writer, the verdict and every other stage."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from siamese.errors import InputError
+
+MAXIMUM_PIXELS = 50_000_000
+"""Larger images are refused before they are decoded (a decompression bomb fits in a few kB)."""
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """Reads an image file of any common kind as RGB.
+
+    Grey, palette, CMYK, 16-bit and transparent images are converted; EXIF orientation is applied.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Pixels, `(height, width, 3)`, uint8.
+
+    Raises:
+        InputError: There is no such file, or it is empty, truncated, not an image, or larger than
+            `MAXIMUM_PIXELS`.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file. Give the path of an image.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder. Give the path of an image.") from None
+    except PermissionError:
+        raise InputError(f"{path}: may not be read. Change its permissions.") from None
+    return decode_image(data, path)
+
+
+def decode_image(data: bytes, name: str | Path) -> NDArray[np.uint8]:
+    """Decodes the bytes of an image file as RGB.
+
+    Args:
+        data: The whole file.
+        name: What error messages call it.
+
+    Returns:
+        Pixels, `(height, width, 3)`, uint8.
+
+    Raises:
+        InputError: The bytes are not a whole image of at most `MAXIMUM_PIXELS`.
+    """
+    if not data:
+        raise InputError(f"{name}: is empty (0 bytes). Remove it or copy it again.")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of a bomb from 89 M pixels on; our own, lower limit answers below.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data))
+        if image.width * image.height > MAXIMUM_PIXELS:
+            raise InputError(
+                f"{name}: has {image.width} x {image.height} pixels, more than "
+                f"{MAXIMUM_PIXELS:,}. Give a crop of one person."
+            )
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError:
+        raise InputError(f"{name}: has too many pixels. Give a crop of one person.") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{name}: is not an image. Remove it or copy it again.") from None
+    except (OSError, SyntaxError, EOFError, IndexError) as error:
+        # Pillow raises each of these on damaged files, by format.
+        raise InputError(
+            f"{name}: is a damaged image ({error}). Remove it or copy it again."
+        ) from None
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith("I"):  # 16 bits a pixel; `convert` would clip instead of scale
+        grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        background = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(background, image)
+    return np.asarray(image.convert("RGB"))

@@ -1,0 +1,1 @@
+"""Losses on (labels, embeddings), for any Keras backend."""

@@ -1,0 +1,1 @@
+"""Scores of embeddings: ranking, verification, re-ranking, tracklets; NumPy and SciPy only."""
