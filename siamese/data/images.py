@@ -29,16 +29,23 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         InputError: There is no such file, or it is empty, truncated, not an image, or larger than
             `MAXIMUM_PIXELS`.
     """
-    path = Path(path)
+    return decode_image(read_bytes(path), path)
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Reads the whole of an image file, undecoded.
+
+    Raises:
+        InputError: There is no such file, or it is a folder or may not be read.
+    """
     try:
-        data = path.read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. Give the path of an image.") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder. Give the path of an image.") from None
     except PermissionError:
         raise InputError(f"{path}: may not be read. Change its permissions.") from None
-    return decode_image(data, path)
 
 
 def decode_image(data: bytes, name: str | Path) -> NDArray[np.uint8]:
@@ -77,6 +84,32 @@ def decode_image(data: bytes, name: str | Path) -> NDArray[np.uint8]:
         raise InputError(
             f"{name}: is a damaged image ({error}). Remove it or copy it again."
         ) from None
+
+
+def resize_image(image: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resizes as saved models and record readers do: bilinear, half-pixel centres, no smoothing.
+
+    Args:
+        image: `(height, width, 3)`, uint8.
+        image_size: Height and width wanted, in pixels.
+
+    Returns:
+        `(*image_size, 3)`, uint8, rounded.
+
+    Example:
+        >>> resize_image(np.array([[[0] * 3, [100] * 3]], np.uint8), (1, 4))[0, :, 0].tolist()
+        [0, 25, 75, 100]
+    """
+    pixels = image.astype(np.float32)
+    for axis, size in enumerate(image_size):
+        length = image.shape[axis]
+        places = ((np.arange(size) + 0.5) * length / size - 0.5).clip(0, length - 1)
+        low = places.astype(np.intp)
+        high = np.minimum(low + 1, length - 1)
+        share = (places - low).astype(np.float32)
+        share = share.reshape([-1 if other == axis else 1 for other in range(3)])
+        pixels = pixels.take(low, axis) * (1 - share) + pixels.take(high, axis) * share
+    return pixels.round().astype(np.uint8)
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:

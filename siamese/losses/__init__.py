@@ -1,1 +1,40 @@
-"""Losses on (labels, embeddings), for any Keras backend."""
+"""Losses on (labels, embeddings), for any Keras backend.
+
+| on | module | losses |
+|---|---|---|
+| pairs | `contrastive` | `ContrastiveLoss`, `SameDifferentLoss` |
+| triplets | `triplet` | `TripletLoss`, `WeightedTripletLoss`; the metric `ActiveTriplets` |
+| all pairs of a batch | `similarity` | `InfoNCELoss`, `MultiSimilarityLoss`, `CircleLoss` |
+| classes | `classification` | `IdentityLoss`, `ArcFaceLoss`, `CosFaceLoss`, `CentreLoss` with `CentreDistances` |
+
+Labels are numbers of people. Each loss is a mean (its docstring says over what), 0 when a batch holds
+nothing to average, and runs in `compile` and `fit`, under jit, in mixed precision and from a saved
+model.
+"""  # noqa: E501
+
+from siamese.losses.classification import (
+    ArcFaceLoss,
+    CentreDistances,
+    CentreLoss,
+    CosFaceLoss,
+    IdentityLoss,
+)
+from siamese.losses.contrastive import ContrastiveLoss, SameDifferentLoss
+from siamese.losses.similarity import CircleLoss, InfoNCELoss, MultiSimilarityLoss
+from siamese.losses.triplet import ActiveTriplets, TripletLoss, WeightedTripletLoss
+
+__all__ = [
+    "ActiveTriplets",
+    "ArcFaceLoss",
+    "CentreDistances",
+    "CentreLoss",
+    "CircleLoss",
+    "ContrastiveLoss",
+    "CosFaceLoss",
+    "IdentityLoss",
+    "InfoNCELoss",
+    "MultiSimilarityLoss",
+    "SameDifferentLoss",
+    "TripletLoss",
+    "WeightedTripletLoss",
+]

@@ -1,0 +1,171 @@
+"""What a dataset is made of: samples, and the forms of file names that tell who is on them."""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from siamese.errors import InputError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+"""Files with another suffix are not images of a dataset (compared in lower case)."""
+
+NAME_FORMS: dict[str, re.Pattern[str]] = {
+    # 0001C1T0002F003.jpg: identity, camera, tracklet, frame; junk is 00-1.
+    "mars": re.compile(
+        r"(?P<person>\d{4}|00-1)C(?P<camera>\d+)T(?P<tracklet>\d+)F(?P<frame>\d+)", re.ASCII
+    ),
+    # 0002_c1s1_000451_03.jpg: identity, camera, sequence, frame, box; junk is -1.
+    "market1501": re.compile(
+        r"(?P<person>-1|\d+)_c(?P<camera>\d+)s(?P<tracklet>\d+)_(?P<frame>\d+)", re.ASCII
+    ),
+    # 0001_c2_f0046182.jpg: identity, camera, frame.
+    "dukemtmc-reid": re.compile(r"(?P<person>-1|\d+)_c(?P<camera>\d+)_f(?P<frame>\d+)", re.ASCII),
+    # 0001_c1_1.png: identity, camera, number of the image.
+    "cuhk03-np": re.compile(r"(?P<person>-1|\d+)_c(?P<camera>\d+)_\d+", re.ASCII),
+    # 0000_002_01_0303morning_0036_1.jpg: identity, number, camera, time of day, and two more.
+    "msmt17": re.compile(r"(?P<person>\d{4})_\d+_(?P<camera>\d+)_\d{4}[a-z]+_", re.ASCII),
+}
+"""Forms of file names by dataset; they are matched from the start of the name, in this order."""
+
+JUNK_PERSONS = frozenset({"-1", "00-1"})
+"""Market-1501 and MARS name badly detected boxes so: never a sample."""
+
+DISTRACTOR_PERSON = "0000"
+"""Market-1501 and MARS name all people who are never asked for so: in the gallery, never a match.
+In any other dataset `0000` is a person like others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image of one person.
+
+    Attributes:
+        path: The image file.
+        person: The identity as the dataset names it, as in "0002".
+        camera: The camera's number in the dataset, -1 when not known.
+        tracklet: The tracklet's number, -1 when not known. It is unique together with `person` and
+            `camera`. For Market-1501 it is the sequence (`s1` in the name), for official MARS the
+            row of the track table, counted from 1.
+        frame: The frame's number, -1 when not known.
+    """
+
+    path: str
+    person: str
+    camera: int = -1
+    tracklet: int = -1
+    frame: int = -1
+
+
+def read_name(name: str) -> Sample | None:
+    """Reads what a file name of a known form tells.
+
+    Args:
+        name: The file's name, without folders.
+
+    Returns:
+        A sample with `name` as its path, or None when the name has none of `NAME_FORMS`.
+
+    Example:
+        >>> read_name("0001C1T0002F003.jpg")
+        Sample(path='0001C1T0002F003.jpg', person='0001', camera=1, tracklet=2, frame=3)
+        >>> read_name("0002_c1s1_000451_03.jpg").frame
+        451
+        >>> read_name("holiday.jpg") is None
+        True
+    """
+    for form in NAME_FORMS.values():
+        if match := form.match(name):
+            return sample_from_match(match, name)
+    return None
+
+
+def sample_from_match(match: re.Match[str], path: str) -> Sample:
+    """Makes a sample of what the named groups person, camera, tracklet and frame have matched.
+
+    Args:
+        match: A match of a pattern with at least the group `person`.
+        path: The sample's path.
+
+    Returns:
+        The sample; a group that is absent or took no part in the match is -1.
+
+    Raises:
+        InputError: camera, tracklet or frame matched something that is not digits.
+    """
+    groups = match.groupdict()
+    numbers = {}
+    for group in ("camera", "tracklet", "frame"):
+        text = groups.get(group)
+        if text is not None:
+            if not text.isdecimal():
+                raise InputError(
+                    f"{path}: group `{group}` of the pattern must match digits. "
+                    f"Received: {text!r}. Write it as (?P<{group}>\\d+)."
+                )
+            numbers[group] = int(text)
+    return Sample(path, groups["person"], **numbers)
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    r"""Compiles a user's regular expression for file names.
+
+    Args:
+        pattern: A regular expression with the named group `person` and, as far as names tell,
+            `camera`, `tracklet` and `frame`, such as `(?P<person>\w+)/cam(?P<camera>\d+)_`.
+
+    Returns:
+        The compiled expression.
+
+    Raises:
+        InputError: It is not a regular expression, or lacks `person`, or has an unknown group.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InputError(
+            f"pattern must be a regular expression. Received: {pattern!r} ({error}). "
+            r"An example: (?P<person>\d+)_cam(?P<camera>\d+)"
+        ) from None
+    unknown = set(compiled.groupindex) - {"person", "camera", "tracklet", "frame"}
+    if "person" not in compiled.groupindex or unknown:
+        raise InputError(
+            "pattern must have the named group `person` and may have camera, tracklet and frame. "
+            f"Received: {pattern!r}. An example: (?P<person>\\d+)_cam(?P<camera>\\d+)"
+        )
+    return compiled
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name counts as an image: a known suffix, and not hidden."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+
+
+def image_names(folder: str | Path) -> list[str]:
+    """Lists the names of the images that lie directly in a folder, sorted."""
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if is_image_name(e.name) and e.is_file())
+
+
+def folder_names(folder: str | Path) -> list[str]:
+    """Lists the names of the folders that lie directly in a folder, sorted; hidden ones are not."""
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith((".", "__")))
+
+
+def walk_images(folder: str | Path) -> list[str]:
+    """Lists all images under a folder at any depth, as sorted paths relative to it with `/`."""
+    root = Path(folder)
+    found: list[str] = []
+    for parent, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+        prefix = Path(parent).relative_to(root).as_posix()
+        prefix = "" if prefix == "." else f"{prefix}/"
+        found.extend(prefix + name for name in names if is_image_name(name))
+    return sorted(found)
+
+
+def sort_samples(samples: Iterable[Sample]) -> list[Sample]:
+    """Sorts samples by path, so that labels and records never depend on the file system."""
+    return sorted(samples, key=lambda sample: sample.path)

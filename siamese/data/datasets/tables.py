@@ -1,0 +1,176 @@
+"""Datasets that are a table: triplets, or an identity a file."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from siamese.data.datasets.samples import Sample, read_name
+from siamese.errors import InputError
+
+TRIPLET_COLUMNS = ("anchor", "positive", "negative")
+IDENTITY_COLUMNS = ("identity", "path")
+NUMBER_COLUMNS = ("camera", "tracklet")
+
+
+def csv_kind(table: str | Path) -> Literal["triplet", "identity"]:
+    """Tells triplets from identities by the header of a CSV file.
+
+    Args:
+        table: The CSV file.
+
+    Returns:
+        "triplet" or "identity".
+
+    Raises:
+        InputError: There is no such file, or its columns are of neither kind.
+    """
+    header, _ = _read_table(Path(table))
+    if set(TRIPLET_COLUMNS) <= set(header):
+        return "triplet"
+    if set(IDENTITY_COLUMNS) <= set(header):
+        return "identity"
+    raise InputError(
+        f"{table}: expected the columns Anchor, Positive, Negative or identity, path[, camera, "
+        f"tracklet]. Received: {', '.join(header)}. Name the columns so in the first line."
+    )
+
+
+def read_triplets(
+    table: str | Path, image_folder: str | Path | None = None
+) -> list[tuple[Sample, Sample, Sample]]:
+    """Reads a CSV file of triplets.
+
+    Identities are read from the file names where all of them have a known form, such as
+    Market-1501's. Otherwise images that are linked as anchor and positive, directly or through
+    others, are one person, named after its first image; two such people may be the same one.
+
+    Args:
+        table: A CSV file with the columns Anchor, Positive and Negative, in any order.
+        image_folder: What the file names are relative to; the CSV file's folder when None.
+
+    Returns:
+        Anchor, positive and negative of each row, in the file's order.
+
+    Raises:
+        InputError: A column or an image is missing, or an anchor and its positive (negative) are
+            two people (one person) by their names. The message names the row.
+    """
+    table = Path(table)
+    header, rows = _read_table(table)
+    _require_columns(table, header, TRIPLET_COLUMNS, "Anchor, Positive, Negative")
+    columns = [header.index(column) for column in TRIPLET_COLUMNS]
+    names = [[row[column].strip() for column in columns] for _, row in rows]
+    samples = _samples_of_triplets(names)
+    folder = table.parent if image_folder is None else Path(image_folder)
+    triplets = []
+    for (line, _), row in zip(rows, names, strict=True):
+        anchor, positive, negative = (
+            replace(samples[name], path=_existing(table, line, folder, name)) for name in row
+        )
+        if anchor.person != positive.person or anchor.person == negative.person:
+            raise InputError(
+                f"{table}: row {line}: anchor and positive must show one person, the negative "
+                f"another. Received: {', '.join(row)}. Correct or remove the row."
+            )
+        triplets.append((anchor, positive, negative))
+    return triplets
+
+
+def read_identities(table: str | Path, image_folder: str | Path | None = None) -> list[Sample]:
+    """Reads a CSV file with an identity a file.
+
+    Args:
+        table: A CSV file with the columns identity and path, perhaps camera and tracklet.
+        image_folder: What the paths are relative to; the CSV file's folder when None.
+
+    Returns:
+        Samples in the file's order. Empty numbers are -1, not known.
+
+    Raises:
+        InputError: A column, an identity or a file is missing, or a number is not one. The
+            message names the row.
+    """
+    table = Path(table)
+    header, rows = _read_table(table)
+    _require_columns(table, header, IDENTITY_COLUMNS, "identity, path")
+    folder = table.parent if image_folder is None else Path(image_folder)
+    samples = []
+    for line, row in rows:
+        cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
+        numbers = {}
+        for column in NUMBER_COLUMNS:
+            text = cells.get(column, "")
+            if text and not text.isdecimal():
+                raise InputError(
+                    f"{table}: row {line}: {column} must be a whole number or empty. "
+                    f"Received: {text!r}. Number the {column}s."
+                )
+            numbers[column] = int(text) if text else -1
+        if not cells["identity"]:
+            raise InputError(f"{table}: row {line}: has no identity. Name it or remove the row.")
+        path = _existing(table, line, folder, cells["path"])
+        samples.append(Sample(path, cells["identity"], **numbers))
+    return samples
+
+
+def _samples_of_triplets(names: list[list[str]]) -> dict[str, Sample]:
+    """Gives every file name of the triplets its person."""
+    all_names = dict.fromkeys(name for row in names for name in row)
+    read = {name: read_name(Path(name).name) for name in all_names}
+    samples = {name: sample for name, sample in read.items() if sample is not None}
+    if len(samples) == len(all_names):
+        return samples
+    parent = {name: name for name in all_names}
+
+    def first_of(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = name = parent[parent[name]]
+        return name
+
+    for anchor, positive, _ in names:
+        # The alphabetically first name leads, whatever the order of the rows.
+        low, high = sorted((first_of(anchor), first_of(positive)))
+        parent[high] = low
+    return {name: Sample(name, first_of(name)) for name in all_names}
+
+
+def _existing(table: Path, line: int, folder: Path, name: str) -> str:
+    path = folder / name
+    if not name or not path.is_file():
+        raise InputError(
+            f"{table}: row {line}: no such file: {path}. Give the image folder that the names "
+            "are relative to, or correct the row."
+        )
+    return str(path)
+
+
+def _require_columns(table: Path, header: list[str], columns: tuple[str, ...], text: str) -> None:
+    if not set(columns) <= set(header):
+        raise InputError(
+            f"{table}: expected the columns {text}. Received: {', '.join(header)}. "
+            "Name the columns so in the first line."
+        )
+
+
+def _read_table(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Reads the header, in lower case, and the rows with their line numbers."""
+    if not table.is_file():
+        raise InputError(f"{table}: no such file. Give the path of a CSV file.")
+    try:
+        # utf-8-sig, because spreadsheets write a byte order mark before the first column's name.
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            header = [cell.strip().lower() for cell in next(reader, [])]
+            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{table}: must be UTF-8 text ({error}). Save it as UTF-8.") from None
+    if not rows:
+        raise InputError(f"{table}: has no rows. Give a CSV file with a header and rows.")
+    for line, row in rows:
+        if len(row) != len(header):
+            raise InputError(
+                f"{table}: row {line}: expected {len(header)} cells. Received: {len(row)}. "
+                "Correct the row."
+            )
+    return header, rows

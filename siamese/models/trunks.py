@@ -1,0 +1,197 @@
+"""The trunks: convolutional networks from prepared images to feature maps, and their weights."""
+
+import difflib
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+from keras import applications, layers
+
+from siamese.errors import InputError
+from siamese.models.osnet import build_osnet
+
+Preparation = Literal["inside", "minus_one_to_one", "imagenet", "caffe", "zero_to_one"]
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """How one trunk is built.
+
+    Attributes:
+        build: From `input_shape=` to a Keras model that ends in a feature map; those with ImageNet
+            weights take `weights=` too.
+        preparation: What its input needs; `inside`: its own first layers take pixels 0 to 255.
+        imagenet: Whether Keras offers ImageNet weights for it.
+    """
+
+    build: Callable[..., keras.Model]
+    preparation: Preparation
+    imagenet: bool = True
+
+
+def _application(function: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
+    return functools.partial(function, include_top=False, weights=None)
+
+
+def _osnet(width: float) -> Callable[..., keras.Model]:
+    def build(*, input_shape: tuple[int, int, int]) -> keras.Model:
+        return build_osnet(width, input_shape[:2])
+
+    return build
+
+
+def _conv4(*, input_shape: tuple[int, int, int]) -> keras.Model:
+    """The four convolutions of the TensorFlow 1 MARS project, with batch normalisation added."""
+    features = inputs = keras.Input(input_shape)
+    for number, (channels, kernel) in enumerate([(32, 7), (64, 5), (128, 3), (256, 3)], start=1):
+        features = layers.Conv2D(
+            channels,
+            kernel,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name=f"convolution{number}",
+        )(features)
+        features = layers.BatchNormalization(momentum=0.9, name=f"norm{number}")(features)
+        features = layers.ReLU(name=f"relu{number}")(features)
+        features = layers.MaxPooling2D(2, name=f"pool{number}")(features)
+    return keras.Model(inputs, features, name="conv4")
+
+
+TRUNKS: dict[str, Trunk] = {
+    "resnet50": Trunk(_application(applications.ResNet50), "caffe"),
+    "resnet50v2": Trunk(_application(applications.ResNet50V2), "minus_one_to_one"),
+    "resnet101": Trunk(_application(applications.ResNet101), "caffe"),
+    "efficientnet_b0": Trunk(_application(applications.EfficientNetB0), "inside"),
+    "efficientnet_b1": Trunk(_application(applications.EfficientNetB1), "inside"),
+    "efficientnet_b2": Trunk(_application(applications.EfficientNetB2), "inside"),
+    "efficientnet_b3": Trunk(_application(applications.EfficientNetB3), "inside"),
+    "efficientnetv2_b0": Trunk(_application(applications.EfficientNetV2B0), "inside"),
+    "mobilenetv2": Trunk(_application(applications.MobileNetV2), "minus_one_to_one"),
+    "mobilenetv3_small": Trunk(_application(applications.MobileNetV3Small), "inside"),
+    "densenet121": Trunk(_application(applications.DenseNet121), "imagenet"),
+    "vgg16": Trunk(_application(applications.VGG16), "caffe"),
+    "vgg19": Trunk(_application(applications.VGG19), "caffe"),
+    "convnext_tiny": Trunk(_application(applications.ConvNeXtTiny), "inside"),
+    "conv4": Trunk(_conv4, "zero_to_one", imagenet=False),
+    "osnet_x0_25": Trunk(_osnet(0.25), "imagenet", imagenet=False),
+    "osnet_x0_5": Trunk(_osnet(0.5), "imagenet", imagenet=False),
+    "osnet_x1_0": Trunk(_osnet(1.0), "imagenet", imagenet=False),
+}
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
+
+
+def build_trunk(name: str, weights: str, image_size: tuple[int, int]) -> keras.Model:
+    """Builds a trunk and loads its weights.
+
+    Args:
+        name: A key of `TRUNKS`.
+        weights: `imagenet` (from Keras's cache, downloaded when it is not there), `none`, or the
+            path of a `.weights.h5` or `.h5` file of this trunk without its classification layers.
+        image_size: Height and width of its input in pixels.
+
+    Returns:
+        A model from prepared images `(images, height, width, 3)` to feature maps.
+
+    Raises:
+        InputError: No such trunk, no ImageNet weights for it, weights that cannot be downloaded
+            (the message says which file to fetch and where to put it), a file that does not fit.
+    """
+    trunk = find_trunk(name)
+    shape = (*image_size, 3)
+    if weights == "none":
+        return trunk.build(input_shape=shape)
+    if weights == "imagenet":
+        if not trunk.imagenet:
+            raise InputError(
+                f"`weights` must be `none` or a file for the trunk {name}: there are no ImageNet "
+                "weights of it. Received: imagenet. Add --weights none"
+            )
+        return _with_imagenet_weights(trunk, name, shape)
+    path = Path(weights)
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such weights file. Give `imagenet`, `none` or a .weights.h5 file's path."
+        )
+    built = trunk.build(input_shape=shape)
+    try:
+        built.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise InputError(
+            f"{path}: is not a weights file of the trunk {name} without its classification layers "
+            f"({_first_line(error)}). Give the file of this trunk, or --weights none"
+        ) from None
+    return built
+
+
+def find_trunk(name: str) -> Trunk:
+    """The trunk of a name.
+
+    Raises:
+        InputError: There is none of this name; the message has the nearest.
+    """
+    if name not in TRUNKS:
+        near = difflib.get_close_matches(name.lower(), TRUNKS, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"Choose from: {', '.join(TRUNKS)}."
+        raise InputError(f"`trunk` must name a trunk. Received: {name}. {hint}")
+    return TRUNKS[name]
+
+
+def preparation_layers(name: str) -> list[keras.layers.Layer]:
+    """The layers that turn RGB pixels 0 to 255 into what a trunk takes."""
+    preparation = find_trunk(name).preparation
+    if preparation == "inside":
+        return []
+    if preparation == "minus_one_to_one":
+        return [layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="prepare")]
+    if preparation == "zero_to_one":
+        return [layers.Rescaling(1 / 255.0, dtype="float32", name="prepare")]
+    if preparation == "imagenet":
+        scale = [1 / deviation for deviation in IMAGENET_DEVIATION]
+        offset = [
+            -mean / deviation
+            for mean, deviation in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)
+        ]
+        return [layers.Rescaling(scale, offset=offset, dtype="float32", name="prepare")]
+    # Caffe's networks take blue, green, red, each less its mean.
+    return [
+        layers.Rescaling(
+            1.0, offset=[-123.68, -116.779, -103.939], dtype="float32", name="subtract_mean"
+        ),
+        ReverseChannels(dtype="float32", name="rgb_to_bgr"),
+    ]
+
+
+@keras.saving.register_keras_serializable("siamese")
+class ReverseChannels(layers.Layer):  # type: ignore[misc]
+    """Red, green, blue to blue, green, red."""
+
+    def call(self, images: Any) -> Any:
+        """Reverses the last axis of `images`, `(images, height, width, 3)`."""
+        return images[..., ::-1]
+
+
+def _with_imagenet_weights(trunk: Trunk, name: str, shape: tuple[int, int, int]) -> keras.Model:
+    try:
+        return trunk.build(weights="imagenet", input_shape=shape)
+    except Exception as error:  # Keras raises a plain Exception when the download fails
+        text = str(error)
+        address = next((word.rstrip(".:,") for word in text.split() if "://" in word), None)
+        if address is None:
+            raise
+    folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+    raise InputError(
+        f"the ImageNet weights of {name} could not be downloaded. Fetch {address} on another "
+        f"machine, put it into {folder}, and run again; or train without them: --weights none"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__

@@ -1,0 +1,245 @@
+"""Distances from many queries to a large gallery, a block of queries at a time.
+
+The dense matrix of MSMT17 is 3.8 GB and that of a million gallery images does not fit at all, so
+every score reads `DistanceBlocks`: an iterator of `(first query, distances (rows, gallery))`. A
+block is float32, belongs to whoever receives it (it may be overwritten) and is valid until the next
+is asked for.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from siamese.errors import InputError
+
+Metric = Literal["euclidean", "cosine"]
+DistanceBlocks: TypeAlias = Iterator[tuple[int, NDArray[np.float32]]]
+Indices: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+
+_ELEMENTS = 1 << 23  # of a block: 32 MB keeps the product near full speed and out of the way
+_COLUMNS = 1 << 15  # of the gallery converted at a time, so that a float16 gallery stays float16
+
+
+def distance_blocks(
+    query_embeddings: ArrayLike,
+    gallery_embeddings: ArrayLike,
+    *,
+    metric: Metric = "euclidean",
+) -> DistanceBlocks:
+    """Computes the distances of every query to the whole gallery, block by block.
+
+    Euclidean distances come from `|q|^2 + |g|^2 - 2 q g` in float32, so that of two equal vectors
+    of length 1 may be read as up to 5e-4 instead of 0. Cosine distance is `1 - cos`, in 0..2; a
+    vector of zeros is at 1 from everything.
+
+    Args:
+        query_embeddings: `(queries, dimensions)`, float16, float32 or float64.
+        gallery_embeddings: `(gallery, dimensions)`, the same kinds. It is never copied as a whole:
+            float16 halves the memory of a large gallery.
+        metric: "euclidean" or "cosine".
+
+    Returns:
+        An iterator of the number of the first query of a block, and its distances `(rows,
+        gallery)`, float32.
+
+    Raises:
+        InputError: The embeddings are empty, not finite, or disagree in dimensions.
+
+    Example:
+        >>> for start, distances in distance_blocks([[0.0, 0.0]], [[3.0, 4.0], [0.0, 1.0]]):
+        ...     print(start, distances)
+        0 [[5. 1.]]
+    """
+    queries, gallery = checked_pair(query_embeddings, gallery_embeddings)
+    check_metric(metric)
+    return _distance_blocks(queries, gallery, metric)
+
+
+def _distance_blocks(
+    queries: NDArray[Any], gallery: NDArray[Any], metric: Metric
+) -> DistanceBlocks:
+    for start, block in key_blocks(queries, gallery, metric=metric):
+        to_distances(block, metric)
+        yield start, block
+
+
+def key_blocks(
+    queries: NDArray[Any],
+    gallery: NDArray[Any],
+    *,
+    metric: Metric,
+    columns: Indices | None = None,
+) -> DistanceBlocks:
+    """Yields blocks of sort keys: like distances, but Euclidean ones are squared and unclipped.
+
+    A square root costs time and makes ties of numbers that differ; ranking needs neither.
+
+    Args:
+        queries: Checked embeddings, `(queries, dimensions)`.
+        gallery: Checked embeddings, `(gallery, dimensions)`.
+        metric: "euclidean" or "cosine".
+        columns: Gallery rows to compare with, in the order of the block's columns; all when None.
+
+    Yields:
+        The number of the first query of the block, and keys `(rows, columns)`, float32.
+    """
+    count = len(gallery) if columns is None else len(columns)
+    size = max(64, min(1024, _ELEMENTS // count))
+    buffer = np.empty((min(size, len(queries)), count), np.float32)
+    gallery_sizes = _squared_lengths(gallery)
+    if columns is not None:
+        gallery_sizes = gallery_sizes[columns]
+    if metric == "cosine":
+        gallery_sizes = -_inverse_lengths(gallery_sizes)
+    for start in range(0, len(queries), size):
+        rows = np.asarray(queries[start : start + size], np.float32)
+        block = buffer[: len(rows)]
+        query_sizes = np.einsum("ij,ij->i", rows, rows)
+        scale = _inverse_lengths(query_sizes)[:, None] if metric == "cosine" else np.float32(-2)
+        rows = rows * scale
+        for left in range(0, count, _COLUMNS):
+            chosen = slice(left, left + _COLUMNS)
+            part = gallery[chosen] if columns is None else gallery[columns[chosen]]
+            target = block[:, chosen]
+            np.matmul(rows, np.asarray(part, np.float32).T, out=target)
+            if metric == "cosine":
+                target *= gallery_sizes[chosen]
+                target += 1
+            else:
+                target += gallery_sizes[chosen]
+                target += query_sizes[:, None]
+        yield start, block
+
+
+def to_distances(keys: NDArray[np.float32], metric: Metric) -> None:
+    """Turns sort keys into distances in place.
+
+    Args:
+        keys: Any shape, float32, as from `key_blocks`.
+        metric: The metric they were made with.
+    """
+    np.maximum(keys, 0, out=keys)
+    if metric == "euclidean":
+        np.sqrt(keys, out=keys)
+
+
+def smallest(block: NDArray[np.float32], count: int) -> tuple[Indices, NDArray[np.float32]]:
+    """Finds the smallest entries of each row, in rising order; ties by column.
+
+    Args:
+        block: `(rows, columns)`, float32, without NaN.
+        count: How many, at most the number of columns.
+
+    Returns:
+        Columns `(rows, count)`, int64, and their values `(rows, count)`, float32.
+
+    Example:
+        >>> columns, values = smallest(np.array([[3.0, 1.0, 2.0, 1.0]], np.float32), 3)
+        >>> columns.tolist(), values.tolist()
+        ([[1, 3, 2]], [[1.0, 1.0, 2.0]])
+    """
+    rows, width = block.shape
+    groups = max(2 * count, width // 64)
+    if width >= 4 * groups:
+        # At least `count` entries are as small as the `count`-th smallest of the minima of any
+        # groups: a bound that costs one pass, where a partition of whole rows costs ten.
+        minima = block[:, : width // groups * groups].reshape(rows, -1, groups).min(axis=1)
+        bounds = np.partition(minima, count - 1, axis=1)[:, count - 1 : count]
+    else:
+        bounds = np.partition(block, count - 1, axis=1)[:, count - 1 : count]
+    candidates = np.flatnonzero(block <= bounds)
+    row, column = np.divmod(candidates, width)
+    values = block[row, column]
+    order = np.lexsort((column, values, row))
+    starts = np.searchsorted(row, np.arange(rows))
+    chosen = order[starts[:, None] + np.arange(count)]
+    return column[chosen], values[chosen]
+
+
+def checked_pair(
+    query_embeddings: ArrayLike, gallery_embeddings: ArrayLike
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Checks both sides of a comparison.
+
+    Args:
+        query_embeddings: `(queries, dimensions)`.
+        gallery_embeddings: `(gallery, dimensions)`.
+
+    Returns:
+        Both as arrays of their own floating-point kind.
+
+    Raises:
+        InputError: One is not a table of finite floating-point numbers, or they disagree.
+    """
+    queries = checked_embeddings(query_embeddings, "query_embeddings")
+    gallery = checked_embeddings(gallery_embeddings, "gallery_embeddings")
+    if queries.shape[1] != gallery.shape[1]:
+        raise InputError(
+            "Query and gallery embeddings must have the same number of dimensions. Received: "
+            f"{queries.shape[1]} and {gallery.shape[1]}. Embed both with the same model."
+        )
+    return queries, gallery
+
+
+def checked_embeddings(embeddings: ArrayLike, name: str) -> NDArray[Any]:
+    """Checks that embeddings are a non-empty table of finite floating-point numbers.
+
+    Args:
+        embeddings: `(images, dimensions)`, float16, float32 or float64.
+        name: What error messages call them.
+
+    Returns:
+        The same numbers as an array.
+
+    Raises:
+        InputError: They are not.
+    """
+    array = np.asarray(embeddings)
+    if array.ndim != 2 or array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise InputError(
+            f"`{name}` must be an array (images, dimensions) of float16, float32 or float64. "
+            f"Received: shape {array.shape}, {array.dtype}. Convert it, one row an image."
+        )
+    if not array.size:
+        raise InputError(
+            f"`{name}` must hold at least one image. Received: shape {array.shape}. "
+            "Check that the folder or the selection holds images."
+        )
+    for start in range(0, len(array), _COLUMNS):
+        finite = np.isfinite(array[start : start + _COLUMNS]).all(axis=1)
+        if not finite.all():
+            row = start + int(np.argmin(finite))
+            raise InputError(
+                f"`{name}` must be finite numbers. Received: NaN or infinity in row {row}. "
+                "Embed that image again, or leave it out; a diverged model gives NaN for all."
+            )
+    return array
+
+
+def check_metric(metric: str) -> None:
+    """Refuses an unknown metric.
+
+    Args:
+        metric: What the caller asked for.
+
+    Raises:
+        InputError: It is neither "euclidean" nor "cosine".
+    """
+    if metric not in get_args(Metric):
+        raise InputError(f'`metric` must be "euclidean" or "cosine". Received: metric={metric!r}.')
+
+
+def _squared_lengths(embeddings: NDArray[Any]) -> NDArray[np.float32]:
+    lengths = np.empty(len(embeddings), np.float32)
+    for start in range(0, len(embeddings), _COLUMNS):
+        part = np.asarray(embeddings[start : start + _COLUMNS], np.float32)
+        lengths[start : start + _COLUMNS] = np.einsum("ij,ij->i", part, part)
+    return lengths
+
+
+def _inverse_lengths(squared: NDArray[np.float32]) -> NDArray[np.float32]:
+    # A vector of zeros keeps the product 0, hence distance 1, instead of NaN.
+    return np.divide(1, np.sqrt(squared), out=np.zeros_like(squared), where=squared > 0)

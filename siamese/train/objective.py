@@ -1,0 +1,106 @@
+"""The training model: augmentation, embedder and heads in one Keras model, with its losses."""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from siamese.data.augment import build_augmentation
+from siamese.losses import ContrastiveLoss, IdentityLoss, SameDifferentLoss, TripletLoss
+from siamese.models.embedder import EmbedderParts, build_embedder, join_embedder
+from siamese.models.pair import ConsecutiveDifference
+from siamese.recipes import OptimizerSection, Recipe
+
+METRIC_LOSSES = {"contrastive": ContrastiveLoss, "triplet": TripletLoss}
+
+
+def build_training_model(
+    recipe: Recipe, *, image_size: tuple[int, int], classes: int, steps: int
+) -> keras.Model:
+    """Builds and compiles the model that a run trains.
+
+    Args:
+        recipe: What to build.
+        image_size: Height and width of the images in a batch, in pixels.
+        classes: Training people.
+        steps: Batches in an epoch.
+
+    Returns:
+        A compiled model from uint8 images to a dict of outputs, one for each loss: `metric`
+        `(images, embedding_size)`, and where the recipe weighs them `identity` `(images, classes)`
+        and `same_different` `(images / 2, 1)`.
+    """
+    parts = build_embedder(**vars(recipe.model))
+    inputs = keras.Input((*image_size, 3), name="images")
+    images = inputs
+    for layer in build_augmentation(**vars(recipe.augmentation), seed=recipe.seed):
+        images = layer(images)
+    features = parts.backbone(images)
+    normalised = features if parts.bottleneck is None else parts.bottleneck(features)
+    embeddings = layers.UnitNormalization(dtype="float32", name="unit")(normalised)
+
+    # With a bottleneck the metric loss works before it, on features of free length (BNNeck).
+    outputs = {"metric": embeddings if parts.bottleneck is None else features}
+    losses: dict[str, keras.losses.Loss] = {
+        "metric": METRIC_LOSSES[recipe.loss.metric](**recipe.loss.options)
+    }
+    weights = {"metric": 1.0}
+    if recipe.loss.identity_weight:
+        identity = layers.Dense(classes, use_bias=False, dtype="float32", name="identity")
+        outputs["identity"] = identity(normalised)
+        losses["identity"] = IdentityLoss()
+        weights["identity"] = recipe.loss.identity_weight
+    if recipe.loss.same_different_weight:
+        same = layers.Dense(1, activation="sigmoid", dtype="float32", name="same_different")
+        outputs["same_different"] = same(ConsecutiveDifference(name="difference")(embeddings))
+        losses["same_different"] = SameDifferentLoss()
+        weights["same_different"] = recipe.loss.same_different_weight
+    model = keras.Model(inputs, outputs, name="training")
+    model.compile(
+        optimizer=build_optimizer(recipe.optimizer, epochs=recipe.epochs, steps=steps),
+        loss=losses,
+        loss_weights=weights,
+        jit_compile=False,  # XLA makes depthwise trunks some nine times slower on a CPU
+    )
+    return model
+
+
+def build_optimizer(
+    section: OptimizerSection, *, epochs: int, steps: int
+) -> keras.optimizers.Optimizer:
+    """The optimiser of a recipe, with its schedule.
+
+    Args:
+        section: What to build.
+        epochs: Epochs of the run.
+        steps: Batches in an epoch.
+
+    Returns:
+        A Keras optimiser.
+    """
+    warm_up = round(section.warm_up_epochs * steps)
+    rate: Any = section.learning_rate
+    if section.decay == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warm_up else section.learning_rate,
+            decay_steps=max(1, epochs * steps - warm_up),
+            warmup_target=section.learning_rate if warm_up else None,
+            warmup_steps=warm_up,
+        )
+    elif warm_up:
+        # A cosine of endless length is a constant after its warm-up.
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, 2**30, warmup_target=section.learning_rate, warmup_steps=warm_up
+        )
+    kind = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[section.name]
+    options: dict[str, Any] = {"global_clipnorm": section.clip_norm}
+    if section.weight_decay:
+        options["weight_decay"] = section.weight_decay
+    return kind(rate, **options)
+
+
+def embedder_of(model: keras.Model) -> keras.Model:
+    """The embedder inside a training model; it shares the weights."""
+    names = {layer.name for layer in model.layers}
+    bottleneck = model.get_layer("bottleneck") if "bottleneck" in names else None
+    return join_embedder(EmbedderParts(model.get_layer("backbone"), bottleneck))

@@ -1,0 +1,166 @@
+"""All losses together in compile, fit, save and load: with and without jit, in mixed precision."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from siamese import losses
+
+ON_EMBEDDINGS = {
+    "consecutive": losses.ContrastiveLoss(margin=0.7, distance="cosine"),
+    "all_pairs": losses.ContrastiveLoss(margin=2.0, pairs="all"),
+    "explicit": losses.TripletLoss(0.4, "explicit"),
+    "batch_all": losses.TripletLoss(0.4, "batch_all", "squared_euclidean"),
+    "batch_hard": losses.TripletLoss("soft", "batch_hard"),
+    "semi_hard": losses.TripletLoss(0.4, "semi_hard", "cosine"),
+    "weighted": losses.WeightedTripletLoss("squared_euclidean"),
+    "info_nce": losses.InfoNCELoss(0.2),
+    "multi_similarity": losses.MultiSimilarityLoss(3.0, 40.0, 0.4, 0.2),
+    "circle": losses.CircleLoss(32.0, 0.3),
+}
+ON_CLASSES = {
+    "identity": losses.IdentityLoss(0.2),
+    "arc_face": losses.ArcFaceLoss(0.3, 16.0),
+    "cos_face": losses.CosFaceLoss(0.2, 16.0),
+    "centre": losses.CentreLoss(),
+}
+ALL = {**ON_EMBEDDINGS, **ON_CLASSES, "same_different": losses.SameDifferentLoss()}
+LABELS = np.array([0, 0, 1, 1, 2, 2, 0, 1, 3, 2, 1, 0] * 2 + [1, 1, 2, 0, 0, 3])
+IMAGES = np.random.default_rng(0).normal(size=(len(LABELS), 5)).astype(np.float32)
+
+
+def build_model(jit_compile: bool) -> keras.Model:
+    """One trunk with one head a loss; the last batch of 12 is short, with 6 rows."""
+    keras.utils.set_random_seed(1)
+    images = keras.Input((5,))
+    embeddings = keras.layers.Dense(8, activation="tanh")(images)
+    heads = dict.fromkeys(ON_EMBEDDINGS, embeddings)
+    heads["identity"] = keras.layers.Dense(4)(embeddings)
+    heads["arc_face"] = heads["cos_face"] = keras.layers.Dense(4, activation="tanh")(embeddings)
+    heads["centre"] = losses.CentreDistances(4)(embeddings)
+    heads["same_different"] = keras.layers.Dense(1, activation="sigmoid")(
+        ops.absolute(embeddings[0::2, :] - embeddings[1::2, :])
+    )
+    model = keras.Model(images, heads)
+    model.compile(
+        keras.optimizers.SGD(0.01),
+        loss=dict(ALL),
+        metrics={"batch_hard": losses.ActiveTriplets(0.3, "batch_hard", "cosine")},
+        jit_compile=jit_compile,
+    )
+    return model
+
+
+def fit(model: keras.Model, epochs: int = 2) -> dict[str, list[float]]:
+    targets = dict.fromkeys(ALL, LABELS)
+    batches = _Batches(IMAGES, targets)
+    return model.fit(batches, epochs=epochs, shuffle=False, verbose=0).history
+
+
+class _Batches(keras.utils.PyDataset):
+    def __init__(self, images, targets):
+        super().__init__()
+        self.images, self.targets = images, targets
+
+    def __len__(self):
+        return -(-len(self.images) // 12)
+
+    def __getitem__(self, number):
+        rows = slice(12 * number, 12 * number + 12)
+        return self.images[rows], {name: labels[rows] for name, labels in self.targets.items()}
+
+
+@pytest.fixture(scope="module")
+def plain():
+    model = build_model(jit_compile=False)
+    return model, fit(model)
+
+
+def test_fit_is_finite_for_every_loss_with_a_short_last_batch(plain):
+    _, history = plain
+    for name in ALL:
+        assert np.isfinite(history[f"{name}_loss"]).all(), name
+        assert history[f"{name}_loss"][0] > 0, name
+    assert 0 < history["batch_hard_active_triplets"][-1] <= 1
+
+
+def test_jit_changes_nothing(plain):
+    _, history = plain
+    compiled = fit(build_model(jit_compile=True))
+    assert set(compiled) == set(history)
+    for name, values in history.items():
+        np.testing.assert_allclose(compiled[name], values, rtol=1e-3, err_msg=name)
+
+
+def test_a_saved_model_loads_with_its_losses_and_goes_on(plain, tmp_path):
+    model, _ = plain
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    outputs = model.predict(IMAGES[:12], verbose=0)
+    for name, values in loaded.predict(IMAGES[:12], verbose=0).items():
+        np.testing.assert_allclose(values, outputs[name], rtol=1e-5, atol=1e-6)
+    before, after = fit(model, epochs=1), fit(loaded, epochs=1)
+    for name, values in before.items():
+        np.testing.assert_allclose(after[name], values, rtol=1e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_loss_built_again_from_its_config_is_the_same(name):
+    loss = ALL[name]
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert type(again) is type(loss)
+    assert again.get_config() == loss.get_config()
+
+
+def test_configs_name_every_argument():
+    # A forgotten argument would come back from a file as its default.
+    import inspect
+
+    for loss in ALL.values():
+        arguments = set(inspect.signature(type(loss)).parameters)
+        assert set(loss.get_config()) == arguments, type(loss).__name__
+    metric = losses.ActiveTriplets(0.1, "explicit", "cosine", "share")
+    assert losses.ActiveTriplets.from_config(metric.get_config()).get_config() == {
+        "margin": 0.1,
+        "mining": "explicit",
+        "distance": "cosine",
+        "name": "share",
+    }
+
+
+@pytest.mark.parametrize("name", ON_EMBEDDINGS)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_embeddings_and_large_labels_are_computed_in_float32(name, dtype):
+    # In bfloat16 3000 and 3001 would be one person.
+    embeddings = ops.cast(IMAGES[:12], dtype)
+    labels = LABELS[:12] + 3000
+    value = ALL[name](labels, embeddings)
+    assert keras.backend.standardize_dtype(value.dtype) == "float32"
+    exact = ALL[name](LABELS[:12], ops.cast(embeddings, "float32"))
+    assert float(value) == pytest.approx(float(exact), rel=1e-6)
+
+
+def test_labels_stay_apart_when_keras_computes_in_half_precision():
+    embeddings = np.array([[0.0], [3.0]], np.float32)
+    keras.config.set_floatx("bfloat16")
+    try:
+        value = float(losses.ContrastiveLoss()([3000, 3001], embeddings))
+    finally:
+        keras.config.set_floatx("float32")
+    assert value == 0
+
+
+def test_mixed_precision_trains():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        history = fit(build_model(jit_compile=False), epochs=1)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert np.isfinite(list(history.values())).all()
+
+
+@pytest.mark.parametrize("name", ON_EMBEDDINGS)
+def test_a_loss_has_an_axis_so_that_keras_shares_it_among_replicas(name):
+    values = ALL[name].call(ops.convert_to_tensor(LABELS[:12]), ops.convert_to_tensor(IMAGES[:12]))
+    assert len(values.shape) == 1

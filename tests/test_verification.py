@@ -1,0 +1,324 @@
+"""Pairs, ROC, calibration and verdicts against hand-worked cases and scikit-learn."""
+
+import json
+
+import numpy as np
+import pytest
+
+from siamese.errors import InputError
+from siamese.scores import pairs as pairs_module
+from siamese.scores.pairs import PairCounts, count_pairs, sample_pairs
+from siamese.scores.verification import (
+    Calibration,
+    calibrate,
+    measure_reliability,
+    score_verification,
+)
+
+BINS = 1000
+
+
+def counted(same, different, people=20):
+    """Pairs at given distances between 0 and 1, in bins of 0.001."""
+    same, different = (
+        np.bincount((np.ceil(np.asarray(d) * BINS - 1e-6) - 1).astype(int).clip(0), minlength=BINS)
+        for d in (same, different)
+    )
+    return PairCounts(same, different, 1 / BINS, "cosine", "cross-camera pairs", people, 0)
+
+
+def overlapping(seed=0, size=20_000, gap=0.3):
+    """Two bell curves of distances whose logistic curve is known."""
+    random = np.random.default_rng(seed)
+    return counted(
+        random.normal(0.35, 0.1, size).clip(0.001, 1),
+        random.normal(0.35 + gap, 0.1, size).clip(0.001, 1),
+        people=10**6,
+    )
+
+
+def made(images=60, people=7, cameras=3, seed=0):
+    random = np.random.default_rng(seed)
+    owners = random.integers(0, people, images)
+    points = owners[:, None] + random.standard_normal((images, 4))
+    return points, owners, random.integers(1, cameras + 1, images)
+
+
+def slow_pairs(points, people, cameras, cross):
+    same, different = [], []
+    for i in range(len(points)):
+        for j in range(i):
+            if cross and (cameras[i] == cameras[j] or -1 in (cameras[i], cameras[j])):
+                continue
+            distance = float(np.linalg.norm(points[i] - points[j]))
+            (same if people[i] == people[j] else different).append(distance)
+    return sorted(same), sorted(different)
+
+
+def distances_of(counts, pairs):
+    return np.repeat(np.arange(1, len(counts) + 1) * pairs.resolution, counts)
+
+
+@pytest.mark.parametrize("cross", [True, False])
+def test_every_pair_counts_once_at_its_distance(cross, monkeypatch):
+    monkeypatch.setattr(pairs_module, "_ROWS", 13)
+    monkeypatch.setattr(pairs_module, "_SLICE", 50)
+    points, people, cameras = made()
+    cameras = np.where(np.arange(60) % 10 == 0, -1, cameras) if cross else np.full(60, 4)
+    pairs = count_pairs(points, people, cameras)
+    same, different = slow_pairs(points, people, cameras, cross)
+    assert pairs.protocol == ("cross-camera pairs" if cross else "all pairs")
+    assert distances_of(pairs.same, pairs) == pytest.approx(same, abs=1.01 * pairs.resolution)
+    assert distances_of(pairs.different, pairs) == pytest.approx(
+        different, abs=1.01 * pairs.resolution
+    )
+
+
+def test_pairs_of_one_camera_are_left_out():
+    # Distance 1 is within camera 1; only 2 and 3, between the cameras, count.
+    pairs = count_pairs([[0.0], [1.0], [3.0], [7.0]], ["a", "b", "a", "b"], [1, 1, 2, 2])
+    assert distances_of(pairs.same, pairs).tolist() == [3, 6]
+    assert distances_of(pairs.different, pairs).tolist() == [2, 7]
+
+
+def test_junk_and_distractors_take_no_part():
+    people = ["a", "a", "b", "-1", "0000"]
+    pairs = count_pairs([[0.0], [1.0], [3.0], [4.0], [5.0]], people, [1, 2, 3, 3, 3])
+    assert pairs.same.sum() == 1
+    assert pairs.different.sum() == 2
+    assert pairs.people == 2
+
+
+def test_cosine_distances_are_counted_too():
+    pairs = count_pairs(
+        [[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0]], ["a", "a", "b"], [1, 2, 3], metric="cosine"
+    )
+    assert distances_of(pairs.same, pairs) == pytest.approx([1], abs=2e-5)
+    assert distances_of(pairs.different, pairs) == pytest.approx([1, 2], abs=2e-5)
+
+
+def test_large_sets_are_reduced_by_whole_people():
+    points, people, cameras = made(images=400, people=40)
+    pairs = count_pairs(points, people, cameras, maximum_images=100)
+    assert 1 < pairs.people < 40
+    assert pairs.people + pairs.people_left_out == 40
+    assert score_verification(pairs).people_left_out == pairs.people_left_out
+
+
+def test_scores_worked_by_hand():
+    # Same: .1 .2 .3 .6; different: .4 .5 .7 .8. Of 16 comparisons, .6 loses to .4 and .5: 14 / 16.
+    # Accepting up to .5: FAR 2/4, FRR 1/4; up to .4: both 1/4: EER 1/4.
+    scores = score_verification(counted([0.1, 0.2, 0.3, 0.6], [0.4, 0.5, 0.7, 0.8]))
+    assert scores.auc == pytest.approx(14 / 16)
+    assert scores.eer == pytest.approx(1 / 4)
+    assert scores.eer_threshold == pytest.approx(0.4)
+    assert scores.tar_at_far == {1e-2: 0.75, 1e-3: 0.75, 1e-4: 0.75}
+    assert scores.same_pairs == scores.different_pairs == 4
+    assert scores.roc[0].tolist() == [0, 0]
+    assert scores.roc[-1].tolist() == [1, 1]
+
+
+def test_equal_distances_count_half_in_the_area():
+    assert score_verification(counted([0.5], [0.5])).auc == 0.5
+    assert score_verification(counted([0.5], [0.5])).eer == 0.5
+
+
+def test_scores_agree_with_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    points, people, cameras = made(images=200, people=12)
+    same, different = slow_pairs(points, people, cameras, cross=True)
+    scores = score_verification(count_pairs(points, people, cameras))
+    truth = [1] * len(same) + [0] * len(different)
+    nearness = -np.array(same + different)
+    far, tar, _ = metrics.roc_curve(truth, nearness)
+    assert scores.auc == pytest.approx(metrics.roc_auc_score(truth, nearness), abs=1e-4)
+    assert scores.eer == pytest.approx(far[np.argmin(abs(far - (1 - tar)))], abs=2e-3)
+    for rate, value in scores.tar_at_far.items():
+        assert value == pytest.approx(tar[far <= rate].max(), abs=2e-3)
+    assert (np.diff(scores.roc, axis=0) >= 0).all()
+    assert np.trapezoid(scores.roc[:, 1], scores.roc[:, 0]) == pytest.approx(scores.auc, abs=1e-3)
+
+
+def test_operating_points_keep_their_promise():
+    scores = score_verification(overlapping())
+    asked = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1)
+    for rate, point in zip(asked, scores.table, strict=True):
+        assert 0.8 * rate < point.false_accept_rate <= rate
+    assert json.loads(json.dumps(scores.to_dict()))["tar_at_far"]["0.01"] == scores.tar_at_far[1e-2]
+
+
+def test_verdicts_keep_their_stated_error_rates():
+    pairs = overlapping()
+    calibration = calibrate(pairs)
+    assert calibration.same_below < calibration.threshold < calibration.different_above
+    steps = np.arange(1, BINS + 1) / BINS
+    accepted = steps <= calibration.same_below + 1e-9
+    assert pairs.different[accepted].sum() <= 1e-3 * pairs.different.sum()
+    rejected = steps > calibration.different_above + 1e-9
+    assert pairs.same[rejected].sum() <= 1e-2 * pairs.same.sum()
+    assert calibration.verdict(calibration.same_below) == "same"
+    assert calibration.verdict(calibration.threshold) == "unsure"
+    assert calibration.verdict(calibration.different_above) == "unsure"
+    assert calibration.verdict(calibration.different_above + 1e-6) == "different"
+
+
+def test_nobody_is_unsure_when_the_bounds_cross():
+    # FAR 1e-3 is reached just below 0.6, FAR 1e-2 just below 0.8, FRR 1e-2 at 0.2 already.
+    calibration = calibrate(counted([0.1, 0.2], [0.6] * 5 + [0.8] * 995))
+    assert calibration.same_below == calibration.threshold == calibration.different_above
+    assert 0.6 < calibration.threshold < 0.8
+    assert calibration.error_rates(calibration.threshold) == (0.005, 0)
+
+
+def test_different_is_never_said_below_the_threshold():
+    # FRR 1e-2 is reached between the thresholds of FAR 1e-3 and 1e-2.
+    calibration = calibrate(overlapping(gap=0.49))
+    assert calibration.same_below < calibration.threshold == calibration.different_above
+
+
+def test_the_threshold_follows_the_rate_asked_for():
+    pairs = overlapping()
+    strict, loose = (calibrate(pairs, false_accept_rate=rate) for rate in (1e-3, 1e-1))
+    assert strict.threshold < loose.threshold
+    for calibration in (strict, loose):
+        accepts, _ = calibration.error_rates(calibration.threshold)
+        assert accepts == pytest.approx(calibration.false_accept_rate, rel=0.1)
+        assert calibration.threshold_at(calibration.false_accept_rate) == calibration.threshold
+
+
+def test_error_rates_agree_with_counting():
+    pairs = overlapping()
+    calibration = calibrate(pairs)
+    for edge in range(50, 1000, 50):
+        accepts, rejects = calibration.error_rates(edge / BINS)
+        assert accepts == pytest.approx(
+            pairs.different[:edge].sum() / pairs.different.sum(), abs=5e-3
+        )
+        assert rejects == pytest.approx(pairs.same[edge:].sum() / pairs.same.sum(), abs=5e-3)
+
+
+def test_probability_is_that_of_the_two_curves():
+    # Bell curves of deviation s, d apart: log odds fall by d / s^2, and are even in the middle.
+    calibration = calibrate(overlapping())
+    assert calibration.slope == pytest.approx(0.3 / 0.1**2, rel=0.05)
+    assert calibration.centre == pytest.approx(0.5, abs=0.01)
+    assert calibration.probability(calibration.centre) == pytest.approx(0.5)
+    assert calibration.probability([0.4, 0.4]).shape == (2,)
+
+
+def test_the_prior_is_even_whatever_the_number_of_pairs():
+    random = np.random.default_rng(0)
+    near, far = random.normal(0.35, 0.1, 500), random.normal(0.65, 0.1, 50_000)
+    calibration = calibrate(counted(near.clip(0.001, 1), far.clip(0.001, 1), people=10**6))
+    assert calibration.centre == pytest.approx(0.5, abs=0.02)
+
+
+def test_few_people_never_give_certainty():
+    separate = [0.1, 0.15, 0.2] * 500, [0.7, 0.8, 0.9] * 5000
+    few = calibrate(counted(*separate, people=4))
+    many = calibrate(counted(*separate, people=1000))
+    assert few.probability(0.1) < many.probability(0.1) < 1
+    assert 0.75 < few.probability(0.1) < 0.9
+    assert few.probability(0.9) > many.probability(0.9) > 0
+
+
+@pytest.mark.parametrize(
+    ("same", "different"), [([0.8, 0.9], [0.1, 0.2]), ([0.5], [0.5]), ([0.2, 0.8], [0.2, 0.8])]
+)
+def test_probability_never_rises_with_distance(same, different):
+    calibration = calibrate(counted(same, different))
+    assert calibration.slope == 0
+    assert calibration.probability([0.0, 0.5, 1.0]).tolist() == [0.5] * 3
+
+
+def test_calibration_survives_json():
+    calibration = calibrate(overlapping())
+    values = json.loads(json.dumps(calibration.to_dict()))
+    assert Calibration.from_dict(values) == calibration
+
+
+def test_reliability_worked_by_hand():
+    # Two bins of distance. Promised: p(0.2) and p(0.8). At 0.2 lie 3 of 4 same and 1 of 4 different
+    # pairs, hence 3/4 came true, and half of all pairs lie there; at 0.8 the reverse.
+    pairs = counted([0.2, 0.2, 0.2, 0.8], [0.2, 0.8, 0.8, 0.8])
+    calibration = calibrate(pairs)
+    diagram = measure_reliability(calibration, pairs)
+    promised = calibration.probability([0.7995, 0.1995])
+    assert diagram.predicted == pytest.approx(promised)
+    assert diagram.observed == pytest.approx([1 / 4, 3 / 4])
+    assert diagram.share == pytest.approx([0.5, 0.5])
+    assert diagram.expected_calibration_error == pytest.approx(
+        abs(promised - [0.25, 0.75]).mean(), abs=1e-9
+    )
+
+
+def test_a_fitting_curve_is_reliable_and_a_wrong_one_is_not():
+    calibration = calibrate(overlapping(seed=0))
+    assert measure_reliability(calibration, overlapping(seed=1)).expected_calibration_error < 0.01
+    assert (
+        measure_reliability(calibration, overlapping(1, gap=0.1)).expected_calibration_error > 0.1
+    )
+
+
+def test_thirty_people_are_enough_for_a_verdict():
+    points, people, cameras = made(images=700, people=30, cameras=4)
+    calibration = calibrate(count_pairs(points, people, cameras))
+    assert 0 < calibration.same_below <= calibration.threshold <= calibration.different_above
+    assert calibration.verdict(0.0) == "same"
+    assert calibration.verdict(100.0) == "different"
+    assert 0 < calibration.probability(100.0) < calibration.probability(0.0) < 1
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_a_sample_holds_true_pairs_of_both_kinds(metric):
+    points, people, cameras = made(images=100)
+    points -= points.mean(axis=0)
+    sample = sample_pairs(points, people, cameras, metric=metric, size=100_000)
+    pairs = count_pairs(points, people, cameras, metric=metric)
+    alike = sample.first_person == sample.second_person
+    assert np.sort(sample.distances[alike]) == pytest.approx(
+        distances_of(pairs.same, pairs), abs=1e-3
+    )
+    expected = np.quantile(distances_of(pairs.different, pairs), [0.1, 0.5, 0.9])
+    found = np.quantile(sample.distances[~alike], [0.1, 0.5, 0.9])
+    assert found == pytest.approx(expected, rel=0.03)
+    small = sample_pairs(points, people, cameras, metric=metric, size=10)
+    assert len(small.distances) == 20
+
+
+@pytest.mark.parametrize("count", [count_pairs, sample_pairs])
+@pytest.mark.parametrize(
+    ("embeddings", "people", "cameras", "sentence"),
+    [
+        ([[0.0], [1.0]], ["a", "b"], [1, 2], "two images"),
+        ([[0.0], [1.0]], ["a", "a"], [1, 2], "two people"),
+        ([[0.0], [np.inf]], ["a", "a"], [1, 2], "row 1"),
+        ([[0.0], [1.0]], ["a"], [1], "one person for each"),
+        ([[0.0], [1.0]], ["a", "a"], [1, None], "-1 for a missing camera"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(count, embeddings, people, cameras, sentence):
+    with pytest.raises(InputError, match=sentence):
+        count(embeddings, people, cameras)
+
+
+def test_bad_requests_are_refused_in_a_sentence():
+    pairs = overlapping()
+    calibration = calibrate(pairs)
+    for rate in (0, 1, 5):
+        with pytest.raises(InputError, match="false_accept_rate"):
+            calibrate(pairs, false_accept_rate=rate)
+    values = calibration.to_dict()
+    values["middle"] = values.pop("centre")
+    with pytest.raises(InputError, match="unknown: centre, middle"):
+        Calibration.from_dict(values)
+    with pytest.raises(InputError, match="rows of threshold"):
+        Calibration.from_dict({**calibration.to_dict(), "table": [1, 2]})
+    with pytest.raises(InputError, match="`bins`"):
+        measure_reliability(calibration, pairs, bins=0)
+    with pytest.raises(InputError, match="calibration's metric"):
+        measure_reliability(
+            calibration, count_pairs([[0.0], [1.0], [3.0]], ["a", "a", "b"], [1, 2, 3])
+        )
+    with pytest.raises(InputError, match="maximum_images"):
+        count_pairs(*made(), maximum_images=1)
