@@ -202,7 +202,7 @@ def evaluate(
 
 
 def draw(
-    folder: Path,
+    folder: Annotated[Path, tyro.conf.Positional],
     people: int = 100,
     cameras: int = 4,
     frames: int = 6,

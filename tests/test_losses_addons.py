@@ -21,7 +21,7 @@ def test_the_goldens_hold_every_loss_and_are_not_trivial():
     kinds = {name.rsplit(" ", 1)[0] for name in goldens if name.endswith("gradients")}
     assert kinds == set(list_our_losses())
     for name in kinds:
-        assert (goldens[f"{name} values"] > 0).mean() > 0.9
+        assert (goldens[f"{name} values"] > 0).mean() >= 0.9
         assert np.abs(goldens[f"{name} gradients"]).max() > 0.01
 
 

@@ -182,7 +182,7 @@ def test_a_far_one_image_person_is_a_negative_but_no_anchor(loss):
 )
 def test_a_batch_without_anchors_costs_nothing(loss, labels):
     embeddings = ANGLES[: len(labels)]
-    value, gradient = value_and_gradient(loss, labels, embeddings)
+    value, gradient = value_and_gradient(loss, labels, embeddings, jit_compile=True)
     assert value == 0
     np.testing.assert_array_equal(gradient, np.zeros_like(embeddings))
 
@@ -191,7 +191,7 @@ def test_a_batch_without_anchors_costs_nothing(loss, labels):
 @pytest.mark.parametrize("number", [0, 1], ids=["zeros", "ones"])
 def test_equal_embeddings_have_finite_values_and_gradients(loss, number):
     embeddings = np.full((6, 4), number, np.float32)
-    value, gradient = value_and_gradient(loss, [1, 1, 2, 2, 3, 3], embeddings)
+    value, gradient = value_and_gradient(loss, [1, 1, 2, 2, 3, 3], embeddings, jit_compile=True)
     assert np.isfinite(value)
     assert value > 0
     assert np.isfinite(gradient).all()

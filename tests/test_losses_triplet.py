@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from gradients import value_and_gradient
+from keras import ops
 
 from siamese.errors import InputError
 from siamese.losses import ActiveTriplets, TripletLoss, WeightedTripletLoss
+from siamese.losses.triplet import triplet_gaps
 
 MINED = ("batch_all", "batch_hard", "semi_hard")
 DISTANCES = ("euclidean", "squared_euclidean", "cosine")
@@ -146,7 +148,9 @@ def test_a_one_image_person_is_a_negative_but_no_anchor(mining):
 )
 def test_a_batch_without_triplets_costs_nothing(mining, margin, labels):
     embeddings = LINE[: len(labels)]
-    value, gradient = value_and_gradient(TripletLoss(margin, mining), labels, embeddings)
+    value, gradient = value_and_gradient(
+        TripletLoss(margin, mining), labels, embeddings, jit_compile=True
+    )
     assert value == 0
     np.testing.assert_array_equal(gradient, np.zeros_like(embeddings))
 
@@ -156,9 +160,16 @@ def test_a_batch_without_triplets_costs_nothing(mining, margin, labels):
 def test_equal_embeddings_cost_the_margin_with_finite_gradients(mining, distance):
     embeddings = np.ones((6, 4), np.float32)
     loss = TripletLoss(0.3, mining, distance)
-    value, gradient = value_and_gradient(loss, [1, 1, 2, 2, 3, 3], embeddings)
+    value, gradient = value_and_gradient(loss, [1, 1, 2, 2, 3, 3], embeddings, jit_compile=True)
     assert value == pytest.approx(0.3)
     assert np.isfinite(gradient).all()
+
+
+def test_rows_that_are_no_anchor_have_a_gap_of_zero():
+    labels, embeddings = ops.convert_to_tensor([1, 1, 2]), ops.convert_to_tensor(LINE[:3])
+    gaps, exists = triplet_gaps(labels, embeddings, "batch_hard", "euclidean")
+    assert ops.convert_to_numpy(gaps).tolist() == [2 - 3, 2 - 1, 0]
+    assert ops.convert_to_numpy(exists).tolist() == [True, True, False]
 
 
 def test_large_gaps_stay_finite_with_the_soft_margin():
@@ -237,13 +248,15 @@ def test_weighted_triplet_does_not_mind_the_order():
 
 @pytest.mark.parametrize("labels", [[1, 1, 1, 1], [1, 2, 3, 4]])
 def test_weighted_triplet_without_anchors_costs_nothing(labels):
-    value, gradient = value_and_gradient(WeightedTripletLoss(), labels, LINE)
+    value, gradient = value_and_gradient(WeightedTripletLoss(), labels, LINE, jit_compile=True)
     assert value == 0
     np.testing.assert_array_equal(gradient, np.zeros_like(LINE))
 
 
 def test_weighted_triplet_of_equal_embeddings_costs_log_2():
-    value, gradient = value_and_gradient(WeightedTripletLoss(), PEOPLE, np.ones((4, 2)))
+    value, gradient = value_and_gradient(
+        WeightedTripletLoss(), PEOPLE, np.ones((4, 2)), jit_compile=True
+    )
     assert value == pytest.approx(np.log(2))
     assert np.isfinite(gradient).all()
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siamese.data.images import read_image
-from siamese.data.pedestrians import draw_pedestrian, write_mars_tree, write_test_images
+from siamese.data.pedestrians import difficulty, draw_pedestrian, write_mars_tree, write_test_images
 from siamese.data.pedestrians import drawing as drawing_module
 from siamese.data.pedestrians.cameras import Camera, describe_camera, develop
-from siamese.data.pedestrians.canvas import Canvas, tone
+from siamese.data.pedestrians.canvas import Canvas, Floats, tone
 from siamese.data.pedestrians.figure import draw_figure
 from siamese.data.pedestrians.people import Person, describe_person
 from siamese.data.pedestrians.scenes import draw_scene
@@ -119,6 +119,31 @@ def test_every_number_changes_the_crop(changed: tuple[int, int, int, int, int]) 
     assert np.abs(one - other).mean() > 3
 
 
+def test_every_tracklet_has_its_own_direction_and_light() -> None:
+    passages = {
+        drawing_module._describe_tracklet(person, camera, tracklet, seed)
+        for person in (1, 2)
+        for camera in (1, 2)
+        for tracklet in (1, 2)
+        for seed in (0, 1)
+    }
+    assert len({passage.turn for passage in passages}) == 16
+    assert len({passage.gains for passage in passages}) == 16
+
+
+def test_legs_move_from_frame_to_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(difficulty, "BOX_SHIFT", 0.0)
+    monkeypatch.setattr(difficulty, "BOX_SCALE", 0.0)
+    legs, heads = 0.0, 0.0
+    for person in range(1, 21):
+        one, other = (draw_pedestrian(person, 1, 1, frame).astype(int) for frame in (1, 4))
+        difference = np.abs(one - other).sum(axis=2)
+        legs += difference[70:120, 12:52].mean()
+        heads += difference[8:30, 20:44].mean()
+    # Without a step between frames, legs differ less than heads, which turn a little.
+    assert legs > 1.2 * heads
+
+
 @pytest.mark.parametrize("name", ["person", "camera", "tracklet", "frame", "seed"])
 def test_a_negative_number_is_refused_by_its_name(name: str) -> None:
     numbers = {"person": 1, "camera": 1, "tracklet": 1, "frame": 1, "seed": 0, name: -1}
@@ -171,6 +196,30 @@ def test_who_faces_right_walks_right() -> None:
     ahead = (0.0, 0.5, 0.1)
     assert canvas_towards(math.pi / 2).project(ahead) == pytest.approx((122.0, 130.0))
     assert canvas_towards(-math.pi / 2).project(ahead) == pytest.approx((78.0, 130.0))
+
+
+def test_the_left_side_of_who_walks_right_is_away_from_the_camera() -> None:
+    left, ahead = (0.1, 0.5, 0.0), (0.0, 0.5, 0.1)
+    assert canvas_towards(math.pi / 2).depth(left) == pytest.approx(-0.1)
+    assert canvas_towards(0.0).depth(ahead) == pytest.approx(0.1)
+    assert canvas_towards(math.pi).depth(ahead) == pytest.approx(-0.1)
+
+
+def test_a_pattern_turns_with_the_body() -> None:
+    def front(angle: Floats, _height: Floats) -> Floats:
+        return (np.abs(angle) < 0.3).astype(np.float32)
+
+    middles = []
+    for turn in (0.0, math.pi / 4, math.pi / 2):
+        canvas = canvas_towards(turn)
+        rings = [(0.8, 0.2, 0.2, 0.0), (0.4, 0.2, 0.2, 0.0)]
+        canvas.tube(rings, (200.0, 0.0, 0.0), second=(0.0, 200.0, 0.0), texture=front)
+        red, green, _ = np.moveaxis(np.asarray(canvas.image).astype(int), 2, 0)
+        middles.append(np.flatnonzero((green > red + 20).any(axis=0)).mean())
+    # A radius of 0.2 is 44 pixels: the front is at 44 sin(turn), flattened a little by its width.
+    assert middles[0] == pytest.approx(100.0, abs=1.5)
+    assert middles[1] == pytest.approx(131.0, abs=4.0)
+    assert middles[2] == pytest.approx(143.0, abs=3.0)
 
 
 def test_what_is_nearer_is_lower_to_a_camera_that_looks_down() -> None:
@@ -229,8 +278,8 @@ def test_a_walker_stands_on_the_ground_and_is_one_height_tall(turn: float) -> No
     for phase in np.linspace(0, 2 * math.pi, 9):
         drawn = (figure_pixels(PLAIN_PERSON, float(turn), float(phase)) != 255).any(axis=2)
         rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
-        assert 234 <= rows[-1] <= 246  # the ground is at 240
-        assert 16 <= rows[0] <= 32  # the crown at 20
+        assert 238 <= rows[-1] <= 241  # the ground is at 240
+        assert 17 <= rows[0] <= 22  # the crown at 20
         assert columns[0] > 20
         assert columns[-1] < 180
 
@@ -355,6 +404,7 @@ def test_a_tree_has_mars_names_and_whole_images(tmp_path: Path) -> None:
         people=2,
         cameras=3,
         frames=2,
+        seed=4,
         progress=lambda done, all_: steps.append((done, all_)),
     )
     expected = {
@@ -368,7 +418,7 @@ def test_a_tree_has_mars_names_and_whole_images(tmp_path: Path) -> None:
     assert count == 12
     assert steps == [(6, 12), (12, 12)]
     stored = read_image(folder / "categories/0002/0002C3T0001F002.jpg").astype(int)
-    drawn = draw_pedestrian(2, 3, 1, 2).astype(int)
+    drawn = draw_pedestrian(2, 3, 1, 2, seed=4).astype(int)
     assert stored.shape == (128, 64, 3)
     assert np.abs(stored - drawn).mean() < 6  # what JPEG takes
     assert [path.name for path in folder.parent.iterdir()] == ["drawn"]
@@ -441,8 +491,11 @@ def test_an_interrupted_tree_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_numbers_that_mars_names_cannot_hold_are_refused(
     tmp_path: Path, changed: dict[str, int], message: str
 ) -> None:
+    def interrupt(_done: int, _total: int) -> None:
+        pytest.fail("drew what it had to refuse")
+
     with pytest.raises(InputError, match=message):
-        write_mars_tree(tmp_path / "drawn", **changed)
+        write_mars_tree(tmp_path / "drawn", **changed, progress=interrupt)
     assert list(tmp_path.iterdir()) == []
 
 

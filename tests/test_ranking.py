@@ -296,6 +296,9 @@ def test_smallest_agrees_with_a_stable_sort(width, count):
     expected = np.argsort(block, axis=1, kind="stable")[:, :count]
     assert columns.tolist() == expected.tolist()
     assert values.tolist() == np.take_along_axis(block, expected, axis=1).tolist()
+    rows, same_values = smallest(np.ascontiguousarray(block.T), count, by_column=True)
+    assert rows.tolist() == columns.tolist()
+    assert same_values.tolist() == values.tolist()
 
 
 def test_nearest_leaves_out_what_the_ranking_leaves_out():

@@ -85,13 +85,16 @@ def test_blocks_of_any_size_give_the_same_distances(monkeypatch):
     expected = whole(rerank(queries, gallery))
     monkeypatch.setattr(blocks, "_ELEMENTS", 1)
     monkeypatch.setattr(rerank_module, "_ROWS", 7)
+    monkeypatch.setattr(rerank_module, "_TILE", 50)
+    monkeypatch.setattr(rerank_module, "_ELEMENTS", 700)
     monkeypatch.setattr(rerank_module, "_PAIRS", 100)
     assert whole(rerank(queries, gallery)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_two_clear_groups_worked_by_hand():
-    # With k1 = 1 the pairs (query, 0) and (1, 2) are each other's nearest. The query and image 0 have
-    # encodings (1, e^-a) and (e^-b, 1) over their sums, where a = 1/100 and b = 1/81 of the farthest.
+    # With k1 = 1 the pairs (query, 0) and (1, 2) are each other's nearest. The query and image 0
+    # have encodings (1, e^-a) and (e^-b, 1) over their sums, where a = 1/100 and b = 1/81 are
+    # their distance over the farthest.
     queries, gallery = [[0.0]], [[1.0], [9.0], [10.0]]
     ((_, distances),) = rerank(queries, gallery, k1=1, k2=1, original_weight=0)
     far, near = np.exp(-1 / 100), np.exp(-1 / 81)
@@ -105,6 +108,15 @@ def test_cosine_is_euclidean_on_vectors_of_length_1():
     cosine = whole(rerank(3 * queries, gallery, metric="cosine"))
     unit = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (queries, gallery))
     assert cosine == pytest.approx(whole(rerank(*unit)), abs=1e-6)
+
+
+@pytest.mark.parametrize("k2", [1, 4])
+def test_an_image_is_its_own_nearest_among_equal_ones(k2):
+    # Whole numbers: distances are exact, and most images have equals of smaller number.
+    random = np.random.default_rng(0)
+    queries, gallery = (random.integers(0, 4, (count, 2)).astype(np.float32) for count in (15, 60))
+    distances = whole(rerank(queries, gallery, k1=5, k2=k2))
+    assert distances == pytest.approx(dense(queries, gallery, 5, k2, 0.3), abs=1e-6)
 
 
 def test_equal_images_are_no_trouble():
@@ -142,7 +154,7 @@ def test_expanded_queries_are_means_with_their_nearest():
 )
 def test_bad_requests_are_refused_before_the_work(options):
     queries, gallery, _, _ = made()
-    with pytest.raises(InputError, match="`k1`|`metric`"):
+    with pytest.raises(InputError, match=r"`k1`|`metric`"):
         rerank(queries, gallery, **options)
 
 

@@ -8,12 +8,8 @@ import pytest
 from siamese.errors import InputError
 from siamese.scores import pairs as pairs_module
 from siamese.scores.pairs import PairCounts, count_pairs, sample_pairs
-from siamese.scores.verification import (
-    Calibration,
-    calibrate,
-    measure_reliability,
-    score_verification,
-)
+from siamese.scores.reliability import measure_reliability
+from siamese.scores.verification import Calibration, calibrate, score_verification
 
 BINS = 1000
 

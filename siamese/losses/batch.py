@@ -133,7 +133,7 @@ def logsumexp_where(values: Tensor, mask: Tensor) -> Tensor:
         mask: The same shape, bool.
 
     Returns:
-        `(rows,)`; about -1e30, whose exp is 0 as well but whose gradients stay finite, where the
+        `(rows,)`; about -1e30, whose exp is 0 and which leaves no infinity to gradients, where the
         mask is nowhere true.
     """
     return ops.logsumexp(ops.where(mask, values, -1e30), axis=1)

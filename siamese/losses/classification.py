@@ -104,8 +104,8 @@ class ArcFaceLoss(BatchLoss):
             One value a row, `(rows,)`.
         """
         targets = _one_hot(labels, cosines)
-        cosines = ops.clip(cosines, -1, 1)
-        # sqrt has an infinite slope at 0, where a cosine is 1 or -1: see distances.py.
+        # sqrt has an infinite slope at 0, where a cosine is 1 or -1 (or rounded beyond): see
+        # distances.py.
         squared_sines = 1 - ops.square(cosines)
         is_inside = squared_sines > 0
         sines = ops.where(is_inside, ops.sqrt(ops.where(is_inside, squared_sines, 1)), 0)

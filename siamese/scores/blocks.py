@@ -126,37 +126,45 @@ def to_distances(keys: NDArray[np.float32], metric: Metric) -> None:
         np.sqrt(keys, out=keys)
 
 
-def smallest(block: NDArray[np.float32], count: int) -> tuple[Indices, NDArray[np.float32]]:
+def smallest(
+    block: NDArray[np.float32], count: int, *, by_column: bool = False
+) -> tuple[Indices, NDArray[np.float32]]:
     """Finds the smallest entries of each row, in rising order; ties by column.
 
     Args:
         block: `(rows, columns)`, float32, without NaN.
         count: How many, at most the number of columns.
+        by_column: Reads the block as if it were transposed, without the time that takes.
 
     Returns:
-        Columns `(rows, count)`, int64, and their values `(rows, count)`, float32.
+        Columns `(rows, count)`, int64, and their values `(rows, count)`, float32; for `by_column`,
+        rows `(columns, count)` and values.
 
     Example:
         >>> columns, values = smallest(np.array([[3.0, 1.0, 2.0, 1.0]], np.float32), 3)
         >>> columns.tolist(), values.tolist()
         ([[1, 3, 2]], [[1.0, 1.0, 2.0]])
     """
-    rows, width = block.shape
-    groups = max(2 * count, width // 64)
-    if width >= 4 * groups:
-        # At least `count` entries are as small as the `count`-th smallest of the minima of any
-        # groups: a bound that costs one pass, where a partition of whole rows costs ten.
-        minima = block[:, : width // groups * groups].reshape(rows, -1, groups).min(axis=1)
-        bounds = np.partition(minima, count - 1, axis=1)[:, count - 1 : count]
+    owners, length = block.shape[::-1] if by_column else block.shape
+    groups = max(2 * count, length // 64)
+    even = length // groups * groups
+    if length < 4 * groups:
+        minima = block.T if by_column else block
+    # At least `count` entries are as small as the `count`-th smallest of the minima of any groups:
+    # a bound that costs one pass, where a partition of whole rows costs ten.
+    elif by_column:
+        minima = block[:even].reshape(-1, groups, owners).min(axis=0).T
     else:
-        bounds = np.partition(block, count - 1, axis=1)[:, count - 1 : count]
-    candidates = np.flatnonzero(block <= bounds)
-    row, column = np.divmod(candidates, width)
+        minima = block[:, :even].reshape(owners, -1, groups).min(axis=1)
+    bounds = np.partition(minima, count - 1, axis=1)[:, count - 1]
+    candidates = np.flatnonzero(block <= (bounds if by_column else bounds[:, None]))
+    row, column = np.divmod(candidates, block.shape[1])
     values = block[row, column]
-    order = np.lexsort((column, values, row))
-    starts = np.searchsorted(row, np.arange(rows))
+    owner, place = (column, row) if by_column else (row, column)
+    order = np.lexsort((place, values, owner))
+    starts = np.searchsorted(owner, np.arange(owners), sorter=order)
     chosen = order[starts[:, None] + np.arange(count)]
-    return column[chosen], values[chosen]
+    return place[chosen], values[chosen]
 
 
 def checked_pair(

@@ -57,6 +57,18 @@ class PairCounts:
     people: int
     people_left_out: int
 
+    def weights(self) -> tuple[Floats, Floats, Floats]:
+        """Weighs the pairs of the bins in use as if both kinds were equally frequent.
+
+        Returns:
+            The middle distance of each bin that holds pairs, `(used bins,)`, and the shares of
+            pairs of one person and of two people in it, which sum to 1/2 each.
+        """
+        used = np.flatnonzero(self.same + self.different)
+        same = self.same[used] / (2 * self.same.sum())
+        different = self.different[used] / (2 * self.different.sum())
+        return (used.astype(np.float64) + 0.5) * self.resolution, same, different
+
 
 @dataclass(frozen=True)
 class PairSample:

@@ -1,6 +1,6 @@
 """k-reciprocal re-ranking and query expansion: better ranks from the neighbours of neighbours."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,7 +10,6 @@ from siamese.errors import InputError
 from siamese.scores.blocks import (
     DistanceBlocks,
     Floats,
-    Indices,
     Metric,
     check_metric,
     checked_pair,
@@ -19,7 +18,11 @@ from siamese.scores.blocks import (
 )
 from siamese.scores.ranking import nearest
 
+Neighbours: TypeAlias = NDArray[np.int32]
+
 _PAIRS = 1 << 14  # of vectors gathered at a time: 2 x 32 MB at 512 dimensions
+_TILE = 2048  # rows of distances between all images: 770 MB for MSMT17
+_ELEMENTS = 1 << 20  # of a tile read at a time, within the processor's cache
 _ROWS = 64  # of Jaccard distances at a time
 
 
@@ -34,14 +37,15 @@ def rerank(
 ) -> DistanceBlocks:
     """Re-ranks by k-reciprocal encoding (Zhong et al., CVPR 2017, equations 3 to 12).
 
-    Only the `k1` nearest neighbours of an image matter, so the encodings are sparse and no matrix of
-    all images is held. Original distances are squared Euclidean ones (of vectors of length 1 for
+    Only the `k1` nearest neighbours of an image matter, so the encodings are sparse and no matrix
+    of all images is held. Original distances are squared Euclidean ones (of vectors of length 1 for
     "cosine") over the farthest from the same image, as in the authors' code; an image is always its
     own nearest neighbour, and other ties are broken by order, queries first.
 
     Args:
         query_embeddings: `(queries, dimensions)`.
-        gallery_embeddings: `(gallery, dimensions)`. Junk takes part as any image does: leave it out.
+        gallery_embeddings: `(gallery, dimensions)`. Junk takes part as any image does: leave it
+            out.
         metric: "euclidean" or "cosine".
         k1: Neighbours that may be reciprocal, at least 1.
         k2: Nearest images whose encodings are averaged, itself first, at least 1.
@@ -49,8 +53,8 @@ def rerank(
             lambda.
 
     Returns:
-        An iterator of the number of the first query of a block, and its distances `(rows, gallery)`,
-        float32, 0..1; for `score_distances`.
+        An iterator of the number of the first query of a block, and its distances `(rows,
+        gallery)`, float32, 0..1; for `score_distances`.
 
     Raises:
         InputError: Something is empty, not finite, disagrees or is out of range.
@@ -70,8 +74,7 @@ def rerank(
         )
     images = np.concatenate([queries, gallery]).astype(np.float32, copy=False)
     if metric == "cosine":
-        lengths = np.linalg.norm(images, axis=1, keepdims=True)
-        images = images / np.where(lengths > 0, lengths, 1)
+        images = _unit(images)
     neighbours, farthest = _neighbours(images, max(k1 + 1, k2))
     encodings = _encodings(images, neighbours[:, : k1 + 1], farthest, k1)
     count = min(k2, len(images))
@@ -88,13 +91,14 @@ def expand_queries(
 ) -> NDArray[np.float32]:
     """Replaces each query by the mean of itself and its nearest gallery images.
 
-    Average query expansion (Chum et al., ICCV 2007). Leave out of the gallery what the ranking would:
-    with images of the query's own camera in it, the expansion leans on those.
+    Average query expansion (Chum et al., ICCV 2007). Leave out of the gallery what the ranking
+    would: with images of the query's own camera in it, the expansion leans on those.
 
     Args:
         query_embeddings: `(queries, dimensions)`.
         gallery_embeddings: `(gallery, dimensions)`.
-        metric: "euclidean" or "cosine"; vectors get length 1 before and after the mean for "cosine".
+        metric: "euclidean" or "cosine"; vectors get length 1 before and after the mean for
+            "cosine".
         k: How many gallery images, at least 1.
 
     Returns:
@@ -120,26 +124,60 @@ def expand_queries(
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, np.float32(1))
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
 
 
-def _neighbours(images: NDArray[np.float32], count: int) -> tuple[Indices, NDArray[np.float32]]:
-    """The nearest images of each, itself first, and its largest squared distance."""
-    count = min(count, len(images))
-    neighbours = np.empty((len(images), count), np.int32)
-    farthest = np.empty(len(images), np.float32)
-    for start, block in key_blocks(images, images, metric="euclidean"):
-        rows = slice(start, start + len(block))
-        farthest[rows] = block.max(axis=1)
-        own = np.arange(len(block))
-        block[own, start + own] = -np.inf
-        neighbours[rows], _ = smallest(block, count)
+def _neighbours(images: NDArray[np.float32], count: int) -> tuple[Neighbours, NDArray[np.float32]]:
+    """The nearest images of each, itself first, and its largest squared distance.
+
+    Each distance is computed once, above the diagonal, and read in both directions.
+    """
+    total = len(images)
+    count = min(count, total)
+    neighbours = np.zeros((total, count), np.int32)
+    nearest_yet = np.full((total, count), np.inf, np.float32)
+    farthest = np.zeros(total, np.float32)
+    sizes = np.einsum("ij,ij->i", images, images)
+    buffer = np.empty(min(_TILE, total) * total, np.float32)
+
+    def keep(
+        rows: slice, first_column: int, block: NDArray[np.float32], *, by_column: bool = False
+    ) -> None:
+        length = block.shape[0 if by_column else 1]
+        columns, values = smallest(block, min(count, length), by_column=by_column)
+        # What is known already comes from images of smaller numbers, so it wins ties.
+        known = np.concatenate([nearest_yet[rows], values], axis=1)
+        numbers = np.concatenate([neighbours[rows], first_column + columns], axis=1)
+        order = np.argsort(known, axis=1, kind="stable")[:, :count]
+        nearest_yet[rows] = np.take_along_axis(known, order, axis=1)
+        neighbours[rows] = np.take_along_axis(numbers, order, axis=1)
+        farthest[rows] = np.maximum(farthest[rows], block.max(axis=0 if by_column else 1))
+
+    for start in range(0, total, _TILE):
+        rows = slice(start, min(start + _TILE, total))
+        height = rows.stop - start
+        block = buffer[: height * (total - start)].reshape(height, total - start)
+        np.matmul(-2 * images[rows], images[start:].T, out=block)
+        block += sizes[start:]
+        block += sizes[rows, None]
+        own = np.arange(height)
+        block[own, own] = -np.inf
+        step = max(1, _ELEMENTS // (total - start))
+        for top in range(0, height, step):
+            part = block[top : top + step]
+            keep(slice(start + top, start + top + len(part)), start, part)
+        step = max(1, _ELEMENTS // height)
+        for left in range(height, total - start, step):
+            part = block[:, left : left + step]
+            columns = slice(start + left, start + left + part.shape[1])
+            keep(columns, start, part, by_column=True)
     # Equal images have no farthest one; their distances of 0 stay 0 over any length.
-    return neighbours, np.where(farthest > 0, farthest, np.float32(1))
+    farthest[farthest <= 0] = 1
+    return neighbours, farthest
 
 
 def _encodings(
-    images: NDArray[np.float32], neighbours: Indices, farthest: NDArray[np.float32], k1: int
+    images: NDArray[np.float32], neighbours: Neighbours, farthest: NDArray[np.float32], k1: int
 ) -> csr_array:
     """Equations 3 to 7: reciprocal neighbours, their expansion, and Gaussian weights of sum 1."""
     reciprocal = _reciprocal(neighbours)
@@ -157,7 +195,7 @@ def _encodings(
     return csr_array(encoding, shape=expanded.shape)
 
 
-def _reciprocal(neighbours: Indices) -> csr_array:
+def _reciprocal(neighbours: Neighbours) -> csr_array:
     mutual = np.empty(neighbours.shape, bool)
     for start in range(0, len(neighbours), 1024):
         rows = neighbours[start : start + 1024]
@@ -169,7 +207,7 @@ def _reciprocal(neighbours: Indices) -> csr_array:
     return graph
 
 
-def _graph(neighbours: Indices) -> csr_array:
+def _graph(neighbours: Neighbours) -> csr_array:
     rows, count = neighbours.shape
     starts = np.arange(0, rows * count + 1, count)
     ones = np.ones(rows * count, np.int32)

@@ -197,23 +197,6 @@ class Calibration:
         return cls(**{**values, "table": _rows(table)})
 
 
-@dataclass(frozen=True)
-class Reliability:
-    """A reliability diagram: what was promised and what came true.
-
-    Attributes:
-        predicted: `(bins,)`, mean predicted probability in each bin that is not empty.
-        observed: `(bins,)`, share of pairs of one person in it.
-        share: `(bins,)`, share of all pairs in it; the sum is 1.
-        expected_calibration_error: Mean of `|predicted - observed|` by share, 0..1.
-    """
-
-    predicted: Floats
-    observed: Floats
-    share: Floats
-    expected_calibration_error: float
-
-
 def score_verification(pairs: PairCounts) -> VerificationScores:
     """Scores how well a threshold on the distance tells one person from two.
 
@@ -232,21 +215,12 @@ def score_verification(pairs: PairCounts) -> VerificationScores:
         (1.0, 0.0, 1.0)
     """
     thresholds, accepts, rejects = _curves(pairs)
-    # A linear crossing between the last threshold with more rejects and the first with more
-    # accepts.
-    after = int(np.argmax(accepts >= rejects))
-    gap_before = rejects[after - 1] - accepts[after - 1]
-    gap_after = accepts[after] - rejects[after]
-    part = gap_before / (gap_before + gap_after)
-    crossing = [
-        float(curve[after - 1] + part * (curve[after] - curve[after - 1]))
-        for curve in (accepts, thresholds)
-    ]
+    eer, eer_threshold = equal_error_rate(thresholds, accepts, rejects)
     chosen = _rows_of_interest(accepts, rejects)
     return VerificationScores(
         auc=float(np.trapezoid(1 - rejects, accepts)),
-        eer=crossing[0],
-        eer_threshold=crossing[1],
+        eer=eer,
+        eer_threshold=eer_threshold,
         tar_at_far={rate: 1 - _point(pairs, rate).false_reject_rate for rate in (1e-2, 1e-3, 1e-4)},
         table=tuple(_point(pairs, rate) for rate in FALSE_ACCEPT_RATES),
         same_pairs=int(pairs.same.sum()),
@@ -257,6 +231,31 @@ def score_verification(pairs: PairCounts) -> VerificationScores:
         resolution=pairs.resolution,
         roc=np.stack([accepts[chosen], 1 - rejects[chosen]], axis=1),
     )
+
+
+def equal_error_rate(thresholds: Floats, accepts: Floats, rejects: Floats) -> tuple[float, float]:
+    """Finds where two error curves cross, linearly between their points.
+
+    Args:
+        thresholds: `(points,)`, rising.
+        accepts: `(points,)`, false-accept rates, rising from 0 to 1.
+        rejects: `(points,)`, false-reject rates, falling from 1 to 0.
+
+    Returns:
+        The rate and the threshold.
+
+    Example:
+        >>> equal_error_rate(*np.array([[0.0, 1.0, 2.0], [0.0, 0.25, 1.0], [1.0, 0.5, 0.25]]))
+        (0.4375, 1.25)
+    """
+    after = int(np.argmax(accepts >= rejects))
+    gaps = rejects[after - 1] - accepts[after - 1], accepts[after] - rejects[after]
+    part = gaps[0] / (gaps[0] + gaps[1])
+    rate, threshold = (
+        float(curve[after - 1] + part * (curve[after] - curve[after - 1]))
+        for curve in (accepts, thresholds)
+    )
+    return rate, threshold
 
 
 def calibrate(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibration:
@@ -310,40 +309,6 @@ def calibrate(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibrat
     )
 
 
-def measure_reliability(
-    calibration: Calibration, pairs: PairCounts, *, bins: int = 10
-) -> Reliability:
-    """Compares predicted probabilities with what came true, at a prior of 50 : 50.
-
-    Args:
-        calibration: What predicts.
-        pairs: Counted distances, best of people that the calibration did not see.
-        bins: Of equal width on the probability, at least 1.
-
-    Returns:
-        The diagram (Guo et al., "On calibration of modern neural networks", 2017, equation 3).
-
-    Raises:
-        InputError: The metrics differ, or `bins` is below 1.
-    """
-    if calibration.metric != pairs.metric:
-        raise InputError(
-            f"The pairs must be measured by the calibration's metric, {calibration.metric!r}. "
-            f"Received: {pairs.metric!r}. Count them again."
-        )
-    if bins < 1:
-        raise InputError(f"`bins` must be at least 1. Received: bins={bins}.")
-    distances, same, different = _weights(pairs)
-    predicted = calibration.probability(distances)
-    place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
-    share: Floats = np.bincount(place, same + different, bins).astype(np.float64)
-    used = share > 0
-    mean = np.bincount(place, (same + different) * predicted, bins)[used] / share[used]
-    observed = np.bincount(place, same, bins)[used] / share[used]
-    error = float((np.abs(mean - observed) * share[used]).sum())
-    return Reliability(mean, observed, share[used], error)
-
-
 def _curves(pairs: PairCounts) -> tuple[Floats, Floats, Floats]:
     """Thresholds from 0 at the bins' upper edges, with the error rates of accepting up to each."""
     thresholds = np.arange(len(pairs.same) + 1, dtype=np.float64) * pairs.resolution
@@ -370,17 +335,8 @@ def _rows_of_interest(accepts: Floats, rejects: Floats) -> np.ndarray[Any, np.dt
     return np.unique(np.concatenate([by_accepts, by_rejects, ends])).astype(np.int64)
 
 
-def _weights(pairs: PairCounts) -> tuple[Floats, Floats, Floats]:
-    """Distances of the bins in use, and the weights of both kinds of pairs, 1/2 in all each."""
-    used = np.flatnonzero(pairs.same + pairs.different)
-    same = pairs.same[used] / (2 * pairs.same.sum())
-    different = pairs.different[used] / (2 * pairs.different.sum())
-    distances = (used.astype(np.float64) + 0.5) * pairs.resolution
-    return distances, same, different
-
-
 def _fit(pairs: PairCounts) -> tuple[float, float]:
-    distances, same, different = _weights(pairs)
+    distances, same, different = pairs.weights()
     middle = float(distances @ (same + different))
     spread = float(np.sqrt((distances - middle) ** 2 @ (same + different)))
     if spread == 0:

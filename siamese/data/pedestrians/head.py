@@ -53,7 +53,8 @@ def draw_back_hair(canvas: Canvas, person: Person, *, behind_body: bool) -> None
         top, end = (0.0, _HEIGHT + 0.03, -0.062 * size), (0.0, _HEIGHT - 0.115, -0.092)
         canvas.limb((top, end), (0.020, 0.015), person.hair)
     elif person.hair_style == "bun":
-        knot = canvas.project((0.0, _HEIGHT + 0.055, -0.05 * size))
+        height = _HEIGHT + (0.055 if person.hat_kind == "none" else -0.02)
+        knot = canvas.project((0.0, height, -0.05 * size))
         canvas.disc(knot, 0.031 * canvas.scale, 0.029 * canvas.scale, person.hair)
 
 

@@ -1,0 +1,61 @@
+# The commands of the project; CI calls the same. `make` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo
+INSTALL := $(shell command -v uv >/dev/null && echo "uv pip install --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet")
+
+.PHONY: help demo test lint types layers pytest test-slow benchmark clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.venv/ready: requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(INSTALL) -r requirements.txt
+	$(INSTALL) --no-deps -e .
+	touch $@
+
+.venv/ready-to-develop: .venv/ready
+	$(INSTALL) -c requirements.txt -e '.[dev]'
+	touch $@
+
+demo: .venv/ready  ## draw people, make records, train, compare two pairs: under 5 minutes
+	@rm -rf $(DEMO)/run $(DEMO)/train.log
+	$(BIN)/siamese draw $(DEMO)/mars
+	$(BIN)/python create_tf_record.py --tfrecord_filename mars --dataset_dir $(DEMO)/mars --output_dir $(DEMO)/records
+	$(BIN)/python train_siamese_network.py --data $(DEMO)/records --recipe demo --run $(DEMO)/run --log $(DEMO)/train.log
+	$(BIN)/siamese draw-test-images $(DEMO)/images
+	@echo; echo "--- two images of one person, by two cameras"
+	$(BIN)/python test_siamese_network.py --model $(DEMO)/run/model.keras --output $(DEMO)/same.png \
+	  --img1 $(DEMO)/images/9001C1T0001F001.jpg --img2 $(DEMO)/images/9001C2T0001F001.jpg
+	@echo; echo "--- two images of two people"
+	$(BIN)/python test_siamese_network.py --model $(DEMO)/run/model.keras --output $(DEMO)/different.png \
+	  --img1 $(DEMO)/images/9001C1T0001F001.jpg --img2 $(DEMO)/images/9002C2T0001F001.jpg
+	@echo; echo "scores       $(DEMO)/run/scores.json; the training printed Rank-1 before and after"
+	@echo "pictures     $(DEMO)/same.png $(DEMO)/different.png $(DEMO)/run/rank_list.png $(DEMO)/run/curves.png"
+	@echo "TensorBoard  $(BIN)/tensorboard --logdir $(DEMO)/train.log"
+
+test: lint types layers pytest  ## everything that CI checks: lint, types, layers, tests
+
+lint: .venv/ready-to-develop
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready-to-develop
+	$(BIN)/mypy
+
+layers: .venv/ready-to-develop
+	$(BIN)/lint-imports
+
+pytest: .venv/ready-to-develop
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-slow: .venv/ready-to-develop  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+benchmark: .venv/ready-to-develop  ## all benchmarks, each prints both sides of its ratio
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit; done
+
+clean:  ## remove what make made, the environment too
+	rm -rf .venv $(DEMO) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,39 @@
+"""Small real input, drawn once a test process."""
+
+from pathlib import Path
+
+import pytest
+
+from siamese.data.pedestrians import write_mars_tree
+
+
+@pytest.fixture(scope="session")
+def pedestrians(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A MARS tree of 14 people by 2 cameras, 4 frames each, 64x32 pixels."""
+    folder = tmp_path_factory.mktemp("drawn") / "a folder of Müller"
+    write_mars_tree(folder, people=14, cameras=2, frames=4, image_size=(64, 32))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def records(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The record set of `pedestrians`."""
+    from siamese.data.records import build_records
+
+    folder = tmp_path_factory.mktemp("records") / "set"
+    build_records(pedestrians, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a small batch-hard training."""
+    from siamese.recipes import batch_hard, change_recipe
+    from siamese.train import train
+
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    recipe = change_recipe(
+        batch_hard(), trunk="conv4", weights="none", image_size=(64, 32), epochs=2
+    )
+    train(records, recipe, run=folder, log=folder.parent / "log")
+    return folder

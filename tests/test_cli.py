@@ -1,0 +1,232 @@
+"""`siamese.cli` and the three scripts: the words of the earlier project, one-line errors."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from siamese.cli import create_records, main, run, train, verify
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ["create_tf_record.py", "train_siamese_network.py", "test_siamese_network.py"]
+
+
+def _fails(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> None:
+    output = capsys.readouterr()
+    assert code == 2
+    lines = output.err.strip().splitlines()
+    assert lines[-1].startswith("error: ")
+    assert sum(line.startswith("error: ") for line in lines) == 1
+    assert "Traceback" not in output.err
+    for word in words:
+        assert word in lines[-1]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_answers_without_the_heavy_libraries(script: str) -> None:
+    code = (
+        "import sys, runpy; sys.argv = [sys.argv[1], '--help']\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'tensorflow', 'keras', 'matplotlib', 'scipy', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT / script)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+
+
+def test_scripts_are_short() -> None:
+    for script in SCRIPTS:
+        assert len((ROOT / script).read_text().splitlines()) <= 40
+
+
+def test_flags_of_the_earlier_project_work(
+    pedestrians: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [
+        "--tfrecord_filename=mars", f"--dataset_dir={pedestrians}", "--validation_size", "0.4",
+        "--num_shards", "2", "--random_seed", "3", "--output_dir", str(tmp_path / "set"),
+        "--split", "image",
+    ]  # fmt: skip
+    assert run(create_records, flags) == 0
+    assert "wrote" in capsys.readouterr().out
+    assert (tmp_path / "set" / "mars_validation_00001-of-00002.tfrecord").exists()
+    assert run(create_records, flags) == 0
+    assert "left alone" in capsys.readouterr().out
+
+
+def test_train_builds_missing_records_and_test_compares(
+    pedestrians: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(pedestrians, tmp_path / "data set")
+    flags = [
+        "--data",
+        "data set",
+        "--recipe",
+        "batch_hard",
+        "--trunk",
+        "conv4",
+        "--weights",
+        "none",
+    ]
+    assert run(train, [*flags, "--image_size", "64", "32", "--epochs", "1"]) == 0
+    output = capsys.readouterr().out
+    assert "Rank-1" in output
+    assert "tensorboard --logdir train.log" in output
+    assert (tmp_path / "data set" / "records" / "manifest.json").exists()
+    assert list((tmp_path / "train.log" / "batch_hard").glob("events.out.tfevents.*"))
+
+    images = sorted(str(path) for path in pedestrians.rglob("0002C*F001.jpg"))
+    assert run(verify, ["-i1", images[0], "-i2", images[1]]) == 0
+    assert "distance" in capsys.readouterr().out
+    with Image.open("pair.png") as picture:
+        assert picture.size[0] > 300
+    Path("pair.png").unlink()
+    assert run(verify, ["--img1", images[0], "--img2", images[1], "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["verdict"] in ("same", "different", "unsure")
+    assert {"distance", "threshold", "probability", "model"} <= set(answer)
+    assert not Path("pair.png").exists()
+
+    assert main(["evaluate", "--data", "data set/records", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mAP"] > 0
+
+
+def test_missing_and_empty_folders_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    _fails(capsys, run(create_records, ["--dataset_dir", str(gone)]), str(gone))
+    _fails(capsys, run(train, ["--data", str(gone)]), str(gone))
+    assert not gone.exists()
+    (tmp_path / "empty").mkdir()
+    _fails(capsys, run(create_records, ["--dataset_dir", str(tmp_path / "empty")]), "empty")
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_one_identity_is_refused(
+    pedestrians: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = pedestrians / "categories" / "0001"
+    shutil.copytree(source, tmp_path / "one" / "categories" / "0001")
+    _fails(capsys, run(create_records, ["--dataset_dir", str(tmp_path / "one")]), "people")
+    assert not (tmp_path / "one" / "records").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "0 bytes"), (b"plain text", "is not an image")]
+)
+def test_file_that_is_no_image_is_named(
+    pedestrians: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: bytes,
+    words: str,
+) -> None:
+    shutil.copytree(pedestrians, tmp_path / "tree")
+    victim = tmp_path / "tree" / "categories" / "0002" / "0002C1T0001F001.jpg"
+    victim.write_bytes(content)
+    _fails(
+        capsys, run(create_records, ["--dataset_dir", str(tmp_path / "tree")]), victim.name, words
+    )
+    assert not (tmp_path / "tree" / "records" / "manifest.json").exists()
+
+
+def test_people_with_one_image_and_one_camera_can_be_trained(
+    pedestrians: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in pedestrians.rglob("*C1*.jpg"):
+        person = path.parent.name
+        if person in ("0003", "0004") and "F001" not in path.name:
+            continue
+        folder = tmp_path / "one camera" / person
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder)
+    flags = ["--data", "one camera", "--recipe", "apn", "--trunk", "conv4", "--weights", "none"]
+    code = run(train, [*flags, "--image_size", "64", "32", "--epochs", "1"])
+    assert code == 2  # 32 triplets are more than this little set gives
+    flags[3] = "demo"
+    assert run(train, [*flags, "--image_size", "64", "32", "--epochs", "1"]) in (0, 2)
+
+
+def test_wrong_models_are_named(
+    pedestrians: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = str(next(pedestrians.rglob("*.jpg")))
+    other = tmp_path / "other.keras"
+    other.write_bytes(b"PK\x03\x04")
+    pair = ["-i1", image, "-i2", image]
+    _fails(capsys, run(verify, [*pair, "--model", str(other)]), "other.keras")
+    _fails(capsys, run(verify, [*pair, "--model", str(tmp_path / "no")]), "no such model file")
+    _fails(capsys, run(verify, ["-i1", "no.jpg", "-i2", image, "--model", str(other)]), "no.jpg")
+
+
+def test_unknown_words_get_suggestions(capsys: pytest.CaptureFixture[str]) -> None:
+    _fails(capsys, run(train, ["--data", ".", "--recipe", "batchhard"]), "batch_hard")
+    with pytest.raises(SystemExit) as end:
+        main(["trian"])
+    assert end.value.code == 2
+
+
+def test_options_beside_resume_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    _fails(capsys, run(train, ["--data", ".", "--resume", "--epochs", "3"]), "--resume continues")
+
+
+def test_full_disk_leaves_nothing_whole(pedestrians: Path, tmp_path: Path) -> None:
+    """The writer runs into a limit on the size of a file, as into the end of a disk."""
+    code = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from siamese.cli import create_records, run\n"
+        "import siamese.data.records\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "sys.exit(run(create_records, sys.argv[1:]))"
+    )
+    flags = ["--dataset_dir", str(pedestrians), "--output_dir", str(tmp_path / "set")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *flags], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert not (tmp_path / "set" / "manifest.json").exists()
+    assert not list((tmp_path / "set").glob("*.tfrecord"))
+    assert run(create_records, flags) == 0
+
+
+def test_killed_writer_leaves_a_partial_set_that_is_built_anew(
+    pedestrians: Path, records: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "import siamese.data.records as records\n"
+        "def progress(done, total):\n"
+        "    if done == total // 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "records.build_records(sys.argv[1], sys.argv[2], progress=progress)"
+    )
+    folder = tmp_path / "set"
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code, str(pedestrians), str(folder)], check=False)
+    assert done.returncode == -9, time.monotonic() - started
+    assert not (folder / "manifest.json").exists()
+    assert (
+        run(create_records, ["--dataset_dir", str(pedestrians), "--output_dir", str(folder)]) == 0
+    )
+    for path in records.iterdir():
+        assert (folder / path.name).read_bytes() == path.read_bytes()

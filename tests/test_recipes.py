@@ -1,0 +1,84 @@
+"""`siamese.recipes`: every recipe can be built, written down and read again."""
+
+import dataclasses
+import inspect
+import json
+
+import pytest
+
+from siamese.data.augment import build_augmentation
+from siamese.data.batches import train_batches
+from siamese.errors import InputError
+from siamese.models.embedder import build_embedder
+from siamese.models.trunks import TRUNKS
+from siamese.recipes import (
+    RECIPES,
+    AugmentationSection,
+    BatchSection,
+    ModelSection,
+    change_recipe,
+    find_recipe,
+    recipe_from_dict,
+)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_survives_json(name: str) -> None:
+    recipe = find_recipe(name)
+    assert recipe.name == name
+    assert recipe_from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_docstring_says_source_and_command(name: str) -> None:
+    text = inspect.getdoc(RECIPES[name]) or ""
+    assert "Source:" in text
+    assert "Command:" in text
+    assert find_recipe(name).model.trunk in TRUNKS
+
+
+@pytest.mark.parametrize(
+    ("section", "component"),
+    [
+        (ModelSection, build_embedder),
+        (BatchSection, train_batches),
+        (AugmentationSection, build_augmentation),
+    ],
+)
+def test_sections_are_the_keyword_arguments_of_their_component(
+    section: type, component: object
+) -> None:
+    parameters = inspect.signature(component).parameters  # type: ignore[arg-type]
+    for field in dataclasses.fields(section):
+        assert field.name in parameters
+        assert parameters[field.name].default == field.default
+        assert parameters[field.name].kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def test_unknown_recipe_gets_a_suggestion() -> None:
+    with pytest.raises(InputError, match="Did you mean batch_hard"):
+        find_recipe("batchhard")
+    with pytest.raises(InputError, match="Choose from: contrastive, apn"):
+        find_recipe("x")
+
+
+def test_changes_keep_the_rest() -> None:
+    recipe = find_recipe("batch_hard")
+    changed = change_recipe(recipe, trunk="conv4", weights="none", epochs=3)
+    assert changed.model.trunk == "conv4"
+    assert changed.epochs == 3
+    assert changed.loss == recipe.loss
+    assert change_recipe(recipe) == recipe
+
+
+def test_numbers_out_of_range_are_refused() -> None:
+    recipe = find_recipe("demo")
+    with pytest.raises(InputError, match="`epochs` must be at least 1"):
+        change_recipe(recipe, epochs=0)
+    with pytest.raises(InputError, match="`image_size`"):
+        change_recipe(recipe, image_size=(16, 8))
+
+
+def test_other_dicts_are_refused() -> None:
+    with pytest.raises(InputError, match="not a recipe of this version"):
+        recipe_from_dict({"name": "x", "colour": 3})
