@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO := demo
 INSTALL := $(shell command -v uv >/dev/null && echo "uv pip install --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet")
 
-.PHONY: help demo test lint types layers pytest test-slow benchmark clean
+.PHONY: help demo test lint types layers pytest test-slow parity benchmark clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,12 @@ pytest: .venv/ready-to-develop
 
 test-slow: .venv/ready-to-develop  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+parity: .venv/ready-to-develop  ## our losses against tensorflow-addons 0.23.0, in an environment of its own
+	test -x .venv-addons/bin/python || $(PYTHON) -m venv .venv-addons
+	.venv-addons/bin/python -m pip install --quiet tensorflow-cpu==2.15.1 tensorflow-addons==0.23.0 'numpy<2'
+	.venv-addons/bin/python tests/goldens/make_addons_goldens.py .venv-addons/fresh.npz
+	$(BIN)/python tests/goldens/check_addons_goldens.py .venv-addons/fresh.npz
 
 benchmark: .venv/ready-to-develop  ## all benchmarks, each prints both sides of its ratio
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit; done

@@ -3,6 +3,7 @@
 Section, figure and table numbers below are those of the paper (arXiv 1905.00953).
 """
 
+import math
 from typing import Any
 
 import keras
@@ -71,7 +72,8 @@ def _lite_convolution(inputs: Any, channels: int, *, name: str) -> Any:
         3,
         padding="same",
         use_bias=False,
-        depthwise_initializer="he_normal",
+        # He's rule for nine inputs; Keras's own would count all channels as inputs of each.
+        depthwise_initializer=keras.initializers.RandomNormal(stddev=math.sqrt(2 / 9)),
         name=f"{name}_depthwise",
     )(outputs)
     outputs = layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=f"{name}_norm")(outputs)
