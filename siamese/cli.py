@@ -78,7 +78,7 @@ def train(
 
     Args:
         data: A dataset folder, or the folder of a record set.
-        recipe: contrastive (the default), apn, batch_hard or demo.
+        recipe: contrastive (the default), apn, batch_hard, osnet or demo.
         run: Run folder; by default runs/RECIPE, and to resume the newest in runs.
         resume: Continue an interrupted run, with its own recipe, from its last whole epoch.
         epochs: Epochs, in place of the recipe's.

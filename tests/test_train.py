@@ -110,7 +110,7 @@ def test_siamese_contrastive_training_learns(records: Path, tmp_path: Path) -> N
     # Eight groups of two a batch, as the small set has no more.
     smaller = Recipe(
         **{**vars(recipe), "batches": type(recipe.batches)(order="pairs", people=8, images=2),
-           "epochs": 6, "score_every": 6}
+           "epochs": 20, "score_every": 20}
     )  # fmt: skip
     run = train(records, smaller, run=tmp_path / "run", log=tmp_path / "log")
     history = read_history(run.folder)

@@ -4,34 +4,34 @@ Larger numbers make the task harder, except where the name says otherwise. A cam
 values once, from these ranges; a tracklet and a frame add theirs.
 """
 
-COLOUR_CAST = 0.10
+COLOUR_CAST = 0.07
 """Natural logarithm of the largest white-balance gain of one channel of a camera."""
 
-EXPOSURE = 0.22
+EXPOSURE = 0.18
 """Natural logarithm of the largest brightness gain of a camera."""
 
-GAMMA = 0.15
+GAMMA = 0.12
 """Natural logarithm of the largest gamma of a camera."""
 
-SATURATION = (0.75, 1.1)
+SATURATION = (0.85, 1.1)
 """How much colour a camera leaves; 1 leaves it all, 0 makes it grey."""
 
-BLUR = (0.0, 0.75)
+BLUR = (0.0, 0.6)
 """Radius of a camera's blur, in pixels of an image 128 high."""
 
-NOISE = (1.0, 3.5)
+NOISE = (1.0, 3.0)
 """Standard deviation of a camera's noise, in levels of 0..255."""
 
-TRACKLET_LIGHT = 0.09
+TRACKLET_LIGHT = 0.07
 """Standard deviation of the natural logarithm of a tracklet's brightness gain."""
 
-TRACKLET_CAST = 0.03
+TRACKLET_CAST = 0.02
 """Standard deviation of the natural logarithm of a tracklet's gain of one channel."""
 
 TURN_SPREAD = 25.0
 """Standard deviation of a tracklet's walking direction about its camera's usual one, in degrees."""
 
-TURNED_BACK = 0.25
+TURNED_BACK = 0.15
 """Share of tracklets that walk against their camera's usual direction."""
 
 BOX_SHIFT = 0.025
@@ -40,9 +40,9 @@ BOX_SHIFT = 0.025
 BOX_SCALE = 0.035
 """Standard deviation of the natural logarithm of a crop's wrong size."""
 
-OCCLUSION = 0.08
+OCCLUSION = 0.05
 """Share of tracklets in which something stands before the person."""
 
-COLOUR_JITTER = 10.0
+COLOUR_JITTER = 24.0
 """Standard deviation by which clothes differ from the shared palette, in levels. Larger is easier:
 two people in the same palette colour differ more."""
