@@ -72,4 +72,5 @@ def test_peer_gallery_of_real_crops_is_read(trained: Path) -> None:
     if not real.exists():
         pytest.skip("the real crops are not here")
     card = evaluate(trained / "model.keras", real)
-    assert (card["queries"], card["gallery"]) == (439, 1_244)
+    assert card["queries"] + card["queries_without_match"] == 439
+    assert card["gallery"] == 1_244

@@ -3,6 +3,7 @@
 import difflib
 import functools
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,8 +122,11 @@ def build_trunk(name: str, weights: str, image_size: tuple[int, int]) -> keras.M
         )
     built = trunk.build(input_shape=shape)
     try:
-        built.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+        with warnings.catch_warnings():
+            # Keras only warns where a part of the trunk has no weights in the file.
+            warnings.simplefilter("error", UserWarning)
+            built.load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
         raise InputError(
             f"{path}: is not a weights file of the trunk {name} without its classification layers "
             f"({_first_line(error)}). Give the file of this trunk, or --weights none"
