@@ -127,7 +127,7 @@ def demo() -> Recipe:
             decay="cosine",
             weight_decay=5e-4,
         ),
-        epochs=10,
+        epochs=16,
         score_every=2,
     )
 

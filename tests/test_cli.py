@@ -147,24 +147,6 @@ def test_file_that_is_no_image_is_named(
     assert not (tmp_path / "tree" / "records" / "manifest.json").exists()
 
 
-def test_people_with_one_image_and_one_camera_can_be_trained(
-    pedestrians: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for path in pedestrians.rglob("*C1*.jpg"):
-        person = path.parent.name
-        if person in ("0003", "0004") and "F001" not in path.name:
-            continue
-        folder = tmp_path / "one camera" / person
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, folder)
-    flags = ["--data", "one camera", "--recipe", "apn", "--trunk", "conv4", "--weights", "none"]
-    code = run(train, [*flags, "--image_size", "64", "32", "--epochs", "1"])
-    assert code == 2  # 32 triplets are more than this little set gives
-    flags[3] = "demo"
-    assert run(train, [*flags, "--image_size", "64", "32", "--epochs", "1"]) in (0, 2)
-
-
 def test_wrong_models_are_named(
     pedestrians: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -118,6 +118,25 @@ def test_siamese_contrastive_training_learns(records: Path, tmp_path: Path) -> N
     assert {"metric_loss", "same_different_loss"} <= set(history[0])
 
 
+def test_one_camera_and_people_with_one_image_can_be_trained(
+    pedestrians: Path, tmp_path: Path
+) -> None:
+    from siamese.data.records import build_records
+
+    for path in pedestrians.rglob("*C1*.jpg"):
+        if path.parent.name in ("0003", "0004", "0005") and "F001" not in path.name:
+            continue
+        folder = tmp_path / "one camera" / path.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder)
+    folder, manifest, _ = build_records(tmp_path / "one camera")
+    assert min(manifest.parts["train"].images_by_label.values()) == 1
+    recipe = change_recipe(demo(), **SMALL, epochs=1)
+    recipe = Recipe(**{**vars(recipe), "batches": type(recipe.batches)(people=4, images=2)})
+    run = train(folder, recipe, run=tmp_path / "run", log=tmp_path / "log")
+    assert run.scores["protocol"] == "query image dropped"
+
+
 def test_taken_run_folder_is_refused(trained: Path, records: Path) -> None:
     recipe = change_recipe(batch_hard(), **SMALL)
     with pytest.raises(InputError, match=r"already holds a run\. Add --resume"):

@@ -48,10 +48,12 @@ def _osnet(width: float) -> Callable[..., keras.Model]:
 def _conv4(*, input_shape: tuple[int, int, int]) -> keras.Model:
     """The four convolutions of the TensorFlow 1 MARS project, with batch normalisation added."""
     features = inputs = keras.Input(input_shape)
-    for number, (channels, kernel) in enumerate([(32, 7), (64, 5), (128, 3), (256, 3)], start=1):
+    layout = [(32, 7, 2), (64, 5, 1), (128, 3, 1), (256, 3, 1)]
+    for number, (channels, kernel, stride) in enumerate(layout, start=1):
         features = layers.Conv2D(
             channels,
             kernel,
+            strides=stride,
             padding="same",
             use_bias=False,
             kernel_initializer="he_normal",
@@ -59,7 +61,8 @@ def _conv4(*, input_shape: tuple[int, int, int]) -> keras.Model:
         )(features)
         features = layers.BatchNormalization(momentum=0.9, name=f"norm{number}")(features)
         features = layers.ReLU(name=f"relu{number}")(features)
-        features = layers.MaxPooling2D(2, name=f"pool{number}")(features)
+        if number < len(layout):
+            features = layers.MaxPooling2D(2, name=f"pool{number}")(features)
     return keras.Model(inputs, features, name="conv4")
 
 
