@@ -201,6 +201,42 @@ def evaluate(
     print(f"model        {card['model']} ({card['fingerprint']})")
 
 
+def inspect(
+    folder: Annotated[Path, tyro.conf.Positional],
+    pattern: str | None = None,
+    output: Path | None = None,
+    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+) -> int:
+    """Say what a dataset folder is, what is wrong with it, and how to mend it.
+
+    Exits with 1 where something would spoil a result.
+
+    Args:
+        folder: A dataset folder, or a CSV file of identities or triplets.
+        pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
+            of your own form.
+        output: Picture: some of the images, images a person, image sizes; none by default.
+        json_: Print one JSON object and nothing else.
+    """
+    from siamese.data.inspection import inspect_folder
+
+    with _progress(_console(), "images") as progress:
+        report = inspect_folder(folder, pattern, progress)
+    if output is not None:
+        from siamese import plots
+        from siamese.data.images import read_image
+
+        figure = plots.plot_dataset(
+            [read_image(path) for path in report.contact_sheet],
+            images_a_person=list(report.images_a_person.values()),
+            image_sizes=report.image_sizes,
+        )
+        output.parent.mkdir(parents=True, exist_ok=True)
+        plots.save(figure, output)
+    print(json.dumps(report.to_dict(), ensure_ascii=False) if json_ else report.text())
+    return 1 if report.spoils else 0
+
+
 def draw(
     folder: Annotated[Path, tyro.conf.Positional],
     people: int = 100,
@@ -226,7 +262,8 @@ def draw(
     print(f"{count:,} images of {people} people by {cameras} cameras in {folder}")
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
+COMMANDS: dict[str, Callable[..., int | None]] = {
+    "inspect": inspect,
     "records": create_records,
     "train": train,
     "verify": verify,
@@ -242,7 +279,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; by default of this process.
 
     Returns:
-        The exit code: 0, 2 for what the user can mend, 130 after Ctrl-C.
+        The exit code: 0, 1 where `inspect` found an error in a dataset, 2 for what the user can
+        mend, 130 after Ctrl-C.
     """
     call = functools.partial(
         tyro.extras.subcommand_cli_from_dict,
@@ -255,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _guard(call)
 
 
-def run(command: Callable[..., None], arguments: Sequence[str] | None = None) -> int:
+def run(command: Callable[..., int | None], arguments: Sequence[str] | None = None) -> int:
     """One command as a program of its own: what the three scripts are.
 
     Args:
@@ -270,7 +308,7 @@ def run(command: Callable[..., None], arguments: Sequence[str] | None = None) ->
 
 def _guard(call: Callable[[], Any]) -> int:
     try:
-        call()
+        code: int | None = call()
     except InputError as error:
         message = " ".join(str(error).split())
     except OSError as error:  # a full disk, a folder that may not be written
@@ -279,7 +317,7 @@ def _guard(call: Callable[[], Any]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     else:
-        return 0
+        return code or 0
     print(f"error: {message}", file=sys.stderr)
     return 2
 

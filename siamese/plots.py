@@ -161,6 +161,60 @@ def plot_images(images: ArrayLike, captions: Sequence[str] = (), columns: int = 
     return figure
 
 
+def plot_dataset(
+    images: Sequence[Image],
+    *,
+    images_a_person: Sequence[int],
+    image_sizes: Mapping[tuple[int, int], int],
+) -> Figure:
+    """What a dataset looks like: some images, how many a person has, and how large they are.
+
+    Args:
+        images: Any number, of any sizes, `(height, width, 3)` uint8 each.
+        images_a_person: Number of images of each person.
+        image_sizes: `(height, width)` to number of images.
+
+    Returns:
+        A figure.
+    """
+    columns = 12
+    rows = max(1, -(-len(images) // columns))
+    figure = Figure(figsize=(9.6, 1.7 * rows + 2.6), dpi=110)
+    share = 2.6 / (1.7 * rows + 2.6)
+    grid = figure.add_gridspec(
+        rows,
+        columns,
+        left=0.01,
+        right=0.99,
+        top=0.99,
+        bottom=share + 0.01,
+        wspace=0.05,
+        hspace=0.05,
+    )
+    for number, image in enumerate(images):
+        _show(figure.add_subplot(grid[number // columns, number % columns]), image, "none", "")
+    below = figure.add_gridspec(
+        1, 2, left=0.07, right=0.98, top=share - 0.05, bottom=0.17 * share + 0.03
+    )
+    people = figure.add_subplot(below[0, 0])
+    people.hist(images_a_person, bins=min(40, max(images_a_person, default=1)), color=SAME)
+    people.set_xlabel("images of a person", size=9)
+    people.set_ylabel("people", size=9)
+    sizes = figure.add_subplot(below[0, 1])
+    heights = [height for height, _ in image_sizes]
+    widths = [width for _, width in image_sizes]
+    counts = np.array(list(image_sizes.values()), np.float64)
+    sizes.scatter(widths, heights, s=20 + 300 * counts / counts.max(), color=SAME, alpha=0.5)
+    sizes.set_xlabel("width in pixels", size=9)
+    sizes.set_ylabel("height in pixels", size=9)
+    sizes.set_xlim(0, max(widths) * 1.2)
+    sizes.set_ylim(0, max(heights) * 1.2)
+    for axes in (people, sizes):
+        axes.grid(alpha=0.25)
+        axes.tick_params(labelsize=8)
+    return figure
+
+
 def plot_history(history: Sequence[Mapping[str, float]]) -> Figure:
     """The curves of a run: losses on the left, scores of the held-out people on the right.
 
@@ -221,6 +275,8 @@ def plot_distances(
             places, counts / max(counts.sum(), 1), step="mid", color=colour, alpha=0.45, label=label
         )
     axes.axvline(threshold, color=NEUTRAL, lw=1.2, label=f"threshold {threshold:.3f}")
+    found = np.flatnonzero(np.asarray(same) + np.asarray(different))
+    axes.set_xlim(0, places[found[-1]] * 1.05)
     axes.set_xlabel("distance between two images of different cameras")
     axes.set_ylabel("share of the pairs")
     axes.set_ylim(bottom=0)

@@ -159,6 +159,20 @@ def test_wrong_models_are_named(
     _fails(capsys, run(verify, ["-i1", "no.jpg", "-i2", image, "--model", str(other)]), "no.jpg")
 
 
+def test_inspection_says_what_a_folder_is_and_exits_with_1_when_it_spoils(
+    pedestrians: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "pictures" / "data.png"
+    assert main(["inspect", str(pedestrians), "--output", str(picture)]) == 0
+    assert "14" in capsys.readouterr().out
+    with Image.open(picture) as image:
+        assert image.size[0] > 800
+    shutil.copytree(pedestrians, tmp_path / "tree")
+    (tmp_path / "tree" / "categories" / "0001" / "0001C1T0001F001.jpg").write_bytes(b"x")
+    assert main(["inspect", str(tmp_path / "tree"), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["spoils"]
+
+
 def test_unknown_words_get_suggestions(capsys: pytest.CaptureFixture[str]) -> None:
     _fails(capsys, run(train, ["--data", ".", "--recipe", "batchhard"]), "batch_hard")
     with pytest.raises(SystemExit) as end:
