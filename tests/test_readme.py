@@ -16,7 +16,7 @@ def test_map_names_every_module_and_nothing_else() -> None:
     block = README.split("## The map")[1].split("```")[1]
     named = set()
     folder = Path()
-    for line in block.strip().splitlines():
+    for line in filter(str.strip, block.splitlines()):
         match = re.match(r"( *)([a-z_0-9]+(?:\.py|/))", line)
         assert match, line
         depth, name = len(match[1]), match[2]

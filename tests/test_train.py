@@ -143,6 +143,14 @@ def test_taken_run_folder_is_refused(trained: Path, records: Path) -> None:
         train(records, recipe, run=trained)
 
 
+def test_damaged_state_is_named(trained: Path, records: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    state = tmp_path / "run" / "last.keras"
+    state.write_bytes(state.read_bytes()[:1_000])
+    with pytest.raises(InputError, match=r"last\.keras: is damaged"):
+        train(records, run=tmp_path / "run", log=tmp_path / "log")
+
+
 def test_nothing_to_resume_is_said(records: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run to resume"):
         train(records, run=tmp_path)

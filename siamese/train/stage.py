@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def train(
     steps = batches_from(0)[1]
     resumed = (folder / "last.keras").exists()
     if resumed:
-        model = keras.saving.load_model(folder / "last.keras")
+        model = _load_state(folder / "last.keras")
     else:
         model = build_training_model(
             recipe, image_size=image_size, classes=part.people, steps=steps
@@ -251,6 +252,16 @@ def _read_recipe(folder: Path, manifest: Manifest) -> Recipe:
             "data, or start a new run."
         )
     return recipe
+
+
+def _load_state(path: Path) -> keras.Model:
+    """The training model with its optimiser, as the last whole epoch left them."""
+    try:
+        return keras.saving.load_model(path)
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile):
+        raise InputError(
+            f"{path}: is damaged. Remove it; --resume then starts this run from its first epoch."
+        ) from None
 
 
 def _finish(
