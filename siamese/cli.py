@@ -372,3 +372,10 @@ def _print_scores(card: dict[str, Any], *, title: str) -> None:
     )
     tar = "   ".join(f"{rate:.3f} at FAR {far}" for far, rate in card["tar_at_far"].items())
     print(f"  verification EER {card['eer']:.3f}   AUC {card['auc']:.3f}   accepted: {tar}")
+    if "intervals" in card:
+        names = {"rank1": "Rank-1", "mAP": "mAP", "mINP": "mINP", "eer": "EER"}
+        shown = "   ".join(
+            "{} {:.3f} to {:.3f}".format(label, *card["intervals"][name])
+            for name, label in names.items()
+        )
+        print(f"  95 %         {shown}  (bootstrap over people)")

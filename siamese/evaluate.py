@@ -15,8 +15,9 @@ from siamese.data.images import read_image, resize_image
 from siamese.errors import InputError
 from siamese.models.embedder import embed
 from siamese.models.files import load_model
+from siamese.scores.confidence import Interval, bootstrap_ranking, bootstrap_verification
 from siamese.scores.matches import query_rows
-from siamese.scores.pairs import PairCounts, count_pairs
+from siamese.scores.pairs import PairCounts, count_pairs, sample_pairs
 from siamese.scores.ranking import RankingScores, score_ranking
 from siamese.scores.verification import VerificationScores, score_verification
 
@@ -82,7 +83,8 @@ def evaluate(
         progress: Called with the images done and all images.
 
     Returns:
-        The score card, ready for JSON.
+        The score card, ready for JSON: scores, their 95 % intervals (bootstrap over people), sizes,
+        protocol, model and versions.
 
     Raises:
         InputError: The model or the data cannot be used.
@@ -102,9 +104,15 @@ def evaluate(
         query = everything.rows(np.arange(len(queries)))
         gallery = everything.rows(np.arange(len(queries), len(everything.names)))
         source = "query and gallery folders"
-    card = score_embedded(query, gallery, everything).to_dict()
+    scores = score_embedded(query, gallery, everything)
+    sample = sample_pairs(everything.embeddings, everything.people, everything.cameras)
+    intervals: dict[str, Interval] = {
+        **bootstrap_ranking(scores.ranking),
+        **bootstrap_verification(sample),
+    }
     return {
-        **card,
+        **scores.to_dict(),
+        "intervals": {name: [each.low, each.high] for name, each in intervals.items()},
         "data": str(data),
         "source": source,
         "model": str(model),

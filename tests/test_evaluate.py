@@ -46,6 +46,9 @@ def test_record_set_is_scored_as_at_the_end_of_training(trained: Path, records: 
     for name in ("rank1", "mAP", "mAP_trapezoid", "mINP", "eer", "auc"):
         assert card[name] == pytest.approx(after_training[name], abs=1e-5)
     assert card["queries"] == after_training["queries"]
+    for name in ("rank1", "mAP", "mINP", "eer", "auc"):
+        low, high = card["intervals"][name]
+        assert low <= card[name] <= high
     json.dumps(card)
 
 
