@@ -4,6 +4,7 @@ Nothing heavy is imported before the options are parsed, so that `--help` answer
 """
 
 import contextlib
+import errno
 import functools
 import json
 import sys
@@ -108,12 +109,13 @@ def train(
             epochs=epochs,
             seed=seed,
         )
+        _check_trunk(chosen.model.trunk, chosen.model.weights)
     console = _console()
     records = _find_records(data, records, console)
     from siamese.train import train as train_stage
 
     finished = train_stage(records, chosen, run=run, log=log, console=console)
-    _print_scores(finished.scores, title="held-out people, trained")
+    _print_scores(finished.scores, title=f"trained, {finished.scores['source']}")
     print(f"run folder   {finished.folder}")
     print(f"model        {finished.folder / 'model.keras'}")
     print(f"TensorBoard  tensorboard --logdir {finished.log.parent}")
@@ -222,7 +224,8 @@ def inspect(
 
     with _progress(_console(), "images") as progress:
         report = inspect_folder(folder, pattern, progress)
-    if output is not None:
+    print(json.dumps(report.to_dict(), ensure_ascii=False) if json_ else report.text())
+    if output is not None and report.contact_sheet:
         from siamese import plots
         from siamese.data.images import read_image
 
@@ -233,7 +236,6 @@ def inspect(
         )
         output.parent.mkdir(parents=True, exist_ok=True)
         plots.save(figure, output)
-    print(json.dumps(report.to_dict(), ensure_ascii=False) if json_ else report.text())
     return 1 if report.spoils else 0
 
 
@@ -311,8 +313,15 @@ def _guard(call: Callable[[], Any]) -> int:
         code: int | None = call()
     except InputError as error:
         message = " ".join(str(error).split())
-    except OSError as error:  # a full disk, a folder that may not be written
-        message = f"{error}. Free some space, or choose another folder."
+    except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        message = str(error)
+        if error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            message += ". Free some space, or choose another folder."
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            message += ". Change the permissions, or choose another folder."
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -322,12 +331,28 @@ def _guard(call: Callable[[], Any]) -> int:
     return 2
 
 
+def _check_trunk(trunk: str, weights: str) -> None:
+    """Answers a wrong name before a large dataset is converted, not after."""
+    from siamese.models.trunks import find_trunk
+
+    find_trunk(trunk)
+    if weights not in ("imagenet", "none") and not Path(weights).is_file():
+        raise InputError(
+            f"{weights}: no such weights file. Give `imagenet`, `none` or a .weights.h5 file."
+        )
+
+
 def _find_records(data: Path, records: Path | None, console: Any) -> Path:
     """The records of a dataset folder, built where they are missing."""
-    from siamese.data.records import MANIFEST, build_records
+    from siamese.data.datasets import list_samples
+    from siamese.data.records import MANIFEST, build_records, check_source, read_manifest
 
-    folder = records or (data if (data / MANIFEST).exists() else data / "records")
+    if records is None and (data / MANIFEST).exists():
+        return data
+    folder = records or data / "records"
     if (folder / MANIFEST).exists():
+        if not data.samefile(folder):
+            check_source(folder, read_manifest(folder), list_samples(data, "train"))
         return folder
     with _progress(console, "records") as progress:
         build_records(data, folder, progress=progress)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.data.datasets import Sample, list_samples
+from siamese.data.datasets import Sample, list_samples, recognise
 from siamese.data.images import read_image, resize_image
 from siamese.errors import InputError
 from siamese.models.embedder import embed
@@ -33,7 +33,7 @@ class EmbeddedImages:
         embeddings: `(images, dimensions)`, float32.
         people: `(images,)`, text.
         cameras: `(images,)`, int64; -1 is not known.
-        names: `(images,)`, file names or paths, text.
+        names: `(images,)`, `person/file name` or paths: text that tells images apart.
     """
 
     embeddings: NDArray[np.float32]
@@ -74,7 +74,8 @@ def evaluate(
     """Scores a model file on a dataset's query and gallery, or on a record set.
 
     Of a record set it takes the validation part: the first image of each person and camera is a
-    query, all images are the gallery.
+    query, all images are the gallery. A dataset folder without a query part stands for the record
+    set in its folder `records`.
 
     Args:
         model: A model file.
@@ -90,9 +91,10 @@ def evaluate(
         InputError: The model or the data cannot be used.
     """
     loaded = load_model(model)
-    if (Path(data) / "manifest.json").exists():
+    records = _records_of(Path(data))
+    if records is not None:
         gallery = embed_records(
-            loaded.embedder, data, "validation", loaded.image_size, flip=flip, progress=progress
+            loaded.embedder, records, "validation", loaded.image_size, flip=flip, progress=progress
         )
         query, everything = first_queries(gallery), gallery
         source = "validation part of a record set"
@@ -106,10 +108,8 @@ def evaluate(
         source = "query and gallery folders"
     scores = score_embedded(query, gallery, everything)
     sample = sample_pairs(everything.embeddings, everything.people, everything.cameras)
-    intervals: dict[str, Interval] = {
-        **bootstrap_ranking(scores.ranking),
-        **bootstrap_verification(sample),
-    }
+    intervals: dict[str, Interval] = dict(bootstrap_ranking(scores.ranking).items())
+    intervals.update(bootstrap_verification(sample).items())
     return {
         **scores.to_dict(),
         "intervals": {name: [each.low, each.high] for name, each in intervals.items()},
@@ -121,6 +121,16 @@ def evaluate(
         "flip": flip,
         "versions": {"keras": keras.__version__, "backend": keras.config.backend()},
     }
+
+
+def _records_of(data: Path) -> Path | None:
+    """The record set that is to be scored, unless the folder has a query part of its own."""
+    if (data / "manifest.json").exists():
+        return data
+    inside = data / "records"
+    if (inside / "manifest.json").exists() and "query" not in recognise(data).parts:
+        return inside
+    return None
 
 
 def first_queries(images: EmbeddedImages) -> EmbeddedImages:
@@ -181,7 +191,9 @@ def embed_records(
     found = []
     for batch in evaluation_batches(shards, image_size=size, batch_size=BATCH_SIZE):
         embeddings = embed(embedder, [batch.images], flip=flip)
-        found.append(EmbeddedImages(embeddings, batch.people, batch.cameras, batch.names))
+        # A file name alone may occur under several people.
+        names = np.strings.add(np.strings.add(batch.people, "/"), batch.names)
+        found.append(EmbeddedImages(embeddings, batch.people, batch.cameras, names))
         if progress is not None:
             progress(sum(len(each.names) for each in found), total)
     return EmbeddedImages(

@@ -11,7 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from siamese.errors import InputError
+
 Image = NDArray[np.uint8]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg", ".pdf")
 
 SAME = "#1a7f37"
 DIFFERENT = "#c62828"
@@ -33,6 +37,10 @@ class RankedImage:
 def save(figure: Figure, path: str | Path) -> Path:
     """Writes a figure as PNG (or what the suffix says), under a temporary name that is renamed."""
     path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"{path}: a picture's name must end in one of {' '.join(SUFFIXES)}. Give another name."
+        )
     temporary = path.with_name(f".partial.{path.name}")
     try:
         figure.savefig(temporary, dpi=figure.dpi)

@@ -78,8 +78,6 @@ class OptimizerSection:
     """Epochs in which the rate rises from 0 in a straight line."""
     decay: Literal["constant", "cosine"] = "constant"
     weight_decay: float = 0.0
-    clip_norm: float | None = None
-    """Largest global norm of a gradient."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,8 +259,8 @@ def change_recipe(
         InputError: A number is out of range.
     """
     for name, value, least in (("epochs", epochs, 1), ("seed", seed, 0)):
-        if value is not None and value < least:
-            raise InputError(f"`{name}` must be at least {least}. Received: {value}")
+        if value is not None and not least <= value < 2**31:
+            raise InputError(f"`{name}` must be {least} to {2**31 - 1}. Received: {value}")
     if image_size is not None and min(image_size) < 32:
         raise InputError(
             f"`image_size` (height, width) must be at least 32 each. Received: {image_size}"

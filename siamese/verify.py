@@ -85,16 +85,16 @@ def verify(first: str | Path, second: str | Path, model: str | Path | LoadedMode
 
 
 def find_model(model: str | Path | None) -> Path:
-    """The model file to use: the given one, or the newest in `runs`.
+    """The model file to use: the given one, or the newest of a finished run in `runs`.
 
     Raises:
         InputError: None was given and there is none.
     """
     if model is not None:
         return Path(model)
-    found = sorted(Path("runs").glob("*/model.keras"), key=lambda path: path.stat().st_mtime)
+    found = sorted(Path("runs").glob("*/scores.json"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise InputError(
-            "runs: holds no model. Give --model PATH, or train one with train_siamese_network.py"
+            "runs: holds no finished run. Give --model PATH, or train with train_siamese_network.py"
         )
-    return found[-1]
+    return found[-1].with_name("model.keras")

@@ -17,7 +17,9 @@ from siamese.models.files import load_model
 def test_records_and_files_embed_alike(trained: Path, records: Path, pedestrians: Path) -> None:
     loaded = load_model(trained / "model.keras")
     stored = embed_records(loaded.embedder, records, "validation", loaded.image_size)
-    by_name = {Path(sample.path).name: sample for sample in list_samples(pedestrians)}
+    by_name = {
+        f"{sample.person}/{Path(sample.path).name}": sample for sample in list_samples(pedestrians)
+    }
     samples = [by_name[name] for name in stored.names]
     files = embed_samples(loaded.embedder, samples, loaded.image_size)
     np.testing.assert_allclose(files.embeddings, stored.embeddings, atol=1e-5)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from siamese import plots
+from siamese.errors import InputError
 
 PERSON = np.random.default_rng(0).integers(0, 256, (128, 64, 3), dtype=np.uint8)
 
@@ -57,3 +58,9 @@ def test_histogram_and_cmc_can_be_drawn(tmp_path: Path) -> None:
     plots.save(figure, tmp_path / "distances.png")
     figure = plots.plot_cmc([0.5, 0.7, 1.0], queries=10, gallery=50)
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [0.5, 0.7, 1.0])
+
+
+def test_picture_without_a_known_suffix_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="must end in one of"):
+        plots.save(plots.plot_images(PERSON[None]), tmp_path / "verdict")
+    assert not list(tmp_path.iterdir())

@@ -191,3 +191,22 @@ def test_too_many_shards_are_refused(pedestrians: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="`num_shards` must be between 1 and"):
         build_records(pedestrians, tmp_path / "set", num_shards=1_000)
     assert not (tmp_path / "set").exists()
+
+
+def test_set_of_other_images_is_not_taken_for_this_one(pedestrians: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(pedestrians / "categories", tree / "categories")
+    build_records(tree, tmp_path / "set")
+    new = tree / "categories" / "0001" / "0001C1T0001F009.jpg"
+    shutil.copy(tree / "categories" / "0001" / "0001C1T0001F001.jpg", new)
+    with pytest.raises(InputError, match="holds the records of other images"):
+        build_records(tree, tmp_path / "set")
+    new.unlink()
+    assert not build_records(tree, tmp_path / "set")[2]
+    with pytest.raises(InputError, match="missing"):
+        build_records(tmp_path / "missing", tmp_path / "set")
+
+
+def test_name_with_a_folder_is_refused(pedestrians: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="`name` must be a file name"):
+        build_records(pedestrians, tmp_path / "set", name="a/b")

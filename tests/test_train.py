@@ -162,7 +162,7 @@ def test_run_of_other_people_is_not_resumed(
     from siamese.data.records import build_records
 
     build_records(pedestrians, tmp_path / "other", random_seed=5)
-    with pytest.raises(InputError, match="records with other people"):
+    with pytest.raises(InputError, match="was started on other records"):
         train(tmp_path / "other", run=trained)
 
 

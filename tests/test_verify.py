@@ -53,10 +53,10 @@ def test_model_without_calibration_is_refused(
 
 def test_newest_model_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="holds no model"):
+    with pytest.raises(InputError, match="holds no finished run"):
         find_model(None)
     for number, name in enumerate(["b", "a"]):
-        path = tmp_path / "runs" / name / "model.keras"
+        path = tmp_path / "runs" / name / "scores.json"
         path.parent.mkdir(parents=True)
         path.write_bytes(b"")
         import os

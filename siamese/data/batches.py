@@ -38,7 +38,10 @@ def train_batches(
     seed: int = 0,
     first_epoch: int = 0,
 ) -> tuple[tf.data.Dataset, int]:
-    """Endless batches of images and labels; each epoch sees every image at least once.
+    """Endless batches of images and labels, in epochs.
+
+    An epoch deals all images into groups of one person and the groups into whole batches; up to
+    `people - 1` groups that fill no batch are left out, others in each epoch.
 
     A person with more than `images` images comes in several groups, so two groups of a batch may
     be of one person; a person with fewer comes with images repeated.
@@ -48,7 +51,8 @@ def train_batches(
         part: The manifest's word on them.
         image_size: Height and width in pixels of the images in a batch.
         order: `people`: groups one after another; `pairs`: rows 2i and 2i+1 are a pair, half of
-            the pairs of one person; `triplets`: rows 3i, 3i+1, 3i+2 are anchor, positive, negative.
+            the pairs of one person; `triplets`: rows 3i, 3i+1, 3i+2 are anchor, positive, negative
+            (of another person, if the batch has one).
         people: P, groups in a batch; a multiple of 4 for `pairs`.
         images: K, images in a group; 2 for `pairs`, 3 for `triplets`.
         seed: Seed of the order.

@@ -40,7 +40,7 @@ def read_bytes(path: str | Path) -> bytes:
     """
     try:
         return Path(path).read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path}: no such file. Give the path of an image.") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder. Give the path of an image.") from None
@@ -75,11 +75,13 @@ def decode_image(data: bytes, name: str | Path) -> NDArray[np.uint8]:
             )
         image.load()
         return _to_rgb(ImageOps.exif_transpose(image))
+    except InputError:
+        raise
     except Image.DecompressionBombError:
         raise InputError(f"{name}: has too many pixels. Give a crop of one person.") from None
     except UnidentifiedImageError:
         raise InputError(f"{name}: is not an image. Remove it or copy it again.") from None
-    except (OSError, SyntaxError, EOFError, IndexError) as error:
+    except (OSError, SyntaxError, EOFError, IndexError, ValueError) as error:
         # Pillow raises each of these on damaged files, by format.
         raise InputError(
             f"{name}: is a damaged image ({error}). Remove it or copy it again."

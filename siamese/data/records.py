@@ -68,7 +68,7 @@ class Part:
         cameras: Number of known cameras.
         tracklets: Number of known tracklets (person, camera and tracklet number together).
         images_by_label: Label to number of images.
-        image_sizes: `"heightxwidth"` to number of images.
+        image_sizes: `"heightxwidth"` to number of images, the 50 commonest.
         shards: The files.
     """
 
@@ -87,7 +87,8 @@ class Manifest:
 
     Attributes:
         name: First part of the shards' names.
-        dataset: What the images came from, for example `Market-1501`.
+        dataset: The layout that the images came from, for example `market1501`.
+        source: Sixteen hexadecimal digits of the names of all images and their people.
         split: Rule, share and seed of the split: `by`, `validation_size`, `random_seed`.
         parts: `train` and `validation`.
         labels: Person to label; the people of `train` have 0..C-1, in sorted order.
@@ -96,6 +97,7 @@ class Manifest:
 
     name: str
     dataset: str
+    source: str
     split: dict[str, Any]
     parts: dict[str, Part]
     labels: dict[str, int]
@@ -137,7 +139,10 @@ def build_records(
         raise InputError(
             f"`validation_size` must be between 0 and 1, both excluded. Received: {validation_size}"
         )
+    if not name or Path(name).name != name:
+        raise InputError(f"`name` must be a file name without a folder. Received: {name}")
     folder = Path(dataset_dir) / "records" if folder is None else Path(folder)
+    samples = list_samples(dataset_dir, "train")
     rule = {"by": split, "validation_size": validation_size, "random_seed": random_seed}
     if (folder / MANIFEST).exists():
         manifest = read_manifest(folder)
@@ -154,8 +159,8 @@ def build_records(
                 f"{folder}: holds a complete record set made with other arguments: "
                 f"{', '.join(other)}. Remove it, or give another output folder."
             )
+        check_source(folder, manifest, samples)
         return folder, manifest, False
-    samples = list_samples(dataset_dir, "train")
     refuse_duplicates(samples)
     train, validation = split_samples(samples, split, validation_size, random_seed)
     manifest = write_records(
@@ -168,6 +173,25 @@ def build_records(
         progress=progress,
     )
     return folder, manifest, True
+
+
+def check_source(folder: Path, manifest: Manifest, samples: Sequence[Sample]) -> None:
+    """Makes sure that a record set is of these images.
+
+    Raises:
+        InputError: It is of others: of another dataset, or images came or went since.
+    """
+    if manifest.source != source_digest(samples):
+        raise InputError(
+            f"{folder}: holds the records of other images than the dataset folder has now. Remove "
+            "it to build them again, or give another folder for the records."
+        )
+
+
+def source_digest(samples: Sequence[Sample]) -> str:
+    """Sixteen hexadecimal digits of the names of images and their people, in any order."""
+    lines = sorted(f"{sample.person}/{Path(sample.path).name}" for sample in samples)
+    return blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 
 
 def write_records(
@@ -231,7 +255,8 @@ def write_records(
             _write_shard(folder / file, mine, labels, sizes, step)
             shards.append(Shard(file, len(mine), (folder / file).stat().st_size))
         written[part] = _summarise(samples, labels, sizes, shards)
-    manifest = Manifest(name, dataset, dict(split or {}), written, labels)
+    source = source_digest([sample for samples in parts.values() for sample in samples])
+    manifest = Manifest(name, dataset, source, dict(split or {}), written, labels)
     by_label = sorted(labels.items(), key=lambda item: item[1])
     _write_text(folder / LABELS, "".join(f"{label}:{person}\n" for person, label in by_label))
     _write_text(folder / SUMMARY, describe(manifest))

@@ -88,10 +88,7 @@ def build_optimizer(
         decay=section.decay,
     )
     kind = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[section.name]
-    options: dict[str, Any] = {"global_clipnorm": section.clip_norm}
-    if section.weight_decay:
-        options["weight_decay"] = section.weight_decay
-    return kind(rate, **options)
+    return kind(rate, weight_decay=section.weight_decay or None)
 
 
 @keras.saving.register_keras_serializable("siamese")

@@ -25,7 +25,7 @@ from siamese.evaluate import (
 )
 from siamese.models.files import load_model, save_model
 from siamese.recipes import Recipe, recipe_from_dict
-from siamese.scores.matches import Matches
+from siamese.scores.matches import Matches, query_rows
 from siamese.scores.ranking import nearest
 from siamese.scores.verification import calibrate
 from siamese.train.objective import build_training_model, embedder_of
@@ -88,6 +88,7 @@ def train(
     """
     console = console or Console(quiet=True)
     manifest = read_manifest(records)
+    resumed = recipe is None
     if recipe is None:
         folder = find_run(run)
         recipe = _read_recipe(folder, manifest)
@@ -109,7 +110,7 @@ def train(
         )
 
     steps = batches_from(0)[1]
-    resumed = (folder / "last.keras").exists()
+    resumed = resumed and (folder / "last.keras").exists()
     if resumed:
         model = _load_state(folder / "last.keras")
     else:
@@ -118,7 +119,8 @@ def train(
         )
     first_epoch = int(model.optimizer.iterations) // steps
     embedder = embedder_of(model)
-    _start_folder(folder, recipe, records, manifest)
+    if not (folder / "recipe.json").exists():
+        _start_folder(folder, recipe, records, manifest)
 
     def score() -> tuple[Scores, EmbeddedImages]:
         gallery = embed_records(embedder, records, "validation", recipe.model.image_size)
@@ -144,7 +146,7 @@ def train(
         board.picture("batch/augmented", _plot_batch(model, batches), 0)
     untrained = json.loads((folder / "untrained.json").read_text(encoding="utf-8"))
     console.print(
-        f"untrained, on the {manifest.parts['validation'].people} held-out people: Rank-1 "
+        f"untrained, {_name_validation(manifest)}: Rank-1 "
         f"{untrained['rank1']:.3f}  mAP {untrained['mAP']:.3f}  EER {untrained['eer']:.3f}",
         highlight=False,
         soft_wrap=True,
@@ -178,13 +180,16 @@ def train(
                     bar,
                 ],
             )
+    except BaseException:
+        board.close()
+        raise
     finally:
         bar.stop()
 
     # What the file keeps, and what is calibrated, is the best epoch, not the last.
     embedder.set_weights(load_model(folder / "model.keras").embedder.get_weights())
     scores, gallery = score()
-    card = _finish(folder, recipe, embedder, scores, gallery, untrained, records)
+    card = _finish(folder, recipe, embedder, scores, gallery, untrained, records, manifest)
     ranked = _plot_ranks(records, manifest, recipe, gallery)
     plots.save(ranked, folder / "rank_list.png")
     board.picture("held_out/rank_list", ranked, recipe.epochs - 1)
@@ -194,16 +199,17 @@ def train(
 
 
 def find_run(run: str | Path | None) -> Path:
-    """The run folder to resume: the given one, or the newest in `runs`.
+    """The run folder to resume: the given one, or the newest unfinished one in `runs`.
 
     Raises:
         InputError: There is none.
     """
     if run is None:
         runs = sorted(Path("runs").glob("*/recipe.json"), key=lambda path: path.stat().st_mtime)
-        if not runs:
-            raise InputError("runs: holds no run to resume. Start one without --resume.")
-        return runs[-1].parent
+        unfinished = [path for path in runs if not path.with_name("scores.json").exists()]
+        if not unfinished:
+            raise InputError("runs: holds no unfinished run. Start one without --resume.")
+        return unfinished[-1].parent
     if not (Path(run) / "recipe.json").exists():
         raise InputError(f"{run}: holds no run to resume. Start one without --resume.")
     return Path(run)
@@ -211,7 +217,7 @@ def find_run(run: str | Path | None) -> Path:
 
 def _new_folder(run: str | Path | None, recipe: Recipe) -> Path:
     if run is not None:
-        if (Path(run) / "recipe.json").exists():
+        if (Path(run) / "recipe.json").exists() or (Path(run) / "last.keras").exists():
             raise InputError(
                 f"{run}: already holds a run. Add --resume to continue it, or give another --run."
             )
@@ -223,33 +229,52 @@ def _new_folder(run: str | Path | None, recipe: Recipe) -> Path:
 
 
 def _start_folder(folder: Path, recipe: Recipe, records: str | Path, manifest: Manifest) -> None:
-    """Writes `recipe.json`, unless the run was started before."""
-    if (folder / "recipe.json").exists():
-        return
+    """Writes `recipe.json`; the one who makes the file has the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write_json(
-        folder / "recipe.json",
-        {
-            "recipe": recipe.to_dict(),
-            "records": str(records),
-            "labels": manifest.labels,
-            "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-            "versions": _versions(),
-        },
-    )
+    values = {
+        "recipe": recipe.to_dict(),
+        "records": str(records),
+        "source": _describe_source(manifest),
+        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "versions": _versions(),
+    }
+    try:
+        with (folder / "recipe.json").open("x", encoding="utf-8") as file:
+            json.dump(values, file, indent=1, ensure_ascii=False)
+    except FileExistsError:
+        raise InputError(
+            f"{folder}: another run took this folder a moment ago. Give another --run."
+        ) from None
+
+
+def _describe_source(manifest: Manifest) -> dict[str, Any]:
+    """What a resumed run must find unchanged: who has which label, and who is in which part."""
+    return {
+        "labels": manifest.labels,
+        "split": manifest.split,
+        "images": {name: part.images for name, part in manifest.parts.items()},
+    }
+
+
+def _name_validation(manifest: Manifest) -> str:
+    """Who the scores are of; only a split by identity holds people out."""
+    people = manifest.parts["validation"].people
+    if manifest.split.get("by") == "identity":
+        return f"{people} held-out people"
+    return f"validation images of {people} people, whom training sees too"
 
 
 def _read_recipe(folder: Path, manifest: Manifest) -> Recipe:
     path = folder / "recipe.json"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        recipe, labels = recipe_from_dict(values["recipe"]), values["labels"]
+        recipe, source = recipe_from_dict(values["recipe"]), values["source"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise InputError(f"{path}: is damaged. Start a new run.") from None
-    if labels != manifest.labels:
+    if source != _describe_source(manifest):
         raise InputError(
-            f"{folder}: was started on records with other people. Give --resume with the same "
-            "data, or start a new run."
+            f"{folder}: was started on other records (people, split or images). Give --resume "
+            "with the same data, or start a new run."
         )
     return recipe
 
@@ -272,6 +297,7 @@ def _finish(
     gallery: EmbeddedImages,
     untrained: dict[str, Any],
     records: str | Path,
+    manifest: Manifest,
 ) -> dict[str, Any]:
     """Calibrates, writes the model file and the pictures, and returns the score card."""
     pairs = pairs_of(gallery)
@@ -280,7 +306,8 @@ def _finish(
     card: dict[str, Any] = {
         **scores.to_dict(),
         "data": str(records),
-        "source": "validation part of a record set",
+        "source": _name_validation(manifest),
+        "split": manifest.split,
         "epochs": len(history),
         "images_per_second": float(np.median([row["images_per_second"] for row in history])),
         "untrained": {name: untrained[name] for name in ("rank1", "mAP", "eer")},
@@ -324,7 +351,8 @@ def _plot_ranks(
     records: str | Path, manifest: Manifest, recipe: Recipe, gallery: EmbeddedImages
 ) -> Any:
     """Rank lists of some held-out queries, drawn by the seed of the run."""
-    query = first_queries(gallery)
+    rows = query_rows(gallery.people, gallery.cameras)
+    query = gallery.rows(rows)
     matches = Matches(
         query.people.tolist(),
         query.cameras,
@@ -335,9 +363,10 @@ def _plot_ranks(
     )
     shown = np.random.default_rng(recipe.seed).permutation(len(query.names))[:RANK_LISTS]
     found, distances = nearest(query.embeddings, gallery.embeddings, RANKS, matches=matches)
-    row_of = {name: row for row, name in enumerate(gallery.names.tolist())}
-    query_rows = [row_of[query.names[number]] for number in shown]
-    wanted = {*query_rows, *(int(row) for row in found[shown].ravel() if row >= 0)}
+    wanted = {
+        *(int(row) for row in rows[shown]),
+        *(int(row) for row in found[shown].ravel() if row >= 0),
+    }
     pictures = _read_pictures(records, manifest, wanted, recipe.model.image_size)
     ranked = [
         [
@@ -352,7 +381,8 @@ def _plot_ranks(
         for number in shown
     ]
     queries = [
-        (pictures[row], f"{gallery.people[row]}  cam {gallery.cameras[row]}") for row in query_rows
+        (pictures[int(row)], f"{gallery.people[row]}  cam {gallery.cameras[row]}")
+        for row in rows[shown]
     ]
     return plots.plot_rank_lists(queries, ranked)
 

@@ -47,11 +47,6 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         ]
         self._write(values, epoch)
 
-    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Writes what is still in memory."""
-        del logs
-        self.writer.flush()
-
     def picture(self, name: str, figure: Figure, epoch: int) -> None:
         """Writes a picture."""
         buffer = io.BytesIO()

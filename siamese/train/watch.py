@@ -46,8 +46,7 @@ class Watchdog(keras.callbacks.Callback):  # type: ignore[misc]
         if logs and not math.isfinite(float(logs["loss"])):
             raise InputError(
                 f"the loss is {float(logs['loss'])} at step {batch} of this epoch. Likely the "
-                "learning rate is too high: take a recipe with a lower one, or with clip_norm; "
-                "--resume continues from the last epoch."
+                "learning rate is too high: write a recipe with a lower one."
             )
 
 
@@ -118,7 +117,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
-    """One bar an epoch with images a second and the time left of the run, and a line at its end.
+    """One bar with images a second and the time left of the run, and a line an epoch.
 
     Args:
         console: Where to; where it is no terminal, only the lines are printed.
@@ -181,7 +180,7 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
         )
         if "val_mAP" in logs:
             line += (
-                f"  held-out people: Rank-1 {logs['val_rank1']:.3f}  mAP {logs['val_mAP']:.3f}"
+                f"  validation: Rank-1 {logs['val_rank1']:.3f}  mAP {logs['val_mAP']:.3f}"
                 f"  EER {logs['val_eer']:.3f}"
             )
         self.console.print(line, highlight=False, soft_wrap=True)
