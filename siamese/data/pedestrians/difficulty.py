@@ -43,6 +43,6 @@ BOX_SCALE = 0.035
 OCCLUSION = 0.05
 """Share of tracklets in which something stands before the person."""
 
-COLOUR_JITTER = 18.0
+COLOUR_JITTER = 14.0
 """Standard deviation by which clothes differ from the shared palette, in levels. Larger is easier:
 two people in the same palette colour differ more."""
