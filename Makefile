@@ -28,10 +28,10 @@ demo: .venv/ready  ## draw people, make records, train, compare two pairs: under
 	$(BIN)/python train_siamese_network.py --data $(DEMO)/records --recipe demo --run $(DEMO)/run --log $(DEMO)/train.log
 	@echo; echo "--- two images of one person, by two cameras"
 	$(BIN)/python test_siamese_network.py --model $(DEMO)/run/model.keras --output $(DEMO)/same.png \
-	  --img1 notebooks/images/9001C1T0001F002.jpg --img2 notebooks/images/9001C3T0001F004.jpg
+	  --img1 notebooks/images/9003C1T0001F005.jpg --img2 notebooks/images/9003C3T0001F001.jpg
 	@echo; echo "--- two images of two people"
 	$(BIN)/python test_siamese_network.py --model $(DEMO)/run/model.keras --output $(DEMO)/different.png \
-	  --img1 notebooks/images/9001C1T0001F002.jpg --img2 notebooks/images/9002C2T0001F001.jpg
+	  --img1 notebooks/images/9003C1T0001F005.jpg --img2 notebooks/images/9002C2T0001F001.jpg
 	@echo; echo "scores       $(DEMO)/run/scores.json; the training printed Rank-1 before and after"
 	@echo "pictures     $(DEMO)/same.png $(DEMO)/different.png $(DEMO)/run/rank_list.png $(DEMO)/run/curves.png"
 	@echo "TensorBoard  $(BIN)/tensorboard --logdir $(DEMO)/train.log"
