@@ -6,8 +6,11 @@ Nothing heavy is imported before the options are parsed, so that `--help` answer
 import contextlib
 import errno
 import functools
+import importlib
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -41,6 +44,7 @@ def create_records(
         output_dir: Where to write; by default the folder records in dataset_dir.
         split: What stays whole. Only identity keeps people apart.
     """
+    _import_quietly("tensorflow")
     from siamese.data.records import build_records, describe
 
     console = _console()
@@ -137,6 +141,10 @@ def verify(
         output: Picture of the pair with the verdict; by default pair.png, with --json none.
         json_: Print one JSON object and nothing else.
     """
+    from siamese.data.images import read_image
+
+    images = [read_image(path) for path in (img1, img2)]  # a wrong path is answered at once
+    _import_quietly("keras")
     from siamese import verify as stage
 
     path = stage.find_model(model)
@@ -145,11 +153,9 @@ def verify(
         output = Path("pair.png")
     if output is not None:
         from siamese import plots
-        from siamese.data.images import read_image
 
         figure = plots.plot_pair(
-            read_image(img1),
-            read_image(img2),
+            *images,
             verdict=answer.verdict,
             distance=answer.distance,
             threshold=answer.threshold,
@@ -191,6 +197,7 @@ def evaluate(
         flip: Average each embedding with that of the mirrored image.
         json_: Print one JSON object and nothing else.
     """
+    _import_quietly("keras")
     from siamese.evaluate import evaluate as stage
     from siamese.verify import find_model
 
@@ -333,6 +340,7 @@ def _guard(call: Callable[[], Any]) -> int:
 
 def _check_trunk(trunk: str, weights: str) -> None:
     """Answers a wrong name before a large dataset is converted, not after."""
+    _import_quietly("keras")
     from siamese.models.trunks import find_trunk
 
     find_trunk(trunk)
@@ -344,6 +352,7 @@ def _check_trunk(trunk: str, weights: str) -> None:
 
 def _find_records(data: Path, records: Path | None, console: Any) -> Path:
     """The records of a dataset folder, built where they are missing."""
+    _import_quietly("tensorflow")
     from siamese.data.datasets import list_samples
     from siamese.data.records import MANIFEST, build_records, check_source, read_manifest
 
@@ -358,6 +367,26 @@ def _find_records(data: Path, records: Path | None, console: Any) -> Path:
         build_records(data, folder, progress=progress)
     console.print(f"wrote {folder}", highlight=False, soft_wrap=True)
     return folder
+
+
+def _import_quietly(name: str) -> None:
+    """Imports a library whose C++ part writes start-up notes to standard error, past Python.
+
+    TF_CPP_MIN_LOG_LEVEL does not reach the notes that come before TensorFlow's logging starts; they
+    would bury the program's own lines. Where the import fails they are shown.
+    """
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            notes.seek(0)
+            os.write(saved, notes.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 def _console() -> Any:
