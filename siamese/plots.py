@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from siamese.atomic import whole_file
 from siamese.errors import InputError
 
 Image = NDArray[np.uint8]
@@ -41,12 +42,8 @@ def save(figure: Figure, path: str | Path) -> Path:
         raise InputError(
             f"{path}: a picture's name must end in one of {' '.join(SUFFIXES)}. Give another name."
         )
-    temporary = path.with_name(f".partial.{path.name}")
-    try:
+    with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=figure.dpi)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

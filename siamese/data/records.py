@@ -21,6 +21,7 @@ from typing import Any
 import tensorflow as tf
 from PIL import Image
 
+from siamese.atomic import whole_file
 from siamese.data.datasets import Sample, list_samples, recognise
 from siamese.data.images import decode_image, read_bytes
 from siamese.data.splits import SplitBy, refuse_duplicates, split_samples
@@ -469,6 +470,5 @@ def _remove_partial(folder: Path, name: str) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

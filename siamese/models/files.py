@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from siamese.atomic import whole_file
 from siamese.errors import InputError
 
 MEMBER = "siamese.json"
@@ -73,14 +74,10 @@ def save_model(
         "versions": {"keras": keras.__version__, "backend": keras.config.backend()},
         **(card or {}),
     }
-    temporary = path.with_name(f".{path.stem}.partial.keras")
-    try:
+    with whole_file(path) as temporary:
         embedder.save(temporary)
         with zipfile.ZipFile(temporary, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(MEMBER, json.dumps(whole, indent=1, ensure_ascii=False))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return whole
 
 

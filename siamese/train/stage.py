@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from siamese import __version__, plots
+from siamese.atomic import whole_file
 from siamese.data.batches import batch_image_size, evaluation_batches, train_batches
 from siamese.data.records import Manifest, read_manifest, shard_paths
 from siamese.errors import InputError
@@ -412,6 +413,5 @@ def _versions() -> dict[str, str]:
 
 
 def _write_json(path: Path, values: Any) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from siamese.atomic import whole_file
 from siamese.data.augment import restart_random_numbers
 from siamese.errors import InputError
 from siamese.evaluate import Scores
@@ -111,9 +112,8 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         if logs.get("val_mAP", -1.0) > self.best:
             self.best = logs["val_mAP"]
             self.save_best()
-        temporary = self.folder / ".last.partial.keras"
-        self.model.save(temporary)
-        temporary.replace(self.folder / "last.keras")
+        with whole_file(self.folder / "last.keras") as temporary:
+            self.model.save(temporary)
 
 
 class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
@@ -220,12 +220,13 @@ def read_history(folder: Path, *, before: int | None = None) -> list[dict[str, f
 def write_history(folder: Path, rows: list[dict[str, float]]) -> None:
     """Writes `history.csv` whole, under a temporary name that is then renamed."""
     names = dict.fromkeys(name for row in rows for name in row)
-    temporary = folder / ".history.csv.partial"
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        whole_file(folder / "history.csv") as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, list(names))
         writer.writeheader()
         writer.writerows(
             {name: int(v) if name == "epoch" else float(v) for name, v in row.items()}
             for row in rows
         )
-    temporary.replace(folder / "history.csv")
