@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO := demo
 INSTALL := $(shell command -v uv >/dev/null && echo "uv pip install --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet")
 
-.PHONY: help demo test lint types layers pytest test-slow parity benchmark clean
+.PHONY: help demo test lint types layers pytest notebooks docs test-slow parity benchmark clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,7 +36,7 @@ demo: .venv/ready  ## draw people, make records, train, compare two pairs: under
 	@echo "pictures     $(DEMO)/same.png $(DEMO)/different.png $(DEMO)/run/rank_list.png $(DEMO)/run/curves.png"
 	@echo "TensorBoard  $(BIN)/tensorboard --logdir $(DEMO)/train.log"
 
-test: lint types layers pytest  ## everything that CI checks: lint, types, layers, tests
+test: lint types layers docs pytest notebooks  ## everything that CI checks: lint, types, layers, docs, tests, notebooks
 
 lint: .venv/ready-to-develop
 	$(BIN)/ruff check .
@@ -50,6 +50,12 @@ layers: .venv/ready-to-develop
 
 pytest: .venv/ready-to-develop
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+notebooks: .venv/ready-to-develop  ## run every notebook
+	$(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 -o testpaths= -o addopts= notebooks
+
+docs: .venv/ready-to-develop  ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 test-slow: .venv/ready-to-develop  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

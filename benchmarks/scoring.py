@@ -7,7 +7,8 @@ Embeddings are made up, 512 dimensions, float32 unless said otherwise. Each case
 own, so that its peak memory (of the whole process, embeddings and libraries included) is its own.
 `product` is the time of the bare query x gallery matrix product in blocks: no exact method can be
 faster. Re-ranking compares all images with all others: its limit is some 20 times that (half of it
-by symmetry). Peers are torchreid 1.4 on a 2-core machine like the one the targets were set on.
+by symmetry). The peer's figures are torchreid 1.4's (Cython evaluator), measured elsewhere, on a
+2-core machine like the one the targets were set on: ratios to them are no better than +-30 %.
 """
 
 import argparse

@@ -1,8 +1,53 @@
-"""Person re-identification with Siamese networks on TensorFlow and Keras 3."""
+"""Person re-identification with Siamese networks on TensorFlow and Keras 3.
 
+The few names that most programs need; they are loaded when they are used, so that importing this
+package takes no time:
+
+    model = siamese.load_model()
+    model.verify("a.jpg", "b.jpg")      # -> Verification
+    model.embed("crops")                # -> (images, dimensions) float32
+    siamese.Gallery("people")           # a searchable database
+"""
+
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from siamese.embeddings import find_similar_images
+    from siamese.errors import InputError
+    from siamese.inference import Model, Verification, load_model
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "Gallery",
+    "InputError",
+    "Model",
+    "Verification",
+    "__version__",
+    "find_similar_images",
+    "load_model",
+]
+
 # TensorFlow's start-up notes (no GPU, instruction sets) would bury the program's own lines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+_HOMES = {
+    "Gallery": "siamese.gallery",
+    "InputError": "siamese.errors",
+    "Model": "siamese.inference",
+    "Verification": "siamese.inference",
+    "find_similar_images": "siamese.embeddings",
+    "load_model": "siamese.inference",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'siamese' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -37,3 +37,34 @@ def trained(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     train(records, recipe, run=folder, log=folder.parent / "log")
     return folder
+
+
+@pytest.fixture(scope="session")
+def calibrated(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network's model file, untrained, but calibrated on `pedestrians`."""
+    import keras
+
+    from siamese.data.datasets import list_samples
+    from siamese.inference import load_model
+    from siamese.models.embedder import build_embedder, join_embedder
+    from siamese.models.files import save_model
+    from siamese.scores.pairs import count_pairs
+    from siamese.scores.verification import calibrate
+
+    keras.utils.set_random_seed(3)
+    embedder = join_embedder(
+        build_embedder(
+            trunk="conv4", weights="none", image_size=(64, 32), embedding_size=16, bottleneck=True
+        )
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("calibrated")
+    save_model(folder / "plain.keras", embedder, image_size=(64, 32))
+    samples = list_samples(pedestrians)
+    embeddings = load_model(folder / "plain.keras").embed([each.path for each in samples])
+    pairs = count_pairs(
+        embeddings, [each.person for each in samples], [each.camera for each in samples]
+    )
+    (folder / "plain.keras").unlink()
+    card = {"calibration": calibrate(pairs).to_dict(), "scores": {}}
+    save_model(folder / "model.keras", embedder, image_size=(64, 32), card=card)
+    return folder / "model.keras"

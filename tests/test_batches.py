@@ -1,15 +1,19 @@
 """`siamese.data.batches`: who is in a batch, in which order, and that no image is lost."""
 
 import dataclasses
+import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from siamese.data.batches import batch_image_size, evaluation_batches, train_batches
+from siamese.data.datasets import list_samples
 from siamese.data.images import read_image
 from siamese.data.records import Manifest, read_manifest, shard_paths
+from siamese.data.triplets import keep_triplets, place_triplets
 from siamese.errors import InputError
 
 
@@ -47,7 +51,7 @@ def test_an_epoch_shows_every_image(records: Path, manifest: Manifest) -> None:
     part = manifest.parts["train"]
     shards = shard_paths(records, manifest, "train")
     dataset, steps = train_batches(shards, part, image_size=(64, 32), people=2, images=4, seed=5)
-    assert steps == part.images // 8
+    assert steps == -(-part.images // 8)
     shown = Counter(
         image.tobytes() for images, _ in dataset.take(steps).as_numpy_iterator() for image in images
     )
@@ -55,11 +59,181 @@ def test_an_epoch_shows_every_image(records: Path, manifest: Manifest) -> None:
     assert set(shown.values()) == {1}
 
 
+def test_last_batch_is_filled_with_groups_of_the_one_before(
+    records: Path, manifest: Manifest
+) -> None:
+    part = manifest.parts["train"]
+    shards = shard_paths(records, manifest, "train")
+    groups = part.images // 4
+    people = next(p for p in range(3, 20) if groups % p and groups > p)
+    dataset, steps = train_batches(shards, part, image_size=(64, 32), people=people, images=4)
+    assert steps == groups // people + 1
+    batches = [images for images, _ in dataset.take(steps).as_numpy_iterator()]
+    shown = Counter(image.tobytes() for images in batches for image in images)
+    assert len(shown) == part.images
+    missing = people - groups % people
+    assert sum(count - 1 for count in shown.values()) == missing * 4
+    again = batches[-1][-missing * 4 :]
+    np.testing.assert_array_equal(again, batches[-2][: missing * 4])
+
+
 def test_half_of_the_pairs_are_of_one_person(records: Path, manifest: Manifest) -> None:
-    labels = _labels(records, manifest, 8, order="pairs", people=8, images=2)
+    labels = _labels(records, manifest, 40, order="pairs", people=8, images=2)
     same = labels[:, 0::2] == labels[:, 1::2]
     assert same[:, :4].all()
-    assert same[:, 4:].mean() < 0.4  # two groups of one person may meet
+    for row in range(40):  # crossed, unless one person has more than half of the four groups
+        crossed = Counter(labels[row, 8:].tolist())
+        if max(crossed.values()) <= 4:
+            assert not same[row, 4:].any()
+
+
+def _cameras(records: Path, manifest: Manifest, batches: int, **options: object) -> np.ndarray:
+    """The camera of each row of some batches, found by the image's bytes."""
+    shards = shard_paths(records, manifest, "train")
+    camera = {
+        image.tobytes(): int(number)
+        for batch in evaluation_batches(shards, image_size=(64, 32))
+        for image, number in zip(batch.images, batch.cameras, strict=True)
+    }
+    dataset, _ = train_batches(
+        shards,
+        manifest.parts["train"],
+        image_size=(64, 32),
+        **options,  # type: ignore[arg-type]
+    )
+    return np.array(
+        [
+            [camera[image.tobytes()] for image in images]
+            for images, _ in dataset.take(batches).as_numpy_iterator()
+        ]
+    )
+
+
+def test_groups_have_as_many_cameras_as_they_can(records: Path, manifest: Manifest) -> None:
+    # Each person: 2 cameras, 4 images by each.
+    four = _cameras(records, manifest, 6, people=4, images=4).reshape(-1, 4)
+    assert (np.sort(four, axis=1) == [1, 1, 2, 2]).all()
+    assert 0 < (four[:, 0] == 1).mean() < 1  # the first is not always of the same camera
+    two = _cameras(records, manifest, 6, people=4, images=2).reshape(-1, 2)
+    assert (np.sort(two, axis=1) == [1, 2]).all()
+    pairs = _cameras(records, manifest, 6, people=4, images=2, order="pairs")
+    positives = pairs.reshape(6, 4, 2)[:, :2]
+    assert (np.sort(positives, axis=2) == [1, 2]).all()
+
+
+def test_cameras_are_left_to_chance_when_they_are_not_spread(
+    records: Path, manifest: Manifest
+) -> None:
+    cameras = _cameras(records, manifest, 8, people=4, images=2, spread_cameras=False)
+    same = np.ptp(cameras.reshape(-1, 2), axis=1) == 0
+    assert 0.15 < same.mean() < 0.75  # 3 of 7
+
+
+@pytest.mark.parametrize(("order", "images"), [("people", 3), ("pairs", 2), ("triplets", 3)])
+def test_hosts_together_have_the_batch_of_one(
+    records: Path, manifest: Manifest, order: str, images: int
+) -> None:
+    shards = shard_paths(records, manifest, "train")
+
+    def read(host: int, hosts: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        dataset, _ = train_batches(
+            shards,
+            manifest.parts["train"],
+            image_size=(64, 32),
+            order=order,  # type: ignore[arg-type]
+            people=8,
+            images=images,
+            seed=3,
+            host=host,
+            hosts=hosts,
+        )
+        return list(dataset.take(3).as_numpy_iterator())
+
+    whole, first, second = read(0, 1), read(0, 2), read(1, 2)
+    for one, left, right in zip(whole, first, second, strict=True):
+        for alone, mine, yours in zip(one, left, right, strict=True):
+            np.testing.assert_array_equal(np.concatenate([mine, yours]), alone)
+
+
+@pytest.fixture(scope="module")
+def triplet_set(
+    pedestrians: Path, records: Path, manifest: Manifest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[tuple[str, str, str]]]:
+    """The records with a table of triplets beside them; one triplet has a held-out image."""
+    folder = tmp_path_factory.mktemp("triplets") / "set"
+    shutil.copytree(records, folder)
+    names = {
+        person: [path.name for path in sorted((pedestrians / "categories" / person).iterdir())]
+        for person in manifest.labels
+    }
+    train = [p for p, label in manifest.labels.items() if label in _counts(manifest)]
+    held_out = next(p for p in manifest.labels if p not in train)
+    rows = []
+    for number, (one, other) in enumerate(zip(train, train[1:] + train[:1], strict=True)):
+        rows.append((names[one][number % 4], names[one][5], names[other][number % 8]))
+    rows.append((names[train[0]][0], names[train[0]][1], names[held_out][0]))
+    images = folder / "images"
+    images.mkdir()
+    for person, files in names.items():
+        for name in files:
+            shutil.copy(pedestrians / "categories" / person / name, images / name)
+    table = images / "train.csv"
+    table.write_text("Anchor,Positive,Negative\n" + "\n".join(",".join(row) for row in rows) + "\n")
+    samples = [
+        replace(sample, path=str(images / Path(sample.path).name))
+        for sample in list_samples(pedestrians)
+        if sample.person in train
+    ]
+    assert keep_triplets(table, folder, samples) == len(rows) - 1
+    return folder, rows[:-1]
+
+
+def _counts(manifest: Manifest) -> dict[int, int]:
+    return manifest.parts["train"].images_by_label
+
+
+def test_given_triplets_come_each_once_an_epoch(
+    triplet_set: tuple[Path, list[tuple[str, str, str]]], manifest: Manifest
+) -> None:
+    folder, rows = triplet_set
+    pixels = {path.name: read_image(path).tobytes() for path in (folder / "images").glob("*.jpg")}
+    wanted = Counter(tuple(pixels[name] for name in row) for row in rows)
+    people = 2 if len(rows) % 2 == 0 else 3
+    dataset, steps = train_batches(
+        shard_paths(folder, manifest, "train"),
+        manifest.parts["train"],
+        image_size=(64, 32),
+        order="triplets",
+        people=people,
+        images=3,
+    )
+    assert steps == -(-len(rows) // people)
+    shown: Counter[tuple[bytes, ...]] = Counter()
+    for images, labels in dataset.take(steps).as_numpy_iterator():
+        assert (labels[0::3] == labels[1::3]).all()
+        assert (labels[0::3] != labels[2::3]).all()
+        shown.update(
+            tuple(i.tobytes() for i in row) for row in images.reshape(people, 3, 64, 32, 3)
+        )
+    assert set(shown) == set(wanted)
+    assert sum(shown.values()) == steps * people
+
+
+def test_too_few_triplets_are_refused(
+    triplet_set: tuple[Path, list[tuple[str, str, str]]], manifest: Manifest
+) -> None:
+    folder, rows = triplet_set
+    with pytest.raises(InputError, match=f"at most {len(rows)}, the triplets"):
+        train_batches(
+            shard_paths(folder, manifest, "train"),
+            manifest.parts["train"],
+            image_size=(64, 32),
+            order="triplets",
+            people=len(rows) + 1,
+            images=3,
+        )
+    with pytest.raises(InputError, match="no triplet has all its images"):
+        place_triplets([["a/1", "a/2", "b/1"]], ["a/1", "a/2"])
 
 
 def test_triplets_have_a_positive_and_a_negative(records: Path, manifest: Manifest) -> None:
@@ -80,8 +254,9 @@ def test_anchor_and_positive_are_two_images(records: Path, manifest: Manifest) -
 def test_seed_and_epoch_alone_decide_the_order(records: Path, manifest: Manifest) -> None:
     import keras
 
-    steps = 20 * 4 // 20
     options = {"people": 5, "images": 4}
+    groups = manifest.parts["train"].images // 4
+    steps = -(-groups // 5)
     keras.utils.set_random_seed(0)
     whole = _labels(records, manifest, 3 * steps, seed=7, **options)
     keras.utils.set_random_seed(123)
@@ -143,6 +318,8 @@ def test_small_stored_images_stay_small(manifest: Manifest) -> None:
         ({"people": 4, "images": 1}, "`images` at least 2"),
         ({"order": "pairs", "people": 6, "images": 2}, "for pairs"),
         ({"order": "triplets", "people": 6, "images": 2}, "3 for triplets"),
+        ({"people": 5, "images": 4, "hosts": 2}, "multiple of `hosts`"),
+        ({"people": 4, "images": 4, "hosts": 2, "host": 2}, "`host` one of 0..1"),
     ],
 )
 def test_impossible_batches_are_refused(

@@ -87,7 +87,7 @@ def test_train_builds_missing_records_and_test_compares(
     assert run(train, [*flags, "--image_size", "64", "32", "--epochs", "1"]) == 0
     output = capsys.readouterr().out
     assert "Rank-1" in output
-    assert "tensorboard --logdir train.log" in output
+    assert f"tensorboard --logdir {tmp_path / 'train.log'}" in output
     assert (tmp_path / "data set" / "records" / "manifest.json").exists()
     assert list((tmp_path / "train.log" / "batch_hard").glob("events.out.tfevents.*"))
 
@@ -213,7 +213,7 @@ def test_killed_writer_leaves_a_partial_set_that_is_built_anew(
         "import os, signal, sys\n"
         "import siamese.data.records as records\n"
         "def progress(done, total):\n"
-        "    if done == total // 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if total // 2 <= done < total: os.kill(os.getpid(), signal.SIGKILL)\n"
         "records.build_records(sys.argv[1], sys.argv[2], progress=progress)"
     )
     folder = tmp_path / "set"
@@ -226,3 +226,63 @@ def test_killed_writer_leaves_a_partial_set_that_is_built_anew(
     )
     for path in records.iterdir():
         assert (folder / path.name).read_bytes() == path.read_bytes()
+
+
+def test_verification_of_records_names_the_file_and_the_place(
+    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(records, folder)
+    assert main(["records", "verify", str(folder)]) == 0
+    assert "112 records in 2 files are as manifest.json says" in capsys.readouterr().out
+    shard = folder / "mars_train_00000-of-00001.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[9] ^= 1
+    shard.write_bytes(data)
+    assert main(["records", "verify", str(folder)]) == 1
+    assert f"{shard} at byte 0: the checksum of the length" in capsys.readouterr().out
+    assert main(["records", "verify", str(folder), "--json"]) == 1
+    (fault,) = json.loads(capsys.readouterr().out)["faults"]
+    assert (fault["file"], fault["offset"]) == (shard.name, 0)
+    _fails(capsys, main(["records", "verify", str(tmp_path)]), "no complete record set")
+
+
+def test_records_are_made_of_own_names_and_without_damaged_images(
+    pedestrians: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tree").mkdir()
+    for path in pedestrians.rglob("*.jpg"):
+        shutil.copy(path, tmp_path / "tree" / f"p{path.name[:4]}-cam{path.name[5:]}")
+    (tmp_path / "tree" / "p0001-cam1T0001F001.jpg").write_bytes(b"no image")
+    flags = [
+        "--dataset_dir",
+        str(tmp_path / "tree"),
+        "--pattern",
+        r"p(?P<person>\d+)-cam(?P<camera>\d)",
+    ]
+    _fails(capsys, main(["records", "make", *flags]), "p0001-cam1T0001F001.jpg")
+    assert main(["records", "make", *flags, "--on_corrupt", "skip", "--compress"]) == 0
+    output = capsys.readouterr()
+    assert "skipped: " in output.err
+    assert "skipped      1 damaged images" in output.out
+    assert (tmp_path / "tree" / "records" / "mars_train_00000-of-00001.tfrecord.gz").exists()
+    _fails(capsys, main(["records", "make", *flags, "--address", "auto"]), "--engine ray")
+
+
+def test_train_takes_the_records_of_the_earlier_project(
+    pedestrians: Path, records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from siamese.cli.program import open_console
+    from siamese.cli.training import _find_records
+    from siamese.data.records.schema import decode_example, encode_example, frame, read_frames
+
+    kept = ("image/encoded", "image/format", "image/height", "image/width", "image/class/label")
+    shutil.copytree(pedestrians, tmp_path / "tree")
+    for shard in records.glob("*.tfrecord"):
+        with shard.open("rb") as file:
+            found = [decode_example(record) for _, record in read_frames(file)]
+        slim = [frame(encode_example({key: values[key] for key in kept})) for values in found]
+        (tmp_path / "tree" / shard.name).write_bytes(b"".join(slim))
+    assert _find_records(tmp_path / "tree", None, open_console()) == tmp_path / "tree"
+    assert "takes the records of the earlier project" in capsys.readouterr().err
+    assert not (tmp_path / "tree" / "records").exists()

@@ -105,6 +105,26 @@ def test_verification_intervals_hold_the_scores():
     assert intervals["auc"].low < scores.auc < intervals["auc"].high
     assert intervals["eer"].low < scores.eer < intervals["eer"].high
     assert intervals["auc"].high - intervals["auc"].low < 0.1
+    for rate, accepted in scores.tar_at_far.items():
+        interval = intervals[f"tar_at_far_{rate:g}"]
+        assert interval.low <= accepted <= interval.high
+
+
+def test_accepted_shares_of_one_draw_are_counted_by_hand():
+    # Three people; whatever is drawn, pairs of two people begin beyond half of those of one.
+    sample = PairSample(
+        np.array([1, 1, 1, 5, 5, 5, 3, 3, 3], np.float32),
+        np.array([0, 1, 2, 0, 1, 2, 0, 0, 1]),
+        np.array([0, 1, 2, 0, 1, 2, 1, 2, 2]),
+        "cross-camera pairs",
+    )
+    # 400 times, as fewer than ten accepted pairs of two people would tell nothing.
+    sample = PairSample(
+        *(np.tile(column, 400) for column in list(vars(sample).values())[:3]), sample.protocol
+    )
+    intervals = bootstrap_verification(sample)
+    assert intervals["tar_at_far_0.01"] == Interval(0.5, 0.5)
+    assert intervals["tar_at_far_0.001"] == Interval(0, 1)
 
 
 def test_verification_draws_weigh_pairs_by_people():
@@ -155,7 +175,7 @@ def test_two_people_are_too_few_for_verification():
     sample = PairSample(
         np.array([1, 2], np.float32), np.array([0, 0]), np.array([0, 1]), "all pairs"
     )
-    assert bootstrap_verification(sample) == {"auc": Interval(0, 1), "eer": Interval(0, 1)}
+    assert set(bootstrap_verification(sample).values()) == {Interval(0, 1)}
 
 
 def test_a_constant_gain_is_seen_where_the_intervals_overlap():

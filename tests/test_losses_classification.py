@@ -7,7 +7,14 @@ from gradients import value_and_gradient
 from keras import ops
 
 from siamese.errors import InputError
-from siamese.losses import ArcFaceLoss, CentreDistances, CentreLoss, CosFaceLoss, IdentityLoss
+from siamese.losses import (
+    ArcFaceLoss,
+    CentreDistances,
+    CentreLoss,
+    CosFaceLoss,
+    CosineClassifier,
+    IdentityLoss,
+)
 
 LOSSES = (IdentityLoss(), ArcFaceLoss(scale=4), CosFaceLoss(scale=4), CentreLoss())
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
@@ -210,3 +217,29 @@ def test_equal_scores_and_one_row_have_finite_gradients(loss):
 def test_what_does_not_fit_is_refused(build, message):
     with pytest.raises(InputError, match=message):
         build()
+
+
+def test_cosine_head_worked_by_hand():
+    head = CosineClassifier(2)
+    head.build((None, 2))
+    head.set_weights([np.array([[5.0, 1.0], [0.0, 1.0]])])  # class vectors (5, 0) and (1, 1)
+    found = ops.convert_to_numpy(head(np.array([[3.0, 4.0], [0.0, -2.0]], np.float32)))
+    half = np.sqrt(0.5)
+    np.testing.assert_allclose(found, [[0.6, 1.4 * half], [0.0, -half]], atol=1e-6)
+
+
+def test_cosine_head_forgets_lengths_and_serves_half_precision():
+    head = CosineClassifier(3, name="identity")
+    rows = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    once = ops.convert_to_numpy(head(rows))
+    np.testing.assert_allclose(ops.convert_to_numpy(head(7 * rows)), once, atol=1e-6)
+    assert np.abs(once).max() <= 1 + 1e-6
+    head.set_weights([3 * head.get_weights()[0]])
+    np.testing.assert_allclose(ops.convert_to_numpy(head(rows)), once, atol=1e-6)
+    assert np.isfinite(ops.convert_to_numpy(head(0 * rows))).all()
+    half = head(ops.cast(rows, "bfloat16"))
+    assert keras.backend.standardize_dtype(half.dtype) == "float32"
+    again = CosineClassifier.from_config(head.get_config())
+    assert (again.classes, again.name) == (3, "identity")
+    with pytest.raises(InputError, match="`classes` must be >= 1"):
+        CosineClassifier(0)

@@ -1,18 +1,22 @@
 """`siamese.models`: trunks, OSNet, the embedder, the pair model and the model file."""
 
+import hashlib
 import json
 import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
+from keras.src.legacy.saving import legacy_h5_format
 
 from siamese.errors import InputError
 from siamese.models.embedder import build_embedder, embed, join_embedder
 from siamese.models.files import fingerprint, load_model, read_card, save_model
 from siamese.models.osnet import build_osnet
 from siamese.models.pair import ConsecutiveDifference, build_pair_model
+from siamese.models.pooling import GeneralisedMean
 from siamese.models.trunks import TRUNKS, build_trunk, preparation_layers
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 48, 24, 3), dtype=np.uint8)
@@ -83,6 +87,127 @@ def test_weights_that_cannot_be_downloaded_name_file_and_place(
     )
     with pytest.raises(InputError, match=r"Fetch http://127\.0\.0\.1:9/weights/.*h5.*none"):
         build_trunk("mobilenetv2", "imagenet", (96, 96))
+
+
+def _save_as_published(model: keras.Model, path: Path) -> Path:
+    """Writes weights in the HDF5 form of Keras 2, in which the published files are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+    return path
+
+
+def _application(name: str) -> keras.Model:
+    keras.utils.set_random_seed(5)
+    return getattr(keras.applications, name)(
+        include_top=False, weights=None, input_shape=(224, 224, 3)
+    )
+
+
+def test_published_resnet_weights_load_at_another_size_and_with_last_stride_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = _application("ResNet50")
+    name = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    path = _save_as_published(source, tmp_path / "models" / name)
+    # Where Keras looks for it: in its cache, and of the content that it expects.
+    monkeypatch.setattr(keras.src.utils.file_utils.config, "keras_home", lambda: str(tmp_path))
+    digest = hashlib.md5(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(keras.src.applications.resnet.WEIGHTS_HASHES, "resnet50", ("", digest))
+    cached = build_trunk("resnet50", "imagenet", (128, 64))
+    wide = build_trunk("resnet50", str(path), (128, 64), last_stride=1)
+    assert cached.output_shape == (None, 4, 2, 2048)
+    assert wide.output_shape == (None, 8, 4, 2048)
+    for model in (cached, wide):
+        for one, other in zip(source.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+    # Up to the stride the two are one network; from there each second place of the wide one is.
+    images = np.random.default_rng(0).normal(size=(1, 128, 64, 3)).astype(np.float32)
+    maps = [
+        keras.ops.convert_to_numpy(keras.Model(model.input, model.get_layer(layer).output)(images))
+        for model in (wide, cached)
+        for layer in ("conv4_block6_out", "conv5_block1_1_conv")
+    ]
+    np.testing.assert_array_equal(maps[0], maps[2])
+    scale = np.abs(maps[3]).max()
+    np.testing.assert_allclose(maps[1][:, ::2, ::2], maps[3], atol=1e-5 * scale)
+
+
+def test_published_efficientnet_weights_load_from_a_file(tmp_path: Path) -> None:
+    source = _application("EfficientNetB0")
+    path = _save_as_published(source, tmp_path / "efficientnetb0_notop.h5")
+    loaded = build_trunk("efficientnet_b0", str(path), (128, 64))
+    for one, other in zip(source.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_imagenet_weights_are_taken_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = _application("MobileNetV2")
+    name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+    _save_as_published(source, tmp_path / "models" / name)
+    monkeypatch.setattr(keras.src.utils.file_utils.config, "keras_home", lambda: str(tmp_path))
+    loaded = build_trunk("mobilenetv2", "imagenet", (96, 64))
+    for one, other in zip(source.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow  # a ResNet twice
+def test_last_stride_of_the_second_resnet_widens_its_map() -> None:
+    assert build_trunk("resnet50v2", "none", (64, 32), 1).output_shape == (None, 4, 2, 2048)
+
+
+def test_last_stride_is_for_resnets() -> None:
+    with pytest.raises(InputError, match=r"`last_stride` must be 2, or 1 for one of resnet50, "):
+        build_trunk("conv4", "none", (64, 32), 1)
+    with pytest.raises(InputError, match="Received: 3 for resnet50"):
+        build_trunk("resnet50", "none", (64, 32), 3)  # type: ignore[arg-type]
+
+
+def test_generalised_mean_worked_by_hand() -> None:
+    # sqrt((1 + 4 + 4 + 16) / 4) and sqrt((0 + 0 + 0 + 36) / 4)
+    maps = np.array([[[[1, 0], [2, 0]], [[2, 0], [4, -6]]]], np.float32)
+    maps[0, 1, 1, 1] = 6
+    found = keras.ops.convert_to_numpy(GeneralisedMean(power=2.0)(maps))
+    np.testing.assert_allclose(found, [[2.5, 3.0]], rtol=1e-5)
+
+
+def test_generalised_mean_lies_between_average_and_maximum() -> None:
+    maps = np.random.default_rng(0).uniform(0.1, 5, (3, 4, 2, 5)).astype(np.float32)
+    average, maximum = maps.mean((1, 2)), maps.max((1, 2))
+
+    def pool(power: float) -> np.ndarray:
+        return keras.ops.convert_to_numpy(GeneralisedMean(power=power)(maps))
+
+    np.testing.assert_allclose(pool(1.0), average, rtol=1e-5)
+    np.testing.assert_allclose(pool(200.0), maximum, rtol=2e-2)
+    assert ((average < pool(3.0)) & (pool(3.0) < maximum)).all()
+    np.testing.assert_allclose(pool(3.0), (maps**3).mean((1, 2)) ** (1 / 3), rtol=1e-5)
+
+
+def test_generalised_mean_of_nothing_is_small_and_learns() -> None:
+    model = keras.Sequential([keras.Input((2, 2, 3)), GeneralisedMean(power=7.0)])
+    model.compile("sgd", "mse")
+    model.train_on_batch(np.zeros((2, 2, 2, 3)), np.ones((2, 3)))
+    power = float(model.get_weights()[0])
+    assert power == pytest.approx(7.0, abs=1e-3)
+    model.train_on_batch(np.ones((2, 2, 2, 3)) * [1, 2, 3], np.ones((2, 3)))
+    model.train_on_batch(np.random.default_rng(0).uniform(0, 3, (2, 2, 2, 3)), np.zeros((2, 3)))
+    assert np.isfinite(model.get_weights()[0])
+    assert float(model.get_weights()[0]) < power
+
+
+def test_pooling_and_no_layer_after_it_are_options_that_a_file_keeps(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(1)
+    parts = build_embedder(**{**SMALL, "embedding_size": 0}, pooling="gem", bottleneck=True)
+    model = join_embedder(parts)
+    assert model.output_shape == (None, 256)
+    save_model(tmp_path / "model.keras", model, image_size=(32, 32))
+    loaded = load_model(tmp_path / "model.keras").embedder
+    np.testing.assert_array_equal(embed(loaded, [IMAGES]), embed(model, [IMAGES]))
+    with pytest.raises(InputError, match="`pooling` must be one of average, gem"):
+        build_embedder(**SMALL, pooling="max")
 
 
 def test_trunks_of_ours_have_no_imagenet_weights() -> None:
@@ -198,3 +323,16 @@ def test_other_files_are_no_models(embedder: keras.Model, tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes()[:-2_000])
     with pytest.raises(InputError, match="truncated"):
         load_model(path)
+
+
+def test_a_plain_call_is_an_answer_not_a_training_step() -> None:
+    """Batch statistics must be neither used nor changed where `training` is left out."""
+    embedder = join_embedder(
+        build_embedder(trunk="osnet_x0_25", weights="none", image_size=(64, 32), bottleneck=True)
+    )
+    images = np.random.default_rng(0).integers(0, 256, (4, 80, 40, 3), dtype=np.uint8)
+    before = [np.array(weight) for weight in embedder.non_trainable_variables]
+    plain = np.asarray(embedder(images))
+    np.testing.assert_array_equal(plain, np.asarray(embedder(images, training=False)))
+    for old, new in zip(before, embedder.non_trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, np.array(new))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from siamese import plots
@@ -28,13 +29,64 @@ def test_pair_shows_word_and_numbers(tmp_path: Path, verdict: str) -> None:
 def test_rank_list_frames_correct_places_green_and_wrong_ones_red() -> None:
     places = [plots.RankedImage(PERSON, correct, "1.0") for correct in (True, False, None)]
     figure = plots.plot_rank_lists([(PERSON, "0001")], [places])
-    colours = [
-        "#{:02x}{:02x}{:02x}".format(
-            *(round(255 * c) for c in axes.spines["top"].get_edgecolor()[:3])
-        )
-        for axes in figure.axes
-    ]
+    colours = [to_hex(patch.get_edgecolor()) for patch in figure.axes[0].patches]
     assert colours == [plots.NEUTRAL, plots.SAME, plots.DIFFERENT, plots.NEUTRAL]
+
+
+def test_images_of_any_shape_stay_in_their_cells_and_keep_their_shape() -> None:
+    wide, tall = PERSON[:16], PERSON[:, :8]
+    figure = plots.plot_rank_lists(
+        [(wide, "0001")], [[plots.RankedImage(image, True, "") for image in (PERSON, tall)]]
+    )
+    axes = figure.axes[0]
+    pixels = []
+    for image in axes.images:
+        left, right, bottom, top = image.get_extent()
+        corners = axes.transData.transform([(left, bottom), (right, top)])
+        pixels.append(np.abs(corners[1] - corners[0]))
+        assert 0 <= left < right <= axes.get_xlim()[1]
+        assert 0.2 <= top < bottom <= axes.get_ylim()[0]
+    shapes = [height / width for width, height in pixels]
+    np.testing.assert_allclose(shapes, [16 / 64, 2, 16], rtol=0.01)
+
+
+def test_failures_are_framed_by_whether_they_show_one_person() -> None:
+    for same, colour in ((True, plots.SAME), (False, plots.DIFFERENT)):
+        figure = plots.plot_pairs([(PERSON, PERSON)] * 5, list("abcde"), same=same)
+        axes = figure.axes[0]
+        assert len(axes.images) == 10
+        assert [text.get_text() for text in axes.texts if text.get_text()] == list("abcde")
+        assert all(to_hex(patch.get_edgecolor()) == colour for patch in axes.patches)
+
+
+def test_roc_marks_what_the_scores_say() -> None:
+    roc = [[0, 0], [0.001, 0.5], [0.1, 0.9], [1, 1]]
+    figure = plots.plot_roc(roc, eer=0.1, auc=0.95, tar_at_far={1e-2: 0.6, 1e-3: 0.5})
+    axes = figure.axes[0]
+    assert "0.9500" in axes.get_title()
+    marks = [line for line in axes.lines if line.get_marker() in ("o", "D")]
+    points = [(float(mark.get_xdata()[0]), float(mark.get_ydata()[0])) for mark in marks]
+    assert points == [(0.1, 0.9), (0.01, 0.6), (0.001, 0.5)]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.005, 0.5, 0.9, 1])
+
+
+def test_reliability_shows_what_came_true() -> None:
+    figure = plots.plot_reliability([0.1, 0.9], [0.2, 0.8], [0.3, 0.7], error=0.1)
+    axes = figure.axes[0]
+    np.testing.assert_array_equal(axes.lines[1].get_ydata(), [0.2, 0.8])
+    np.testing.assert_allclose([bar.get_height() for bar in axes.patches], [0.3, 0.7])
+    assert "0.100" in axes.get_title()
+
+
+def test_drawing_for_a_page_takes_the_colours_of_the_page() -> None:
+    text = plots.to_svg(lambda: plots.plot_cmc([0.5, 0.7], queries=10, gallery=50))
+    assert text.startswith("<svg")
+    assert "currentColor" in text
+    assert "var(--same)" in text
+    for colour in (plots.SAME, plots.NEUTRAL, "#ffffff"):
+        assert colour not in text
+    # The settings are back as they were.
+    assert plots.plot_cmc([0.5], queries=1, gallery=1).get_facecolor() == (1, 1, 1, 1)
 
 
 def test_grid_has_a_place_for_each_image() -> None:

@@ -56,7 +56,7 @@ def test_commands_of_the_readme_have_these_options(command: list[str]) -> None:
 
 def test_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"`?make ([a-z-]+)", README))
+    targets = set(re.findall(r"(?:`|^)make ([a-z-]+)", README, flags=re.MULTILINE))
     assert {"demo", "test"} <= targets
     for target in targets:
         assert f"\n{target}:" in makefile

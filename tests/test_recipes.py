@@ -82,3 +82,46 @@ def test_numbers_out_of_range_are_refused() -> None:
 def test_other_dicts_are_refused() -> None:
     with pytest.raises(InputError, match="not a recipe of this version"):
         recipe_from_dict({"name": "x", "colour": 3})
+
+
+def test_stairs_come_back_from_json_as_they_were() -> None:
+    recipe = find_recipe("bag_of_tricks")
+    assert recipe.optimizer.decay_epochs == (40.0, 70.0)
+    assert recipe_from_dict(json.loads(json.dumps(recipe.to_dict()))).optimizer == recipe.optimizer
+
+
+def test_recipe_of_a_run_from_before_an_option_was_added_is_read() -> None:
+    values = find_recipe("osnet").to_dict()
+    for section, name in (("model", "pooling"), ("optimizer", "average"), ("loss", "identity")):
+        del values[section][name]
+    del values["precision"]
+    assert recipe_from_dict(values) == find_recipe("osnet")
+
+
+@pytest.mark.parametrize(
+    ("name", "score"),
+    [("batch_hard", "92.3"), ("bag_of_tricks", "94.5"), ("agw", "95.1"), ("efficientnet", "87.1"),
+     ("mars", "87.1")],
+)  # fmt: skip
+def test_scores_of_others_are_named_as_theirs(name: str, score: str) -> None:
+    text = " ".join((inspect.getdoc(RECIPES[name]) or "").split())
+    before = text[: text.index(score)]
+    assert any(
+        word in before[-120:] for word in ("Others report", "authors report", "others' work")
+    )
+    if name != "batch_hard":
+        assert "not measured here" in text
+
+
+def test_losses_and_options_of_recipes_are_those_of_their_classes() -> None:
+    from siamese.train.objective import IDENTITY_LOSSES, METRIC_LOSSES
+
+    for name in RECIPES:
+        section = find_recipe(name).loss
+        METRIC_LOSSES[section.metric](**section.options)
+        IDENTITY_LOSSES[section.identity](**section.identity_options)
+
+
+def test_precision_is_an_option_of_every_recipe() -> None:
+    assert change_recipe(find_recipe("osnet"), precision="auto").precision == "auto"
+    assert find_recipe("osnet").precision == "float32"

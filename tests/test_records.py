@@ -1,7 +1,17 @@
 """`siamese.data.records`: what is written is what is read, and a partial set never looks whole."""
 
+import gzip
+import itertools
 import json
+import os
+import random
+import resource
 import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +19,33 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from siamese.data.images import read_image
+from siamese.data.datasets import list_samples
+from siamese.data.images import decode_image, read_image
 from siamese.data.records import (
     FEATURES,
     MANIFEST,
     build_records,
+    compression_of,
+    is_record_set,
+    local_engine,
+    parse_record,
     read_manifest,
     shard_paths,
+    verify_records,
+    write_records,
 )
+from siamese.data.records.schema import decode_example, encode_example, frame
+from siamese.data.records.shards import load_image
+from siamese.data.triplets import kept_triplets
 from siamese.errors import InputError
+
+MARKET = Path(__file__).parents[2] / "shared" / "data" / "market1501" / "bounding_box_train"
 
 
 def _read(folder: Path, part: str) -> list[dict[str, object]]:
     manifest = read_manifest(folder)
-    dataset = tf.data.TFRecordDataset(shard_paths(folder, manifest, part))
+    shards = shard_paths(folder, manifest, part)
+    dataset = tf.data.TFRecordDataset(shards, compression_type=compression_of(shards))
     parsed = dataset.map(lambda record: tf.io.parse_single_example(record, FEATURES))
     return list(parsed.as_numpy_iterator())
 
@@ -103,18 +126,172 @@ def test_complete_set_is_left_alone(pedestrians: Path, tmp_path: Path) -> None:
         build_records(pedestrians, folder, random_seed=1)
 
 
-def test_partial_set_is_built_anew(pedestrians: Path, records: Path, tmp_path: Path) -> None:
+class _Stop(Exception):  # noqa: N818 - an event
+    """Where a test interrupts a writer."""
+
+
+def _interrupt(pedestrians: Path, folder: Path, images: int, **options: object) -> None:
+    def progress(done: int, total: int) -> None:
+        if done >= images:
+            raise _Stop
+
+    with pytest.raises(_Stop):
+        build_records(pedestrians, folder, progress=progress, **options)
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def six_shards(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("six") / "set"
+    build_records(pedestrians, folder, num_shards=6)
+    return folder
+
+
+def test_interrupted_set_is_continued_and_finished_shards_are_kept(
+    pedestrians: Path, six_shards: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "set"
-    shutil.copytree(records, folder)
-    (folder / MANIFEST).unlink()
-    shard = next(folder.glob("*_train_*.tfrecord"))
-    shard.write_bytes(shard.read_bytes()[:100])
-    (folder / f".{shard.name}.partial").write_bytes(b"half")
+    _interrupt(pedestrians, folder, 60, num_shards=6)
+    with pytest.raises(InputError, match="no complete record set"):
+        read_manifest(folder)
+    assert not is_record_set(folder)
+    # The last one is whole on the disk, but the writer had not yet noted it.
+    finished = sorted(folder.glob("*.tfrecord"))[:-1]
+    assert 1 < len(finished) < 11
+    before = {path: path.stat().st_mtime_ns for path in finished}
+    seen: list[tuple[int, int]] = []
+    assert build_records(
+        pedestrians, folder, num_shards=6, progress=lambda *counts: seen.append(counts)
+    )[2]
+    assert {path: path.stat().st_mtime_ns for path in finished} == before
+    assert _content(folder) == _content(six_shards)
+    assert seen[0][0] > 0
+    assert seen[-1] == (112, 112)
+
+
+def test_finished_shard_that_was_changed_is_written_again(
+    pedestrians: Path, six_shards: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    _interrupt(pedestrians, folder, 60, num_shards=6)
+    shards = sorted(folder.glob("*.tfrecord"))
+    data = bytearray(shards[0].read_bytes())
+    data[500] ^= 1
+    shards[0].write_bytes(data)
+    shards[1].unlink()
+    build_records(pedestrians, folder, num_shards=6)
+    assert _content(folder) == _content(six_shards)
+
+
+@pytest.mark.parametrize(
+    "other", [{"random_seed": 5}, {"num_shards": 2}, {"name": "other"}, {"compress": True}]
+)
+def test_partial_set_of_other_options_is_replaced_and_not_mixed(
+    pedestrians: Path, tmp_path: Path, other: dict[str, object]
+) -> None:
+    options = {"num_shards": 6, **other}
+    folder, fresh = tmp_path / "set", tmp_path / "fresh"
+    _interrupt(pedestrians, folder, 60, num_shards=6)
     (folder / "mine.txt").write_text("kept")
+    build_records(pedestrians, folder, **options)
+    build_records(pedestrians, fresh, **options)
+    assert (folder / "mine.txt").read_text() == "kept"
+    (folder / "mine.txt").unlink()
+    assert _content(folder) == _content(fresh)
+
+
+def test_partial_set_of_other_images_is_replaced(pedestrians: Path, tmp_path: Path) -> None:
+    tree, folder = tmp_path / "tree", tmp_path / "set"
+    shutil.copytree(pedestrians / "categories", tree / "categories")
+    _interrupt(tree, folder, 60, num_shards=6)
+    changed = tree / "categories" / "0003" / "0003C1T0001F001.jpg"
+    with Image.open(changed) as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(changed, quality=92)
+    build_records(tree, folder, num_shards=6)
+    build_records(tree, tmp_path / "fresh", num_shards=6)
+    assert _content(folder) == _content(tmp_path / "fresh")
+
+
+def test_writer_killed_at_random_moments_ends_with_the_same_bytes(
+    pedestrians: Path, six_shards: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import os, signal, sys, threading\n"
+        "from siamese.data.records import build_records, local_engine\n"
+        "def progress(done, total):\n"
+        "    if done >= int(sys.argv[3]):\n"
+        "        kill = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        threading.Timer(float(sys.argv[4]), kill).start()\n"
+        "build_records(sys.argv[1], sys.argv[2], num_shards=6, progress=progress)"
+    )
+    folder = tmp_path / "set"
+    drawn = random.Random(0)
+    for first in (0, 20, 60, 100):
+        delay = str(drawn.uniform(0, 0.01))
+        command = [sys.executable, "-c", code, str(pedestrians), str(folder), str(first), delay]
+        done = subprocess.run(command, check=False)
+        assert done.returncode in (-signal.SIGKILL, 0)
+        if (folder / MANIFEST).exists():
+            assert verify_records(folder)[1] == []
+        else:
+            assert not is_record_set(folder)
+    build_records(pedestrians, folder, num_shards=6)
+    shutil.rmtree(folder / ".building", ignore_errors=True)
+    assert _content(folder) == _content(six_shards)
+
+
+def test_full_disk_leaves_a_partial_set_that_is_continued(
+    pedestrians: Path, records: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        with pytest.raises(OSError, match="File too large") as caught:
+            build_records(pedestrians, folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert "mars_train_00000-of-00001.tfrecord" in str(caught.value)
+    assert not is_record_set(folder)
+    assert [path.name for path in folder.iterdir()] == [".building"]
     assert build_records(pedestrians, folder)[2]
-    assert shard.read_bytes() == (records / shard.name).read_bytes()
-    assert not list(folder.glob(".*"))
-    assert (folder / "mine.txt").exists()
+    assert _content(folder) == _content(records)
+
+
+def test_read_only_folder_is_named_and_left_as_it_was(pedestrians: Path) -> None:
+    # Not below pytest's folder, which nobody but its owner may enter.
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        shutil.copytree(pedestrians, root / "tree")
+        (root / "set").mkdir()
+        root.chmod(0o555)
+        (root / "set").chmod(0o555)
+        superuser = os.geteuid() == 0
+        try:
+            if superuser:  # whom permissions do not hold back
+                os.seteuid(65_534)
+            with pytest.raises(PermissionError, match="set"):
+                build_records(root / "tree", root / "set")
+            with pytest.raises(PermissionError, match="new"):
+                build_records(root / "tree", root / "new")
+        finally:
+            if superuser:
+                os.seteuid(0)
+            root.chmod(0o755)
+            (root / "set").chmod(0o755)
+        assert list((root / "set").iterdir()) == []
+        assert not is_record_set(root / "set")
+
+
+def test_file_in_place_of_the_folder_is_named(pedestrians: Path, tmp_path: Path) -> None:
+    (tmp_path / "set").write_text("a file")
+    with pytest.raises(OSError, match="set"):
+        build_records(pedestrians, tmp_path / "set")
 
 
 def test_missing_or_cut_shard_is_named(records: Path, tmp_path: Path) -> None:
@@ -152,7 +329,7 @@ def test_damaged_image_stops_the_writer_and_leaves_nothing_whole(
         build_records(tree, tmp_path / "set")
     with pytest.raises(InputError, match="no complete record set"):
         read_manifest(tmp_path / "set")
-    assert not list((tmp_path / "set").glob(".*"))
+    assert [path.name for path in (tmp_path / "set").iterdir()] == [".building"]
 
 
 def test_png_grey_cmyk_and_deep_images_are_read_as_pillow_reads_them(tmp_path: Path) -> None:
@@ -210,3 +387,440 @@ def test_set_of_other_images_is_not_taken_for_this_one(pedestrians: Path, tmp_pa
 def test_name_with_a_folder_is_refused(pedestrians: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="`name` must be a file name"):
         build_records(pedestrians, tmp_path / "set", name="a/b")
+
+
+def test_number_of_workers_does_not_change_a_byte(pedestrians: Path, tmp_path: Path) -> None:
+    for workers in (1, 4):
+        build_records(
+            pedestrians, tmp_path / f"{workers}", num_shards=3, engine=local_engine(workers)
+        )
+    assert _content(tmp_path / "1") == _content(tmp_path / "4")
+
+
+def test_records_are_what_tensorflow_writes() -> None:
+    values: dict[str, bytes | int] = {
+        "image/encoded": bytes(range(256)) * 100,
+        "image/format": b"jpeg",
+        "image/class/text": "Jürgen Groß".encode(),
+        "image/filename": b"",
+        "image/height": 0,
+        "image/width": 127,
+        "image/class/label": 128,
+        "image/camera": -1,
+        "image/tracklet": 2**63 - 1,
+        "image/frame": -(2**63),
+    }
+    feature = {
+        key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        if isinstance(value, bytes)
+        else tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+        for key, value in values.items()
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    assert encode_example(values) == example.SerializeToString(deterministic=True)
+    assert decode_example(example.SerializeToString()) == values
+
+
+def test_frames_are_what_tensorflow_writes(tmp_path: Path) -> None:
+    payloads = [b"", b"a", bytes(range(256)) * 300]
+    with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
+        for payload in payloads:
+            writer.write(payload)
+    assert b"".join(map(frame, payloads)) == (tmp_path / "theirs").read_bytes()
+
+
+def test_lists_of_other_programs_are_read() -> None:
+    feature = {
+        "numbers": tf.train.Feature(int64_list=tf.train.Int64List(value=[5, 6])),
+        "fractions": tf.train.Feature(float_list=tf.train.FloatList(value=[0.5])),
+        "nothing": tf.train.Feature(bytes_list=tf.train.BytesList(value=[])),
+        "texts": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"a", b"b"])),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    found = decode_example(example.SerializeToString())
+    assert found == {"numbers": 5, "texts": b"a"}
+    # proto2 wrote numbers one by one, each with its tag (field 1, varint: 8).
+    assert decode_example(bytes.fromhex("0a0b0a090a016e1204 1a020807".replace(" ", ""))) == {"n": 7}
+    for damaged in (b"\x0a\xff", b"\x0b", b"\x0a", b"\xff" * 20, b"\x08\x01"):
+        with pytest.raises(ValueError, match=r"."):
+            decode_example(damaged)
+
+
+def test_gzip_holds_the_same_records(pedestrians: Path, records: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    build_records(pedestrians, folder, compress=True)
+    assert (folder / "mars_train_00000-of-00001.tfrecord.gz").exists()
+    for part in ("train", "validation"):
+        zipped = gzip.decompress((folder / f"mars_{part}_00000-of-00001.tfrecord.gz").read_bytes())
+        assert zipped == (records / f"mars_{part}_00000-of-00001.tfrecord").read_bytes()
+        assert len(_read(folder, part)) == len(_read(records, part))
+    assert verify_records(folder)[1] == []
+    with pytest.raises(InputError, match=r"compress True \(asked: False\)"):
+        build_records(pedestrians, folder)
+
+
+def test_shards_are_as_many_as_their_size_asks_for(
+    pedestrians: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("siamese.data.records.plan.SHARD_BYTES", 50_000)
+    _, manifest, _ = build_records(pedestrians, tmp_path / "set")
+    size = sum(path.stat().st_size for path in pedestrians.rglob("*.jpg"))
+    found = [shard for part in manifest.parts.values() for shard in part.shards]
+    assert size / 50_000 <= len(found) <= size / 50_000 + 2
+    assert max(shard.records for shard in manifest.parts["train"].shards) - 1 <= min(
+        shard.records for shard in manifest.parts["train"].shards
+    )
+
+
+def test_verification_finds_nothing_wrong_in_a_whole_set(records: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    manifest, faults = verify_records(records, lambda *counts: seen.append(counts))
+    assert faults == []
+    assert seen[-1] == (112, 112)
+    assert manifest == read_manifest(records)
+
+
+def _offsets(shard: Path) -> list[int]:
+    """Where the frames of a shard begin: a slow, obvious walk."""
+    data, place, found = shard.read_bytes(), 0, []
+    while place < len(data):
+        found.append(place)
+        place += 16 + struct.unpack("<Q", data[place : place + 8])[0]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [(3, "checksum of the length"), (9, "checksum of the length"), (40, "checksum of the record")],
+)
+def test_verification_names_the_shard_and_the_place(
+    six_shards: Path, tmp_path: Path, where: int, reason: str
+) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(six_shards, folder)
+    shard = folder / "mars_validation_00002-of-00006.tfrecord"
+    third = _offsets(shard)[2]
+    data = bytearray(shard.read_bytes())
+    data[third + where] ^= 0x10
+    shard.write_bytes(data)
+    (fault,) = verify_records(folder)[1]
+    assert (fault.file, fault.offset) == (shard.name, third)
+    assert reason in fault.reason
+
+
+def test_verification_finds_what_is_cut_missing_swapped_or_miscounted(
+    six_shards: Path, tmp_path: Path
+) -> None:
+    def broken(name: str) -> tuple[Path, list[Path]]:
+        folder = tmp_path / name
+        shutil.copytree(six_shards, folder)
+        return folder, sorted(folder.glob("mars_train*.tfrecord"))
+
+    folder, shards = broken("cut")
+    last = _offsets(shards[1])[-1]
+    shards[1].write_bytes(shards[1].read_bytes()[:-5])
+    (fault,) = verify_records(folder)[1]
+    assert (fault.file, fault.offset) == (shards[1].name, last)
+    assert "ends within a record" in fault.reason
+
+    folder, shards = broken("missing")
+    shards[2].unlink()
+    assert [(f.file, f.reason) for f in verify_records(folder)[1]] == [
+        (shards[2].name, "is missing")
+    ]
+
+    folder, shards = broken("shorter")
+    shards[0].write_bytes(shards[0].read_bytes()[: _offsets(shards[0])[-1]])
+    (fault,) = verify_records(folder)[1]
+    assert "records, not" in fault.reason
+
+    folder, shards = broken("swapped")
+    one, two = (shard.read_bytes() for shard in shards[:2])
+    shards[0].write_bytes(two)
+    shards[1].write_bytes(one)
+    faults = verify_records(folder)[1]
+    assert {fault.file for fault in faults} == {shard.name for shard in shards[:2]}
+    assert all("checksum" in fault.reason or "records" in fault.reason for fault in faults)
+
+    folder, shards = broken("relabelled")
+    values = json.loads((folder / MANIFEST).read_text())
+    people = sorted(values["labels"])[:2]
+    labels = values["labels"]
+    labels[people[0]], labels[people[1]] = labels[people[1]], labels[people[0]]
+    (folder / MANIFEST).write_text(json.dumps(values))
+    assert all("is not that of its person" in f.reason for f in verify_records(folder)[1])
+
+    folder, shards = broken("miscounted")
+    values = json.loads((folder / MANIFEST).read_text())
+    values["parts"]["train"]["images_by_label"]["0"] += 1
+    (folder / MANIFEST).write_text(json.dumps(values))
+    (fault,) = verify_records(folder)[1]
+    assert (fault.file, fault.offset) == (MANIFEST, None)
+
+
+def test_damaged_images_are_skipped_on_request_and_listed(
+    pedestrians: Path, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(pedestrians / "categories", tree / "categories")
+    cut = tree / "categories" / "0003" / "0003C1T0001F001.jpg"
+    cut.write_bytes(cut.read_bytes()[:-300])
+    empty = tree / "categories" / "0005" / "0005C2T0001F002.jpg"
+    empty.write_bytes(b"")
+    _, manifest, _ = build_records(tree, tmp_path / "set", on_corrupt="skip", num_shards=2)
+    assert sorted(skip.file for skip in manifest.skipped) == sorted(map(str, (cut, empty)))
+    assert all(Path(skip.file).name in skip.reason for skip in manifest.skipped)
+    assert sum(part.images for part in manifest.parts.values()) == 110
+    assert read_manifest(tmp_path / "set") == manifest
+    assert "skipped      2 damaged" in (tmp_path / "set" / "data_summary.txt").read_text()
+    assert verify_records(tmp_path / "set")[1] == []
+    assert not build_records(tree, tmp_path / "set", on_corrupt="skip")[2]
+
+
+def test_person_whose_images_are_all_skipped_leaves_the_other_labels_alone(
+    pedestrians: Path, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(pedestrians / "categories", tree / "categories")
+    manifest = build_records(tree, tmp_path / "whole")[1]
+    person = next(person for person, label in manifest.labels.items() if label == 2)
+    for path in (tree / "categories" / person).iterdir():
+        path.write_bytes(b"no image")
+    found = build_records(tree, tmp_path / "set", on_corrupt="skip")[1]
+    assert found.labels == manifest.labels
+    assert found.parts["train"].people == manifest.parts["train"].people - 1
+    assert found.parts["train"].classes == manifest.parts["train"].people
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether Pillow can decode the whole of it."""
+    try:
+        decode_image(data, "image")
+    except InputError:
+        return False
+    return True
+
+
+def test_verification_at_an_eighth_of_the_size_sees_what_a_whole_decoding_sees(
+    pedestrians: Path, tmp_path: Path
+) -> None:
+    drawn = random.Random(0)
+    whole = next(pedestrians.rglob("*.jpg")).read_bytes()
+    with Image.open(next(pedestrians.rglob("*.jpg"))) as image:
+        image.save(tmp_path / "progressive.jpg", progressive=True)
+    path = tmp_path / "image.jpg"
+    verdicts = []
+    for source in (whole, (tmp_path / "progressive.jpg").read_bytes()):
+        for turn in range(150):
+            data = bytearray(source)
+            if turn % 3 == 0:
+                del data[drawn.randrange(len(data)) :]
+            else:
+                for _ in range(turn % 3):
+                    data[drawn.randrange(len(data))] = drawn.randrange(256)
+            path.write_bytes(data)
+            verdicts.append(_is_whole(bytes(data)))
+            if verdicts[-1]:
+                load_image(str(path))
+            else:
+                with pytest.raises(InputError):
+                    load_image(str(path))
+    assert 50 < sum(verdicts) < 250
+
+
+def test_turned_images_are_stored_upright(pedestrians: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(next(pedestrians.rglob("*.jpg"))) as image:
+        image.save(tmp_path / "turned.jpg", exif=exif)
+    _, kind, height, width = load_image(str(tmp_path / "turned.jpg"))
+    assert (kind, height, width) == (b"png", 32, 64)
+
+
+def test_pattern_reads_names_and_is_recorded(pedestrians: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for path in pedestrians.rglob("*.jpg"):
+        name = f"cam{path.name[5]}-{int(path.name[:4])}-{path.name[12:15]}.jpg"
+        (tree / "flat").mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tree / "flat" / name)
+    pattern = r"cam(?P<camera>\d+)-(?P<person>\d+)-(?P<frame>\d+)"
+    folder, manifest, _ = build_records(tree, pattern=pattern)
+    assert folder == tree / "records"
+    assert (manifest.pattern, manifest.dataset) == (pattern, "pattern")
+    assert set(manifest.labels) == {str(number) for number in range(1, 15)}
+    assert manifest.parts["train"].cameras == 2
+    assert read_manifest(folder) == manifest
+    assert not build_records(tree, pattern=pattern)[2]
+    with pytest.raises(InputError, match="pattern"):
+        build_records(tree, pattern=pattern + "x?")
+
+
+def test_table_of_identities_becomes_records(pedestrians: Path, tmp_path: Path) -> None:
+    rows = [f"{path.parent.name},{path},{path.name[5]}" for path in pedestrians.rglob("*.jpg")]
+    table = tmp_path / "people.csv"
+    table.write_text("identity,path,camera\n" + "\n".join(rows))
+    folder, manifest, _ = build_records(table)
+    assert folder == tmp_path / "records"
+    assert manifest.dataset == "identity-csv"
+    assert sum(part.images for part in manifest.parts.values()) == 112
+
+
+def test_triplets_of_a_table_are_kept_beside_the_records(pedestrians: Path, tmp_path: Path) -> None:
+    people = [path.name for path in sorted((pedestrians / "categories").iterdir())]
+    rows = []
+    for person, other in itertools.permutations(people, 2):
+        one, two, *_ = sorted((pedestrians / "categories" / person).iterdir())
+        rows.append(f"{one},{two},{next((pedestrians / 'categories' / other).iterdir())}")
+    table = tmp_path / "triplets.csv"
+    table.write_text("Anchor,Positive,Negative\n" + "\n".join(rows))
+    folder, manifest, _ = build_records(table)
+    assert manifest.dataset == "triplet-csv"
+    train = {person for person, label in manifest.labels.items()
+             if label in manifest.parts["train"].images_by_label}  # fmt: skip
+    kept = kept_triplets(folder)
+    assert len(kept) == len(train) * (len(train) - 1)
+    assert {name.split("/")[0] for row in kept for name in row} == train
+    with pytest.raises(InputError, match="Give another output folder"):
+        build_records(table, tmp_path)
+    assert table.read_text().startswith("Anchor")
+
+
+def _slim_set(
+    pedestrians: Path, folder: Path, *, shards: int = 1, by_image: bool = True, size: bool = True
+) -> dict[str, int]:
+    """Writes a record set as the earlier project did: TF-Slim's keys, labels.txt, no manifest."""
+    people = sorted(path.name for path in (pedestrians / "categories").iterdir())
+    labels = {person: label for label, person in enumerate(people)}
+    images = sorted(pedestrians.rglob("*.jpg"))
+    random.Random(0).shuffle(images)
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = {
+        path: (number % 4 == 0 if by_image else labels[path.name[:4]] >= 10)
+        for number, path in enumerate(images)
+    }
+    for part in ("train", "validation"):
+        mine = [path for path in images if chosen[path] == (part == "validation")]
+        for shard in range(shards):
+            name = f"mars_{part}_{shard:05d}-of-{shards:05d}.tfrecord"
+            with tf.io.TFRecordWriter(str(folder / name)) as writer:
+                for path in mine[shard::shards]:
+                    numbers = {"image/class/label": labels[path.name[:4]]}
+                    if size:
+                        numbers |= {"image/height": 64, "image/width": 32}
+                    texts = {"image/encoded": path.read_bytes(), "image/format": b"jpg"}
+                    feature = {
+                        key: tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+                        for key, value in numbers.items()
+                    } | {
+                        key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+                        for key, value in texts.items()
+                    }
+                    example = tf.train.Example(features=tf.train.Features(feature=feature))
+                    writer.write(example.SerializeToString())
+    text = "".join(f"{label}:{person}\n" for person, label in labels.items())
+    (folder / "labels.txt").write_text(text)
+    return labels
+
+
+@pytest.mark.parametrize("size", [True, False])
+def test_records_of_the_earlier_project_get_a_manifest_by_being_read(
+    pedestrians: Path, tmp_path: Path, size: bool
+) -> None:
+    labels = _slim_set(pedestrians, tmp_path / "set", shards=2, size=size)
+    assert is_record_set(tmp_path / "set")
+    manifest = read_manifest(tmp_path / "set")
+    assert (manifest.name, manifest.labels) == ("mars", labels)
+    train, validation = manifest.parts["train"], manifest.parts["validation"]
+    assert (train.images, validation.images) == (84, 28)
+    assert train.people == train.classes == 14
+    assert train.cameras == train.tracklets == 0
+    assert train.image_sizes == {"64x32": 84}
+    assert [shard.records for shard in train.shards] == [42, 42]
+    assert manifest.split == {"by": "image"}
+    assert verify_records(tmp_path / "set")[1] == []
+    assert not (tmp_path / "set" / MANIFEST).exists()
+
+
+def test_earlier_records_whose_parts_share_nobody_count_as_split_by_identity(
+    pedestrians: Path, tmp_path: Path
+) -> None:
+    _slim_set(pedestrians, tmp_path / "set", by_image=False)
+    assert read_manifest(tmp_path / "set").split == {"by": "identity"}
+
+
+def test_parsing_fills_what_earlier_records_do_not_say(pedestrians: Path, tmp_path: Path) -> None:
+    _slim_set(pedestrians, tmp_path / "set")
+    manifest = read_manifest(tmp_path / "set")
+    shards = shard_paths(tmp_path / "set", manifest, "validation")
+    found = list(tf.data.TFRecordDataset(shards).map(parse_record).as_numpy_iterator())
+    assert len({record["image/filename"] for record in found}) == len(found) == 28
+    for record in found:
+        assert record["image/class/text"].decode() == str(record["image/class/label"])
+        assert record["image/camera"] == record["image/tracklet"] == -1
+
+
+def test_parsing_leaves_our_records_as_they_are(records: Path) -> None:
+    shards = shard_paths(records, read_manifest(records), "validation")
+    parsed = list(tf.data.TFRecordDataset(shards).map(parse_record).as_numpy_iterator())
+    assert parsed == _read(records, "validation")
+
+
+def test_records_of_the_earlier_project_are_left_alone(pedestrians: Path, tmp_path: Path) -> None:
+    _slim_set(pedestrians, tmp_path / "set")
+    before = _content(tmp_path / "set")
+    assert not build_records(pedestrians, tmp_path / "set")[2]
+    assert _content(tmp_path / "set") == before
+    assert build_records(pedestrians, tmp_path / "set", name="other")[2]
+
+
+def test_foreign_file_in_the_way_is_not_overwritten(pedestrians: Path, tmp_path: Path) -> None:
+    _slim_set(pedestrians, tmp_path / "set")
+    (tmp_path / "set" / "mars_validation_00000-of-00001.tfrecord").unlink()
+    assert not is_record_set(tmp_path / "set")
+    before = _content(tmp_path / "set")
+    with pytest.raises(InputError, match=r"mars_train_00000-of-00001.tfrecord: is there already"):
+        build_records(pedestrians, tmp_path / "set")
+    assert _content(tmp_path / "set") == before
+
+
+def test_our_records_without_a_manifest_are_no_set_of_the_earlier_project(
+    pedestrians: Path, records: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(records, folder)
+    (folder / MANIFEST).unlink()
+    assert not is_record_set(folder)
+    with pytest.raises(InputError, match="no complete record set"):
+        read_manifest(folder)
+    assert build_records(pedestrians, folder)[2]
+    assert _content(folder) == _content(records)
+
+
+def test_several_or_damaged_sets_of_the_earlier_project_are_named(
+    pedestrians: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    _slim_set(pedestrians, folder)
+    shard = folder / "mars_train_00000-of-00001.tfrecord"
+    third = _offsets(shard)[2]
+    shard.write_bytes(shard.read_bytes()[: third + 50])
+    with pytest.raises(InputError, match=f"{shard.name}: .*at byte {third}:"):
+        read_manifest(folder)
+    for path in sorted(folder.glob("mars_*")):
+        shutil.copy(path, folder / path.name.replace("mars", "duke"))
+    with pytest.raises(InputError, match="duke, mars"):
+        read_manifest(folder)
+
+
+@pytest.mark.skipif(not MARKET.is_dir(), reason="no real crops beside the checkout")
+def test_real_crops_keep_their_bytes(tmp_path: Path) -> None:
+    samples = list_samples(MARKET)[:300]
+    write_records({"train": samples[:200], "validation": samples[200:]}, tmp_path / "set")
+    found = _read(tmp_path / "set", "train")
+    by_name = {Path(sample.path).name: sample for sample in samples}
+    assert len(found) == 200
+    for record in found:
+        sample = by_name[record["image/filename"].decode()]
+        assert record["image/encoded"] == Path(sample.path).read_bytes()
+        assert record["image/class/text"].decode() == sample.person
+        assert record["image/camera"] == sample.camera

@@ -1,8 +1,11 @@
 """`siamese.train`: a run leaves what it promises, resumes as if never cut, and learns."""
 
 import csv
+import io
 import json
+import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,10 @@ from siamese.models.files import load_model
 from siamese.recipes import OptimizerSection, Recipe, batch_hard, change_recipe, contrastive, demo
 from siamese.scores.verification import Calibration
 from siamese.train import train
-from siamese.train.objective import build_optimizer
-from siamese.train.watch import Watchdog, read_history
+from siamese.train.checkpoints import read_history
+from siamese.train.folder import new_log
+from siamese.train.lock import hold_folder
+from siamese.train.objective import build_optimizer, build_training_model
 
 SMALL: dict[str, Any] = {"trunk": "conv4", "weights": "none", "image_size": (64, 32)}
 
@@ -38,8 +43,8 @@ class Interrupting(Console):
 def test_run_folder_holds_what_it_promises(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
     assert names == {
-        "recipe.json", "model.keras", "last.keras", "history.csv", "scores.json",
-        "untrained.json", "curves.png", "cmc.png", "distances.png", "rank_list.png",
+        "recipe.json", "model.keras", "last.keras", "previous.keras", "history.csv",
+        "scores.json", "untrained.json", "curves.png", "cmc.png", "distances.png", "rank_list.png",
     }  # fmt: skip
     scores = json.loads((trained / "scores.json").read_text())
     wanted = (
@@ -143,12 +148,71 @@ def test_taken_run_folder_is_refused(trained: Path, records: Path) -> None:
         train(records, recipe, run=trained)
 
 
-def test_damaged_state_is_named(trained: Path, records: Path, tmp_path: Path) -> None:
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_epoch_before_is_used_where_the_last_state_is_damaged(
+    trained: Path, records: Path, tmp_path: Path
+) -> None:
+    run, notes = tmp_path / "run", io.StringIO()
+    shutil.copytree(trained, run)
+    (run / "scores.json").unlink()
+    _truncate(run / "last.keras")
+    train(records, run=run, log=tmp_path / "log", console=Console(file=notes))
+    assert (
+        "last.keras is damaged; the state of the epoch before, previous.keras" in notes.getvalue()
+    )
+    assert "resumes after epoch 1" in notes.getvalue()
+    for one, other in zip(read_history(trained), read_history(run), strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], abs=1e-6)
+
+
+def test_two_damaged_states_are_named(trained: Path, records: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "run")
-    state = tmp_path / "run" / "last.keras"
-    state.write_bytes(state.read_bytes()[:1_000])
-    with pytest.raises(InputError, match=r"last\.keras: is damaged"):
+    for name in ("last.keras", "previous.keras"):
+        _truncate(tmp_path / "run" / name)
+    with pytest.raises(InputError, match=r"last\.keras: is damaged, and there is no older state"):
         train(records, run=tmp_path / "run", log=tmp_path / "log")
+
+
+def test_state_of_another_architecture_is_refused(
+    trained: Path, records: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    recipe = change_recipe(demo(), **SMALL)
+    other = build_training_model(recipe, image_size=(64, 32), classes=9, steps=1)
+    other.save(tmp_path / "run" / "last.keras")
+    with zipfile.ZipFile(tmp_path / "run" / "last.keras", "a") as archive:
+        archive.writestr("epochs.txt", "1")
+    with pytest.raises(InputError, match="holds a model of another architecture"):
+        train(records, run=tmp_path / "run", log=tmp_path / "log")
+
+
+def test_run_folder_in_use_is_refused(trained: Path, records: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    with hold_folder(tmp_path / "run"):
+        owner = rf"is in use by process {os.getpid()} on \S+\. Wait for it"
+        with pytest.raises(InputError, match=owner):
+            train(records, run=tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*lock*"))
+
+
+def test_runs_of_one_name_do_not_share_a_log(tmp_path: Path) -> None:
+    first = new_log(tmp_path / "log", "osnet")
+    first.mkdir(parents=True)
+    assert first == tmp_path / "log" / "osnet"
+    assert new_log(tmp_path / "log", "osnet") == tmp_path / "log" / "osnet-2"
+
+
+def test_resumed_run_goes_on_in_its_own_log(trained: Path, records: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    start = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    start["log"] = str(tmp_path / "old log")
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps(start))
+    finished = train(records, run=tmp_path / "run", log=tmp_path / "other log")
+    assert finished.log == tmp_path / "old log"
+    assert not (tmp_path / "other log").exists()
 
 
 def test_nothing_to_resume_is_said(records: Path, tmp_path: Path) -> None:
@@ -176,12 +240,6 @@ def test_too_small_a_set_is_refused_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_loss_that_is_no_number_stops_the_run() -> None:
-    with pytest.raises(InputError, match="the loss is nan at step 3"):
-        Watchdog().on_train_batch_end(3, {"loss": float("nan")})
-    Watchdog().on_train_batch_end(3, {"loss": 0.5})
-
-
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -189,6 +247,7 @@ def test_loss_that_is_no_number_stops_the_run() -> None:
         ({"warm_up_epochs": 2.0}, {0: 0.0, 10: 0.5, 20: 1.0, 99: 1.0}),
         ({"decay": "cosine"}, {0: 1.0, 50: 0.5, 100: 0.0}),
         ({"decay": "cosine", "warm_up_epochs": 2.0}, {0: 0.0, 10: 0.5, 20: 1.0, 60: 0.5, 100: 0.0}),
+        ({"decay": "cosine", "decay_share": 0.2}, {0: 1.0, 80: 1.0, 90: 0.5, 100: 0.0}),
     ],
 )
 def test_learning_rate_follows_the_recipe(

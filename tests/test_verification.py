@@ -9,7 +9,12 @@ from siamese.errors import InputError
 from siamese.scores import pairs as pairs_module
 from siamese.scores.pairs import PairCounts, count_pairs, sample_pairs
 from siamese.scores.reliability import measure_reliability
-from siamese.scores.verification import Calibration, calibrate, score_verification
+from siamese.scores.verification import (
+    Calibration,
+    calibrate,
+    error_rates_at,
+    score_verification,
+)
 
 BINS = 1000
 
@@ -318,3 +323,36 @@ def test_bad_requests_are_refused_in_a_sentence():
         )
     with pytest.raises(InputError, match="maximum_images"):
         count_pairs(*made(), maximum_images=1)
+
+
+def test_error_rates_of_a_threshold_from_elsewhere_are_counted():
+    points, people, cameras = made()
+    pairs = count_pairs(points, people, cameras)
+    distances = {kind: [] for kind in (True, False)}
+    for i in range(len(points)):
+        for j in range(i):
+            if cameras[i] != cameras[j]:
+                distances[people[i] == people[j]].append(np.linalg.norm(points[i] - points[j]))
+    for threshold in (0.0, 0.7, 1.3, 99.0):
+        found = error_rates_at(pairs, threshold)
+        accepted = np.mean(np.array(distances[False]) <= threshold)
+        rejected = np.mean(np.array(distances[True]) > threshold)
+        assert found.false_accept_rate == pytest.approx(accepted, abs=2e-3)
+        assert found.false_reject_rate == pytest.approx(rejected, abs=1e-2)
+
+
+def test_chosen_false_accept_rates_make_the_rows_of_the_table():
+    scores = score_verification(overlapping(), false_accept_rates=(0.2, 0.003))
+    assert [row.false_accept_rate for row in scores.table] == pytest.approx([0.2, 0.003], rel=0.05)
+    with pytest.raises(InputError, match="false_accept_rate=1"):
+        score_verification(overlapping(), false_accept_rates=(1.0,))
+
+
+def test_a_histogram_keeps_every_pair():
+    pairs = count_pairs(*made())
+    middles, same, different = pairs.histogram(0.1)
+    assert (same.sum(), different.sum()) == (pairs.same.sum(), pairs.different.sum())
+    assert np.diff(middles) == pytest.approx(np.diff(middles)[0])
+    mean = (middles @ same) / same.sum()
+    exact = ((np.arange(len(pairs.same)) + 0.5) * pairs.resolution) @ pairs.same / pairs.same.sum()
+    assert mean == pytest.approx(exact, abs=0.05)

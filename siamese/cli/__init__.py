@@ -9,23 +9,46 @@ from collections.abc import Callable, Mapping, Sequence
 
 import tyro
 
-from siamese.cli.datasets import create_records, draw, inspect
+from siamese.cli import gallery
+from siamese.cli.app import app
+from siamese.cli.augmentation import augment
+from siamese.cli.datasets import create_records, draw, inspect, verify_records
+from siamese.cli.embedding import embed, find_similar
+from siamese.cli.exporting import export
 from siamese.cli.program import guard
-from siamese.cli.scoring import evaluate
+from siamese.cli.scoring import compare, evaluate
 from siamese.cli.training import train
-from siamese.cli.verification import verify
+from siamese.cli.verification import explain, verify
 
-__all__ = ["COMMANDS", "create_records", "main", "run", "train", "verify"]
+__all__ = ["COMMANDS", "Command", "create_records", "main", "run", "train", "verify"]
 
 Command = Callable[..., int | None]
 
 COMMANDS: dict[str, Command | Mapping[str, Command]] = {
     "inspect": inspect,
-    "records": {"make": create_records},
+    "records": {"make": create_records, "verify": verify_records},
     "train": train,
     "verify": verify,
+    "explain": explain,
     "evaluate": evaluate,
+    "compare": compare,
+    "embed": embed,
+    "find_similar": find_similar,
+    "export": export,
+    "app": app,
     "draw": draw,
+    "augment": augment,
+    "gallery": {
+        "add": gallery.add,
+        "search": gallery.search,
+        "merge": gallery.merge,
+        "remove": gallery.remove,
+        "info": gallery.info,
+        "export": gallery.export,
+        "verify": gallery.verify_gallery,
+        "reembed": gallery.reembed,
+        "index": gallery.index,
+    },
 }
 """A command, or a group of commands such as `siamese records make`."""
 

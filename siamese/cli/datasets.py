@@ -1,40 +1,61 @@
 """Commands on dataset folders and records: inspect, records, draw."""
 
+import contextlib
+import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from siamese.cli.program import Flag, counting, import_quietly
+from siamese.cli.program import Flag, counting, open_console
+from siamese.errors import InputError
 
 
 def create_records(
     dataset_dir: Path,
     tfrecord_filename: str = "mars",
     validation_size: float = 0.3,
-    num_shards: int = 1,
+    num_shards: int | None = None,
     random_seed: int = 0,
     output_dir: Path | None = None,
     split: Literal["identity", "tracklet", "image"] = "identity",
+    pattern: str | None = None,
+    on_corrupt: Literal["error", "skip"] = "error",
+    compress: Flag = False,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
 ) -> None:
     """Make a training and a validation set of TFRecords from a folder of pedestrian crops.
 
-    An existing complete set is left alone; a partial one is built anew.
+    An existing complete set is left alone; an interrupted one is continued.
 
     Args:
-        dataset_dir: Folder with categories/ID/*.jpg or ID/*.jpg, or another known dataset.
+        dataset_dir: Folder with categories/ID/*.jpg or ID/*.jpg, or another known dataset, or a CSV
+            file of identities or triplets.
         tfrecord_filename: First part of the names of the TFRecord files.
         validation_size: Expected share of the people (tracklets, images) in the validation set.
-        num_shards: TFRecord files for each of the two sets.
+        num_shards: TFRecord files for each of the two sets; by default as many as make files of
+            some 128 MB.
         random_seed: Seed of the split.
         output_dir: Where to write; by default the folder records in dataset_dir.
         split: What stays whole. Only identity keeps people apart.
+        pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
+            of your own form.
+        on_corrupt: What a damaged image does: error ends the work, skip leaves the image out and
+            names it in manifest.json.
+        compress: Write GZIP files (.tfrecord.gz).
+        engine: local uses the processors of this computer, ray those of a Ray cluster.
+        address: Address of a running Ray cluster; by default one is started on this computer.
     """
-    import_quietly("tensorflow")
     from siamese.data.records import build_records, describe
 
-    with counting("images") as progress:
+    if address is not None and engine != "ray":
+        raise InputError(
+            f"--address is for --engine ray. Received: --address {address} --engine {engine}"
+        )
+    with _open_engine(engine, address) as writer, counting("images") as progress:
         folder, manifest, new = build_records(
             dataset_dir,
             output_dir,
@@ -43,10 +64,63 @@ def create_records(
             num_shards=num_shards,
             random_seed=random_seed,
             split=split,
+            pattern=pattern,
+            on_corrupt=on_corrupt,
+            compress=compress,
+            engine=writer,
             progress=progress,
         )
+    console = open_console()
+    for skip in manifest.skipped if new else ():
+        console.print(f"skipped: {skip.reason}", highlight=False, markup=False, soft_wrap=True)
     print(describe(manifest))
     print(f"{'wrote' if new else 'left alone, complete already:'} {folder}")
+
+
+@contextlib.contextmanager
+def _open_engine(engine: str, address: str | None) -> Iterator[Any]:
+    """What writes the shards; None stands for this process."""
+    if engine == "local":
+        yield None
+        return
+    from siamese.data.distributed import open_ray
+
+    with open_ray(address) as writer:
+        yield writer
+
+
+def verify_records(
+    folder: Annotated[Path, tyro.conf.Positional],
+    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+) -> int:
+    """Read every record of a set and say which file is broken, and where.
+
+    Compares checksums, records and counts with manifest.json. Exits with 1 where something is
+    wrong.
+
+    Args:
+        folder: A folder of records.
+        json_: Print one JSON object and nothing else.
+    """
+    from siamese.data import records
+
+    with counting("records") as progress:
+        manifest, faults = records.verify_records(folder, progress)
+    shards = [shard for part in manifest.parts.values() for shard in part.shards]
+    count = sum(shard.records for shard in shards)
+    if json_:
+        found = [dataclasses.asdict(fault) for fault in faults]
+        print(json.dumps({"folder": str(folder), "files": len(shards), "records": count,
+                          "faults": found}, ensure_ascii=False))  # fmt: skip
+        return 1 if faults else 0
+    for fault in faults:
+        place = "" if fault.offset is None else f" at byte {fault.offset:,}"
+        print(f"{folder / fault.file}{place}: {fault.reason}")
+    if faults:
+        print("Remove the folder and make the records again, or copy the broken files again.")
+        return 1
+    print(f"{count:,} records in {len(shards)} files are as manifest.json says: {folder}")
+    return 0
 
 
 def inspect(

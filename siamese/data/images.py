@@ -68,13 +68,7 @@ def decode_image(data: bytes, name: str | Path) -> NDArray[np.uint8]:
             # Pillow warns of a bomb from 89 M pixels on; our own, lower limit answers below.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
-        if image.width * image.height > MAXIMUM_PIXELS:
-            raise InputError(
-                f"{name}: has {image.width} x {image.height} pixels, more than "
-                f"{MAXIMUM_PIXELS:,}. Give a crop of one person."
-            )
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return convert_image(image, name)
     except InputError:
         raise
     except Image.DecompressionBombError:
@@ -86,6 +80,28 @@ def decode_image(data: bytes, name: str | Path) -> NDArray[np.uint8]:
         raise InputError(
             f"{name}: is a damaged image ({error}). Remove it or copy it again."
         ) from None
+
+
+def convert_image(image: Image.Image, name: str | Path = "image") -> NDArray[np.uint8]:
+    """Turns an image that Pillow has opened into RGB pixels; a file is decoded only now.
+
+    Args:
+        image: Of any mode.
+        name: What error messages call it.
+
+    Returns:
+        Pixels, `(height, width, 3)`, uint8.
+
+    Raises:
+        InputError: It has more than `MAXIMUM_PIXELS`.
+    """
+    if image.width * image.height > MAXIMUM_PIXELS:
+        raise InputError(
+            f"{name}: has {image.width} x {image.height} pixels, more than "
+            f"{MAXIMUM_PIXELS:,}. Give a crop of one person."
+        )
+    image.load()
+    return _to_rgb(ImageOps.exif_transpose(image))
 
 
 def resize_image(image: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -102,16 +118,35 @@ def resize_image(image: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArr
         >>> resize_image(np.array([[[0] * 3, [100] * 3]], np.uint8), (1, 4))[0, :, 0].tolist()
         [0, 25, 75, 100]
     """
-    pixels = image.astype(np.float32)
+    return resize_pixels(image, image_size).round().astype(np.uint8)
+
+
+def resize_pixels(image: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArray[np.float32]:
+    """Resizes like `resize_image`, but does not round: what a saved model computes inside.
+
+    Args:
+        image: `(height, width, 3)`, uint8.
+        image_size: Height and width wanted, in pixels.
+
+    Returns:
+        `(*image_size, 3)`, float32, 0 to 255.
+
+    Example:
+        >>> resize_pixels(np.array([[[0] * 3, [99] * 3]], np.uint8), (1, 4))[0, :, 0].tolist()
+        [0.0, 24.75, 74.25, 99.0]
+    """
+    pixels: NDArray[np.uint8 | np.float32] = image
     for axis, size in enumerate(image_size):
         length = image.shape[axis]
+        if size == length:
+            continue
         places = ((np.arange(size) + 0.5) * length / size - 0.5).clip(0, length - 1)
         low = places.astype(np.intp)
         high = np.minimum(low + 1, length - 1)
         share = (places - low).astype(np.float32)
         share = share.reshape([-1 if other == axis else 1 for other in range(3)])
         pixels = pixels.take(low, axis) * (1 - share) + pixels.take(high, axis) * share
-    return pixels.round().astype(np.uint8)
+    return pixels.astype(np.float32, copy=False)
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@
 | pairs | `contrastive` | `ContrastiveLoss`, `SameDifferentLoss` |
 | triplets | `triplet` | `TripletLoss`, `WeightedTripletLoss`; the metric `ActiveTriplets` |
 | all pairs of a batch | `similarity` | `InfoNCELoss`, `MultiSimilarityLoss`, `CircleLoss` |
-| classes | `classification` | `IdentityLoss`, `ArcFaceLoss`, `CosFaceLoss`, `CentreLoss` with `CentreDistances` |
+| classes | `classification` | `IdentityLoss`; `ArcFaceLoss` and `CosFaceLoss` with `CosineClassifier`; `CentreLoss` with `CentreDistances` |
 
 Labels are numbers of people. Each loss is a mean (its docstring says over what), 0 when a batch holds
 nothing to average, and runs in `compile` and `fit`, under jit, in mixed precision and from a saved
@@ -17,6 +17,7 @@ from siamese.losses.classification import (
     CentreDistances,
     CentreLoss,
     CosFaceLoss,
+    CosineClassifier,
     IdentityLoss,
 )
 from siamese.losses.contrastive import ContrastiveLoss, SameDifferentLoss
@@ -31,6 +32,7 @@ __all__ = [
     "CircleLoss",
     "ContrastiveLoss",
     "CosFaceLoss",
+    "CosineClassifier",
     "IdentityLoss",
     "InfoNCELoss",
     "MultiSimilarityLoss",

@@ -165,6 +165,62 @@ class CosFaceLoss(BatchLoss):
 
 
 @keras.saving.register_keras_serializable("siamese")
+class CosineClassifier(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """Holds a vector for each person and gives the cosines of embeddings to all of them.
+
+    The head that `ArcFaceLoss` and `CosFaceLoss` want: neither the length of an embedding nor that
+    of a class vector counts (Wang et al., CosFace, CVPR 2018, equation 2). Leave it out of the
+    model that is saved for use.
+
+    Args:
+        classes: Number of people; at least 1.
+        **arguments: As for any layer (`name`, ...). Half precision is computed in float32.
+
+    Raises:
+        InputError: There is no class.
+    """
+
+    def __init__(self, classes: int, **arguments: Any) -> None:
+        super().__init__(**{**arguments, "dtype": "float32"})
+        _check_classes(classes)
+        self.classes = classes
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the class vectors, `(dimensions, classes)`.
+
+        Args:
+            input_shape: `(rows, dimensions)`.
+        """
+        self.vectors = self.add_weight(
+            shape=(input_shape[-1], self.classes), initializer="glorot_uniform", name="vectors"
+        )
+
+    def call(self, embeddings: Tensor) -> Tensor:
+        """Measures the cosines.
+
+        Args:
+            embeddings: `(rows, dimensions)`.
+
+        Returns:
+            Cosines, `(rows, classes)`, float32, -1 to 1.
+        """
+        rows = ops.normalize(embeddings, axis=-1)
+        return ops.matmul(rows, ops.normalize(ops.convert_to_tensor(self.vectors), axis=0))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
+        """Returns `(rows, classes)`.
+
+        Args:
+            input_shape: `(rows, dimensions)`.
+        """
+        return (input_shape[0], self.classes)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that build this layer again."""
+        return {**super().get_config(), "classes": self.classes}
+
+
+@keras.saving.register_keras_serializable("siamese")
 class CentreDistances(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Holds a centre for each person and measures embeddings against all of them.
 
@@ -187,10 +243,7 @@ class CentreDistances(keras.layers.Layer):  # type: ignore[misc]  # Keras has no
 
     def __init__(self, classes: int, **arguments: Any) -> None:
         super().__init__(**{**arguments, "dtype": "float32"})
-        if classes < 1:
-            raise InputError(
-                f"`classes` must be >= 1. Received: classes={classes}. Give the number of people."
-            )
+        _check_classes(classes)
         self.classes = classes
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -270,6 +323,13 @@ class CentreLoss(BatchLoss):
         """
         targets = _one_hot(labels, distances)
         return _nan_without_class(ops.sum(targets * distances, axis=1) / 2, targets)
+
+
+def _check_classes(classes: int) -> None:
+    if classes < 1:
+        raise InputError(
+            f"`classes` must be >= 1. Received: classes={classes}. Give the number of people."
+        )
 
 
 def _one_hot(labels: Tensor, scores: Tensor) -> Tensor:

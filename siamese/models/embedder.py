@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 from numpy.typing import NDArray
 
-from siamese.models.trunks import build_trunk, preparation_layers
+from siamese.models.pooling import Pooling, build_pooling
+from siamese.models.start import copy_weights, is_model
+from siamese.models.trunks import LastStride, build_trunk, preparation_layers
 
 
 class EmbedderParts(NamedTuple):
@@ -32,39 +34,84 @@ def build_embedder(
     embedding_size: int = 128,
     bottleneck: bool = False,
     dropout: float = 0.0,
+    pooling: Pooling = "average",
+    last_stride: LastStride = 2,
 ) -> EmbedderParts:
     """Builds the parts of an embedder on a trunk.
 
     Args:
         trunk: A key of `siamese.models.trunks.TRUNKS`.
-        weights: `imagenet`, `none` or the path of a weights file of the trunk.
+        weights: `imagenet`, `none` or the path of a weights file of the trunk; or a model of ours
+            to start from, bottleneck and all: the path of its `.keras` file, or `pretrained`.
         image_size: Height and width in pixels that crops of any size are resized to.
-        embedding_size: Dimensions of the embedding.
+        embedding_size: Dimensions of the embedding; 0: those of the trunk's pooled features, which
+            then are the embedding.
         bottleneck: Batch normalisation between feature and embedding (BNNeck, Luo et al. 2019,
             section 3.5): the metric loss sees the feature, the identity loss what follows.
         dropout: Share of the pooled features that training sets to 0.
+        pooling: `average`, or `gem`: the generalised mean with a power that is learnt.
+        last_stride: 1 for a ResNet whose last stage keeps the size of its input.
 
     Returns:
         The parts; `join_embedder` makes one model of them.
 
     Raises:
-        InputError: From `build_trunk`.
+        InputError: From `build_trunk`; there is no such pooling; the model to start from is
+            missing or of another architecture.
     """
+    start = weights if is_model(weights) else None
     inputs = keras.Input((None, None, 3), name="images")
-    outputs = layers.Resizing(
-        *image_size, interpolation="bilinear", dtype="float32", name="resize"
-    )(inputs)
+    outputs = ResizeImages(image_size, dtype="float32", name="resize")(inputs)
     for layer in preparation_layers(trunk):
         outputs = layer(outputs)
-    outputs = build_trunk(trunk, weights, image_size)(outputs)
-    outputs = layers.GlobalAveragePooling2D(name="pool")(outputs)
+    convolutions = build_trunk(trunk, "none" if start else weights, image_size, last_stride)
+    # From here on float32, also when the trunk computes in half precision: distances between
+    # people are smaller than what its 8 or 11 bits of mantissa leave.
+    outputs = build_pooling(pooling)(convolutions(outputs))
     if dropout:
-        outputs = layers.Dropout(dropout, name="dropout")(outputs)
-    outputs = layers.Dense(embedding_size, name="feature")(outputs)
+        outputs = layers.Dropout(dropout, dtype="float32", name="dropout")(outputs)
+    if embedding_size:
+        outputs = layers.Dense(embedding_size, dtype="float32", name="feature")(outputs)
     backbone = keras.Model(inputs, outputs, name="backbone")
 
-    neck = layers.BatchNormalization(center=False, epsilon=1e-5, momentum=0.9, name="bottleneck")
-    return EmbedderParts(backbone, neck if bottleneck else None)
+    neck = None
+    if bottleneck:
+        neck = layers.BatchNormalization(
+            center=False, epsilon=1e-5, momentum=0.9, dtype="float32", name="bottleneck"
+        )
+    if start:
+        copy_weights(start, backbone, neck)
+    return EmbedderParts(backbone, neck)
+
+
+@keras.saving.register_keras_serializable("siamese")
+class ResizeImages(layers.Layer):  # type: ignore[misc]
+    """Bilinear resizing to one size, of images of any size and type.
+
+    Keras's `Resizing` is an augmentation layer: its call says `training=True` by default, and in a
+    model that is called without `training` that reaches the layers behind it. Batch normalisation
+    would then use, and change, the statistics of the images that are asked about.
+
+    Args:
+        image_size: Height and width in pixels.
+    """
+
+    def __init__(self, image_size: tuple[int, int], **options: Any) -> None:
+        super().__init__(**options)
+        self.image_size = tuple(image_size)
+
+    def call(self, images: Any) -> Any:
+        """Resizes `(images, height, width, channels)`."""
+        pixels = ops.cast(images, self.compute_dtype)
+        return ops.image.resize(pixels, self.image_size, interpolation="bilinear")
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """The shape with the new height and width."""
+        return (shape[0], *self.image_size, shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for a saved model."""
+        return {**super().get_config(), "image_size": self.image_size}
 
 
 def join_embedder(parts: EmbedderParts) -> keras.Model:

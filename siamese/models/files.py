@@ -4,19 +4,22 @@ It is a Keras file (`.keras`, a zip archive) with one more member, `siamese.json
 program shows: format version, fingerprint, recipe, calibration, scores and versions.
 """
 
+import importlib
 import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from siamese.atomic import whole_file
 from siamese.errors import InputError
+
+if TYPE_CHECKING:  # a card is read without Keras, whose import takes seconds
+    import keras
 
 MEMBER = "siamese.json"
 FORMAT_VERSION = 1
@@ -32,7 +35,7 @@ class LoadedModel:
         path: Where it was read from.
     """
 
-    embedder: keras.Model
+    embedder: "keras.Model"
     card: dict[str, Any]
     path: Path
 
@@ -50,7 +53,7 @@ class LoadedModel:
 
 def save_model(
     path: str | Path,
-    embedder: keras.Model,
+    embedder: "keras.Model",
     *,
     image_size: tuple[int, int],
     card: Mapping[str, Any] | None = None,
@@ -66,6 +69,8 @@ def save_model(
     Returns:
         The content of `siamese.json`, with fingerprint and versions.
     """
+    import keras
+
     path = Path(path)
     whole = {
         "format_version": FORMAT_VERSION,
@@ -122,6 +127,9 @@ def load_model(path: str | Path) -> LoadedModel:
         InputError: The file is missing, damaged, or not a model of this program.
     """
     card = read_card(path)
+    import keras
+
+    importlib.import_module("siamese.models.embedder")  # Keras finds our layers only once defined
     try:
         embedder = keras.saving.load_model(path, compile=False)
     except (ValueError, TypeError, OSError, KeyError) as error:
@@ -130,7 +138,7 @@ def load_model(path: str | Path) -> LoadedModel:
     return LoadedModel(embedder, card, Path(path))
 
 
-def fingerprint(embedder: keras.Model) -> str:
+def fingerprint(embedder: "keras.Model") -> str:
     """Sixteen hexadecimal digits of the weights: the identity of the embedding space."""
     digest = blake2b(digest_size=8)
     for weight in embedder.weights:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import keras
 from keras import applications, layers
@@ -16,6 +16,7 @@ from siamese.errors import InputError
 from siamese.models.osnet import build_osnet
 
 Preparation = Literal["inside", "minus_one_to_one", "imagenet", "caffe", "zero_to_one"]
+LastStride: TypeAlias = Literal[1, 2]
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,14 @@ class Trunk:
             weights take `weights=` too.
         preparation: What its input needs; `inside`: its own first layers take pixels 0 to 255.
         imagenet: Whether Keras offers ImageNet weights for it.
+        last_strides: The convolutions whose stride of 2 makes the last of its reductions; where
+            they are not named it cannot be left out.
     """
 
     build: Callable[..., keras.Model]
     preparation: Preparation
     imagenet: bool = True
+    last_strides: tuple[str, ...] = ()
 
 
 def _application(function: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
@@ -66,10 +70,15 @@ def _conv4(*, input_shape: tuple[int, int, int]) -> keras.Model:
     return keras.Model(inputs, features, name="conv4")
 
 
+RESNET_STRIDES = ("conv5_block1_0_conv", "conv5_block1_1_conv")
 TRUNKS: dict[str, Trunk] = {
-    "resnet50": Trunk(_application(applications.ResNet50), "caffe"),
-    "resnet50v2": Trunk(_application(applications.ResNet50V2), "minus_one_to_one"),
-    "resnet101": Trunk(_application(applications.ResNet101), "caffe"),
+    "resnet50": Trunk(_application(applications.ResNet50), "caffe", last_strides=RESNET_STRIDES),
+    "resnet50v2": Trunk(
+        _application(applications.ResNet50V2),
+        "minus_one_to_one",
+        last_strides=("conv4_block6_2_conv",),
+    ),
+    "resnet101": Trunk(_application(applications.ResNet101), "caffe", last_strides=RESNET_STRIDES),
     "efficientnet_b0": Trunk(_application(applications.EfficientNetB0), "inside"),
     "efficientnet_b1": Trunk(_application(applications.EfficientNetB1), "inside"),
     "efficientnet_b2": Trunk(_application(applications.EfficientNetB2), "inside"),
@@ -91,7 +100,9 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
 
 
-def build_trunk(name: str, weights: str, image_size: tuple[int, int]) -> keras.Model:
+def build_trunk(
+    name: str, weights: str, image_size: tuple[int, int], last_stride: LastStride = 2
+) -> keras.Model:
     """Builds a trunk and loads its weights.
 
     Args:
@@ -99,16 +110,31 @@ def build_trunk(name: str, weights: str, image_size: tuple[int, int]) -> keras.M
         weights: `imagenet` (from Keras's cache, downloaded when it is not there), `none`, or the
             path of a `.weights.h5` or `.h5` file of this trunk without its classification layers.
         image_size: Height and width of its input in pixels.
+        last_stride: 1 leaves out the last of the reductions of a ResNet, so that its feature map is
+            twice as high and wide (Luo et al. 2019, section 3.4); the weights are the same.
 
     Returns:
         A model from prepared images `(images, height, width, 3)` to feature maps.
 
     Raises:
         InputError: No such trunk, no ImageNet weights for it, weights that cannot be downloaded
-            (the message says which file to fetch and where to put it), a file that does not fit.
+            (the message says which file to fetch and where to put it), a file that does not fit, or
+            a last stride of 1 for another trunk than a ResNet.
     """
     trunk = find_trunk(name)
-    shape = (*image_size, 3)
+    if last_stride == 2:
+        return _load_trunk(trunk, name, weights, (*image_size, 3))
+    if last_stride != 1 or not trunk.last_strides:
+        resnets = ", ".join(each for each, found in TRUNKS.items() if found.last_strides)
+        raise InputError(
+            f"`last_stride` must be 2, or 1 for one of {resnets}. Received: {last_stride} for "
+            f"{name}. Leave it at 2, or take one of these trunks."
+        )
+    loaded = _load_trunk(trunk, name, weights, (*image_size, 3))
+    return _without_last_reduction(loaded, trunk.last_strides)
+
+
+def _load_trunk(trunk: Trunk, name: str, weights: str, shape: tuple[int, int, int]) -> keras.Model:
     if weights == "none":
         return trunk.build(input_shape=shape)
     if weights == "imagenet":
@@ -135,6 +161,24 @@ def build_trunk(name: str, weights: str, image_size: tuple[int, int]) -> keras.M
             f"({_first_line(error)}). Give the file of this trunk, or --weights none"
         ) from None
     return built
+
+
+def _without_last_reduction(trunk: keras.Model, strided: tuple[str, ...]) -> keras.Model:
+    """The same trunk and weights, its last reduction left out.
+
+    Keras's ResNets take no argument for it. The second version's shortcut past the last strided
+    convolution is a pooling layer without a name of its own: the last one there is.
+    """
+    pools = [layer.name for layer in trunk.layers if isinstance(layer, layers.MaxPooling2D)]
+    reducing = {*strided, *(pools[-1:] if len(strided) == 1 else ())}
+
+    def build_again(layer: keras.layers.Layer) -> keras.layers.Layer:
+        changes = {"strides": (1, 1)} if layer.name in reducing else {}
+        return type(layer).from_config({**layer.get_config(), **changes})
+
+    changed = keras.models.clone_model(trunk, clone_function=build_again)
+    changed.set_weights(trunk.get_weights())
+    return changed
 
 
 def find_trunk(name: str) -> Trunk:
@@ -186,7 +230,10 @@ class ReverseChannels(layers.Layer):  # type: ignore[misc]
 
 def _with_imagenet_weights(trunk: Trunk, name: str, shape: tuple[int, int, int]) -> keras.Model:
     try:
-        return trunk.build(weights="imagenet", input_shape=shape)
+        with warnings.catch_warnings():
+            # MobileNetV2 has weights for some square sizes and says that it takes those for 224.
+            warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
+            return trunk.build(weights="imagenet", input_shape=shape)
     except Exception as error:  # Keras raises a plain Exception when the download fails
         text = str(error)
         address = next((word.rstrip(".:,") for word in text.split() if "://" in word), None)

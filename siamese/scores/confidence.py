@@ -14,7 +14,9 @@ from siamese.errors import InputError
 from siamese.scores.blocks import Floats, Indices
 from siamese.scores.pairs import PairSample
 from siamese.scores.ranking import RankingScores
-from siamese.scores.verification import equal_error_rate
+from siamese.scores.verification import TAR_RATES, equal_error_rate
+
+_ACCEPTED = 10  # pairs of two people below a threshold, from which on its place is known at all
 
 RankingScore: TypeAlias = Literal["rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP"]
 
@@ -74,8 +76,8 @@ def bootstrap_ranking(
 
 def bootstrap_verification(
     sample: PairSample, *, samples: int = 300, seed: int = 0
-) -> dict[Literal["auc", "eer"], Interval]:
-    """Gives 95 % intervals of AUC and EER, by drawing people with replacement.
+) -> dict[str, Interval]:
+    """Gives 95 % intervals of AUC, EER and true-accept rates, by drawing people with replacement.
 
     A person drawn `n` times weighs pairs with itself `n` fold, and two people drawn `m` and `n`
     times weigh the pairs between them `m n` fold.
@@ -86,7 +88,8 @@ def bootstrap_verification(
         seed: Of the draws.
 
     Returns:
-        Intervals by name; 0 to 1 where there are too few people to draw from.
+        Intervals of `auc`, `eer` and `tar_at_far_0.01`, `tar_at_far_0.001`, `tar_at_far_0.0001`; 0
+        to 1 where there are too few people to draw from, or fewer than 10 accepted pairs of two.
 
     Raises:
         InputError: `samples` is below 1.
@@ -113,11 +116,15 @@ def bootstrap_verification(
             for kind in (near, far)
         )
         eer, _ = equal_error_rate(thresholds, far_rate, 1 - tar)
-        draws.append((float(np.trapezoid(tar, far_rate)), eer))
-    found = np.array(draws).reshape(-1, 2)
+        accepted = tar[np.searchsorted(far_rate, TAR_RATES, side="right") - 1]
+        draws.append((float(np.trapezoid(tar, far_rate)), eer, *accepted.tolist()))
+    names = ["auc", "eer", *(f"tar_at_far_{rate:g}" for rate in TAR_RATES)]
+    found = np.array(draws).reshape(-1, len(names))
     if len(people) < 3 or not len(found):
-        found = np.full((1, 2), np.nan)
-    return {"auc": _interval(found[:, 0]), "eer": _interval(found[:, 1])}
+        found = np.full((1, len(names)), np.nan)
+    rare = np.array(TAR_RATES) * (~same).sum() < _ACCEPTED
+    found[:, 2:][:, rare] = np.nan
+    return {name: _interval(column) for name, column in zip(names, found.T, strict=True)}
 
 
 def paired_bootstrap(

@@ -136,6 +136,35 @@ class Matches:
         itself = itself[self._people.codes[itself] != _JUNK]
         return itself, people[~np.isin(people, itself)]
 
+    def why_unmatched(self, query: int) -> str | None:
+        """Says why a query has no correct match and is not scored.
+
+        Args:
+            query: The number of the query.
+
+        Returns:
+            The reason in words, one of a few; None where the query has a match.
+
+        Example:
+            >>> matches = Matches(["a", "b", "c"], [1, 1, 1], ["a", "a", "b"], [1, 2, 1])
+            >>> [matches.why_unmatched(query) for query in range(2)]
+            [None, "the person is there by the query's own camera alone"]
+            >>> matches.why_unmatched(2)
+            'the person is not in the gallery'
+        """
+        if self._query_codes[query] < 0:
+            return "it shows a distractor or junk"
+        left_out, correct = self.of(query)
+        if len(correct):
+            return None
+        if self.protocol != "cross-camera" or not len(left_out):
+            return "the person is not in the gallery"
+        if self._query_cameras[query] == UNKNOWN_CAMERA:
+            return "its camera is not known"
+        if (self._gallery_cameras[left_out] == UNKNOWN_CAMERA).any():
+            return "the person is there by its own or unknown cameras alone"
+        return "the person is there by the query's own camera alone"
+
     def person(self, query: int) -> int:
         """Numbers the person of a query, 0 upwards; negative for nobody (junk, distractors)."""
         return int(self._query_codes[query])

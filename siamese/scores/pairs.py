@@ -57,6 +57,22 @@ class PairCounts:
     people: int
     people_left_out: int
 
+    def histogram(self, width: float = 0.01) -> tuple[Floats, Indices, Indices]:
+        """Joins bins, for a picture.
+
+        Args:
+            width: Of the joined bins, a distance.
+
+        Returns:
+            Of the joined bins: middle, pairs of one person, pairs of two people.
+        """
+        group = max(1, round(width / self.resolution))
+        starts = np.arange(0, len(self.same), group)
+        middles: Floats = (starts + group / 2) * np.float64(self.resolution)
+        same: Indices = np.add.reduceat(self.same, starts)
+        different: Indices = np.add.reduceat(self.different, starts)
+        return middles, same, different
+
     def weights(self) -> tuple[Floats, Floats, Floats]:
         """Weighs the pairs of the bins in use as if both kinds were equally frequent.
 
@@ -130,10 +146,12 @@ def count_pairs(
         >>> (np.flatnonzero(pairs.different) + 1) * pairs.resolution
         array([2., 3.])
     """
-    table, codes, numbers, protocol = _prepare(embeddings, people, cameras, metric, distractors)
+    table, _, codes, numbers, protocol = paired_images(
+        embeddings, people, cameras, metric=metric, distractors=distractors
+    )
     everybody = len(np.unique(codes))
     if len(codes) > maximum_images:
-        chosen = _whole_people(codes, maximum_images, np.random.default_rng(seed))
+        chosen = whole_people(codes, maximum_images, np.random.default_rng(seed))
         table, codes, numbers = table[chosen], codes[chosen], numbers[chosen]
     largest = 2.0
     if metric == "euclidean":
@@ -199,7 +217,9 @@ def sample_pairs(
         >>> sample.distances[sample.first_person == sample.second_person]
         array([1.], dtype=float32)
     """
-    table, codes, numbers, protocol = _prepare(embeddings, people, cameras, metric, distractors)
+    table, _, codes, numbers, protocol = paired_images(
+        embeddings, people, cameras, metric=metric, distractors=distractors
+    )
     random = np.random.default_rng(seed)
     cross = protocol == "cross-camera pairs"
     pairs = []
@@ -227,17 +247,34 @@ def sample_pairs(
         )
     first, second = np.concatenate([same, different], axis=1)
     return PairSample(
-        _distances_of(table, first, second, metric), codes[first], codes[second], protocol
+        distances_of(table, first, second, metric), codes[first], codes[second], protocol
     )
 
 
-def _prepare(
+def paired_images(
     embeddings: ArrayLike,
     people: People,
     cameras: ArrayLike,
+    *,
     metric: Metric,
     distractors: Collection[str | int],
-) -> tuple[NDArray[Any], Indices, Indices, PairProtocol]:
+) -> tuple[NDArray[Any], Indices, Indices, Indices, PairProtocol]:
+    """Chooses the images that take part in pairs, and which pairs count.
+
+    Args:
+        embeddings: `(images, dimensions)`.
+        people: `(images,)`, text or whole numbers.
+        cameras: `(images,)`, whole numbers, -1 where unknown.
+        metric: "euclidean" or "cosine".
+        distractors: People who are nobody.
+
+    Returns:
+        Of the images that take part: embeddings, rows, people as numbers and cameras; and
+        "cross-camera pairs", or "all pairs" where nobody was seen by two known cameras.
+
+    Raises:
+        InputError: Something is empty, not finite or disagrees.
+    """
     check_metric(metric)
     table = checked_embeddings(embeddings, "embeddings")
     codes = person_codes(people, distractors=distractors)
@@ -251,12 +288,25 @@ def _prepare(
     seen = somebody & (numbers != UNKNOWN_CAMERA)
     views = np.unique(np.stack([codes[seen], numbers[seen]]), axis=1)[0]
     cross = len(np.unique(views)) < len(views)
-    chosen = seen if cross else somebody
+    chosen = np.flatnonzero(seen if cross else somebody)
     protocol: PairProtocol = "cross-camera pairs" if cross else "all pairs"
-    return table[chosen], codes[chosen], numbers[chosen], protocol
+    return table[chosen], chosen, codes[chosen], numbers[chosen], protocol
 
 
-def _whole_people(codes: Indices, images: int, random: np.random.Generator) -> Indices:
+def whole_people(codes: Indices, images: int, random: np.random.Generator) -> Indices:
+    """Draws people, with all their images, up to a number of images.
+
+    Args:
+        codes: `(images,)`, the person of each image.
+        images: The largest number of images.
+        random: Of the draw.
+
+    Returns:
+        Rows, rising, int64.
+
+    Raises:
+        InputError: There is no room for anybody.
+    """
     people, counts = np.unique(codes, return_counts=True)
     order = random.permutation(len(people))
     taken = people[order[np.cumsum(counts[order]) <= images]]
@@ -299,9 +349,20 @@ def _rectangle(
         yield block.ravel(), alike.ravel()
 
 
-def _distances_of(
+def distances_of(
     table: NDArray[Any], first: Indices, second: Indices, metric: Metric
 ) -> NDArray[np.float32]:
+    """Computes the distances of some pairs, from differences and so without loss.
+
+    Args:
+        table: Checked embeddings, `(images, dimensions)`.
+        first: `(pairs,)`, rows.
+        second: `(pairs,)`, rows.
+        metric: "euclidean" or "cosine".
+
+    Returns:
+        `(pairs,)`, float32.
+    """
     distances: Floats = np.empty(len(first))
     for start in range(0, len(first), 1 << 14):
         chosen = slice(start, start + (1 << 14))

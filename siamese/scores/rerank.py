@@ -16,6 +16,7 @@ from siamese.scores.blocks import (
     key_blocks,
     smallest,
 )
+from siamese.scores.matches import Matches
 from siamese.scores.ranking import nearest
 
 Neighbours: TypeAlias = NDArray[np.int32]
@@ -88,11 +89,11 @@ def expand_queries(
     *,
     metric: Metric = "cosine",
     k: int = 5,
+    matches: Matches | None = None,
 ) -> NDArray[np.float32]:
     """Replaces each query by the mean of itself and its nearest gallery images.
 
-    Average query expansion (Chum et al., ICCV 2007). Leave out of the gallery what the ranking
-    would: with images of the query's own camera in it, the expansion leans on those.
+    Average query expansion (Chum et al., ICCV 2007).
 
     Args:
         query_embeddings: `(queries, dimensions)`.
@@ -100,6 +101,9 @@ def expand_queries(
         metric: "euclidean" or "cosine"; vectors get length 1 before and after the mean for
             "cosine".
         k: How many gallery images, at least 1.
+        matches: Leaves out of the gallery what these do for each query; nothing when None. Where
+            the gallery holds the queries themselves, give some of the protocol "query image
+            dropped": those of "cross-camera" would tell the expansion who is who.
 
     Returns:
         New query embeddings, `(queries, dimensions)`, float32.
@@ -112,9 +116,10 @@ def expand_queries(
         array([[1.]], dtype=float32)
     """
     queries, gallery = checked_pair(query_embeddings, gallery_embeddings)
-    indices, _ = nearest(queries, gallery, min(k, len(gallery)), metric=metric)
+    indices, _ = nearest(queries, gallery, min(k, len(gallery)), metric=metric, matches=matches)
     expanded = np.empty(queries.shape, np.float32)
     for query, found in enumerate(indices):
+        found = found[found >= 0]
         members = np.concatenate([queries[query : query + 1], gallery[found]]).astype(np.float32)
         if metric == "cosine":
             members = _unit(members)

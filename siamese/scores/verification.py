@@ -1,6 +1,6 @@
 """Same person or not: ROC, equal error rate, and the calibration from a distance to a verdict."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -16,6 +16,7 @@ from siamese.scores.pairs import PairCounts, PairProtocol
 Verdict: TypeAlias = Literal["same", "unsure", "different"]
 
 FALSE_ACCEPT_RATES = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1)
+TAR_RATES = (1e-2, 1e-3, 1e-4)
 SAME_FALSE_ACCEPT_RATE = 1e-3
 DIFFERENT_FALSE_REJECT_RATE = 1e-2
 
@@ -46,7 +47,8 @@ class VerificationScores:
         eer_threshold: The distance at which they are.
         tar_at_far: True-accept rate at the false-accept rates 1e-2, 1e-3 and 1e-4, 0..1. Of fewer
             than `1 / rate` pairs of two people, it is the rate without any false accept.
-        table: The operating point for each of `FALSE_ACCEPT_RATES`; the measured rate may be lower.
+        table: The operating point for each chosen false-accept rate; the measured rate may be
+            lower.
         same_pairs: How many pairs of one person.
         different_pairs: How many pairs of two people.
         people: How many people they come from.
@@ -197,15 +199,21 @@ class Calibration:
         return cls(**{**values, "table": _rows(table)})
 
 
-def score_verification(pairs: PairCounts) -> VerificationScores:
+def score_verification(
+    pairs: PairCounts, *, false_accept_rates: Sequence[float] = FALSE_ACCEPT_RATES
+) -> VerificationScores:
     """Scores how well a threshold on the distance tells one person from two.
 
     Args:
         pairs: Counted distances, from `count_pairs`. Distances within a bin count as tied, so the
             area is off by at most half the share of pairs of two people in the fullest bin.
+        false_accept_rates: The rows of `table`, each above 0 and below 1.
 
     Returns:
         The scores.
+
+    Raises:
+        InputError: A rate is not between 0 and 1.
 
     Example:
         >>> from siamese.scores.pairs import count_pairs
@@ -214,6 +222,8 @@ def score_verification(pairs: PairCounts) -> VerificationScores:
         >>> scores.auc, scores.eer, scores.tar_at_far[1e-2]
         (1.0, 0.0, 1.0)
     """
+    for rate in false_accept_rates:
+        _check_rate(rate)
     thresholds, accepts, rejects = _curves(pairs)
     eer, eer_threshold = equal_error_rate(thresholds, accepts, rejects)
     chosen = _rows_of_interest(accepts, rejects)
@@ -221,8 +231,8 @@ def score_verification(pairs: PairCounts) -> VerificationScores:
         auc=float(np.trapezoid(1 - rejects, accepts)),
         eer=eer,
         eer_threshold=eer_threshold,
-        tar_at_far={rate: 1 - _point(pairs, rate).false_reject_rate for rate in (1e-2, 1e-3, 1e-4)},
-        table=tuple(_point(pairs, rate) for rate in FALSE_ACCEPT_RATES),
+        tar_at_far={rate: 1 - _point(pairs, rate).false_reject_rate for rate in TAR_RATES},
+        table=tuple(_point(pairs, rate) for rate in false_accept_rates),
         same_pairs=int(pairs.same.sum()),
         different_pairs=int(pairs.different.sum()),
         people=pairs.people,
@@ -231,6 +241,27 @@ def score_verification(pairs: PairCounts) -> VerificationScores:
         resolution=pairs.resolution,
         roc=np.stack([accepts[chosen], 1 - rejects[chosen]], axis=1),
     )
+
+
+def error_rates_at(pairs: PairCounts, threshold: float) -> OperatingPoint:
+    """Measures the error rates of a threshold that was set elsewhere, on other people.
+
+    Args:
+        pairs: Counted distances.
+        threshold: A distance, by the metric of the pairs.
+
+    Returns:
+        The threshold and its rates, read at the nearest edge of a bin.
+
+    Example:
+        >>> from siamese.scores.pairs import count_pairs
+        >>> pairs = count_pairs([[0.0], [1.0], [3.0]], ["a", "a", "b"], [1, 2, 3])
+        >>> error_rates_at(pairs, 2.5)
+        OperatingPoint(threshold=2.5, false_accept_rate=0.5, false_reject_rate=0.0)
+    """
+    _, accepts, rejects = _curves(pairs)
+    edge = min(max(round(threshold / pairs.resolution), 0), len(pairs.same))
+    return OperatingPoint(threshold, float(accepts[edge]), float(rejects[edge]))
 
 
 def equal_error_rate(thresholds: Floats, accepts: Floats, rejects: Floats) -> tuple[float, float]:

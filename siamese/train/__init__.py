@@ -1,8 +1,15 @@
-"""Stage: recipe + records -> run folder.
+"""Stage: recipe + images -> run folder.
 
+stage        puts the others together
+folder       the run folder: its name, how it was started
+lock         who has it
+sources      where the images come from
 objective    the training model: augmentation, embedder, heads and losses
-watch        what happens at the end of an epoch: scores, checkpoints, TensorBoard, progress
-stage        puts them together
+metrics      what is watched beside the loss
+watch        what happens around an epoch: scores, alarms, early stopping, progress
+checkpoints  what an epoch leaves behind, and how a resumed run finds it
+tensorboard  the same for TensorBoard
+finish       calibration, model file, score card, pictures
 """
 
 from siamese.train.stage import Run, train

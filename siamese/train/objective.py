@@ -1,18 +1,66 @@
 """The training model: augmentation, embedder and heads in one Keras model, with its losses."""
 
-import math
-from typing import Any
+import dataclasses
+from typing import Any, NamedTuple
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from siamese.data.augment import build_augmentation
-from siamese.losses import ContrastiveLoss, IdentityLoss, SameDifferentLoss, TripletLoss
-from siamese.models.embedder import EmbedderParts, build_embedder, join_embedder
+from siamese.losses import (
+    ArcFaceLoss,
+    CentreDistances,
+    CentreLoss,
+    CircleLoss,
+    ContrastiveLoss,
+    CosFaceLoss,
+    CosineClassifier,
+    IdentityLoss,
+    InfoNCELoss,
+    MultiSimilarityLoss,
+    SameDifferentLoss,
+    TripletLoss,
+    WeightedTripletLoss,
+)
+from siamese.models.embedder import EmbedderParts, build_embedder
 from siamese.models.pair import ConsecutiveDifference
-from siamese.recipes import OptimizerSection, Recipe
+from siamese.models.start import architecture_of, is_model
+from siamese.recipes import LossSection, Recipe
+from siamese.train.averaging import embedder_of
+from siamese.train.metrics import watch_metrics
+from siamese.train.optimizer import build_optimizer
+from siamese.train.precision import computing_in, fastest, time_precisions
 
-METRIC_LOSSES = {"contrastive": ContrastiveLoss, "triplet": TripletLoss}
+__all__ = ["build_optimizer", "build_training_model", "complete_recipe", "embedder_of"]
+
+METRIC_LOSSES = {
+    "contrastive": ContrastiveLoss,
+    "triplet": TripletLoss,
+    "weighted_triplet": WeightedTripletLoss,
+    "circle": CircleLoss,
+    "multi_similarity": MultiSimilarityLoss,
+    "info_nce": InfoNCELoss,
+}
+IDENTITY_LOSSES = {"softmax": IdentityLoss, "arcface": ArcFaceLoss, "cosface": CosFaceLoss}
+
+
+def complete_recipe(recipe: Recipe) -> Recipe:
+    """The recipe with what a model to start from decides: trunk, pooling, sizes of its features.
+
+    Args:
+        recipe: Any; one that does not start from a model of ours comes back as it is.
+
+    Returns:
+        A recipe whose model section says what will be trained. The input size stays the recipe's.
+
+    Raises:
+        InputError: The model is missing or does not say what it is built of.
+    """
+    if not is_model(recipe.model.weights):
+        return recipe
+    architecture = architecture_of(recipe.model.weights)
+    del architecture["image_size"], architecture["dropout"]
+    return dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, **architecture))
 
 
 def build_training_model(
@@ -28,9 +76,27 @@ def build_training_model(
 
     Returns:
         A compiled model from uint8 images to a dict of outputs, one for each loss: `metric`
-        `(images, embedding_size)`, and where the recipe weighs them `identity` `(images, classes)`
-        and `same_different` `(images / 2, 1)`.
+        `(images, embedding_size)`, and where the recipe weighs them `identity` `(images, classes)`,
+        `centre` `(images, classes)` and `same_different` `(images / 2, 1)`.
     """
+    recipe = complete_recipe(recipe)
+    precision: str = recipe.precision
+    if precision == "auto":
+        blank = dataclasses.replace(recipe.model, weights="none")
+        trial = dataclasses.replace(recipe, model=blank)
+
+        def build(precision: str) -> keras.Model:
+            with computing_in(precision):
+                return _build(trial, image_size=image_size, classes=classes, steps=steps)
+
+        images = recipe.batches.people * recipe.batches.images
+        precision = fastest(time_precisions(build, image_size=image_size, images=images))
+        keras.utils.set_random_seed(recipe.seed)  # the trials drew weights
+    with computing_in(precision):
+        return _build(recipe, image_size=image_size, classes=classes, steps=steps)
+
+
+def _build(recipe: Recipe, *, image_size: tuple[int, int], classes: int, steps: int) -> keras.Model:
     parts = build_embedder(**vars(recipe.model))
     inputs = keras.Input((*image_size, 3), name="images")
     images = inputs
@@ -39,101 +105,77 @@ def build_training_model(
     features = parts.backbone(images)
     normalised = features if parts.bottleneck is None else parts.bottleneck(features)
     embeddings = layers.UnitNormalization(dtype="float32", name="unit")(normalised)
-
     # With a bottleneck the metric loss works before it, on features of free length (BNNeck).
-    outputs = {"metric": embeddings if parts.bottleneck is None else features}
-    losses: dict[str, keras.losses.Loss] = {
-        "metric": METRIC_LOSSES[recipe.loss.metric](**recipe.loss.options)
-    }
-    weights = {"metric": 1.0}
-    if recipe.loss.identity_weight:
-        identity = layers.Dense(classes, use_bias=False, dtype="float32", name="identity")
-        outputs["identity"] = identity(normalised)
-        losses["identity"] = IdentityLoss()
-        weights["identity"] = recipe.loss.identity_weight
-    if recipe.loss.same_different_weight:
-        same = layers.Dense(1, activation="sigmoid", dtype="float32", name="same_different")
-        outputs["same_different"] = same(ConsecutiveDifference(name="difference")(embeddings))
-        losses["same_different"] = SameDifferentLoss()
-        weights["same_different"] = recipe.loss.same_different_weight
-    model = keras.Model(inputs, outputs, name="training")
+    metric = embeddings if parts.bottleneck is None else features
+    heads = _build_heads(
+        recipe.loss,
+        classes,
+        metric=metric,
+        features=features,
+        normalised=normalised,
+        embeddings=embeddings,
+    )
+    model = keras.Model(
+        inputs, {name: head.output for name, head in heads.items()}, name="training"
+    )
     model.compile(
-        optimizer=build_optimizer(recipe.optimizer, epochs=recipe.epochs, steps=steps),
-        loss=losses,
-        loss_weights=weights,
-        jit_compile=False,  # XLA makes depthwise trunks some nine times slower on a CPU
+        optimizer=build_optimizer(
+            recipe.optimizer,
+            epochs=recipe.epochs,
+            steps=steps,
+            trunk_variables=_count_trunk_variables(model, parts),
+        ),
+        loss={name: head.loss for name, head in heads.items()},
+        loss_weights={name: head.weight for name, head in heads.items()},
+        metrics={"metric": watch_metrics(heads["metric"].loss)},
+        # XLA makes depthwise trunks some nine times slower on a CPU; JAX without it is slow at all.
+        jit_compile=keras.config.backend() == "jax",
     )
     # Variables made inside the first step would have TensorFlow trace it twice.
     model.optimizer.build(model.trainable_variables)
     return model
 
 
-def build_optimizer(
-    section: OptimizerSection, *, epochs: int, steps: int
-) -> keras.optimizers.Optimizer:
-    """The optimiser of a recipe, with its schedule.
+class _Head(NamedTuple):
+    """An output of the training model, what it costs, and how much that counts."""
 
-    Args:
-        section: What to build.
-        epochs: Epochs of the run.
-        steps: Batches in an epoch.
-
-    Returns:
-        A Keras optimiser.
-    """
-    rate = WarmUpAndDecay(
-        section.learning_rate,
-        steps=epochs * steps,
-        warm_up_steps=round(section.warm_up_epochs * steps),
-        decay=section.decay,
-    )
-    kind = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[section.name]
-    return kind(rate, weight_decay=section.weight_decay or None)
+    output: Any
+    loss: keras.losses.Loss
+    weight: float
 
 
-@keras.saving.register_keras_serializable("siamese")
-class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A straight line up from 0, then constant or half a cosine down to 0.
-
-    Keras's `CosineDecay` decides between the two with a branch in the graph, which an optimiser
-    with weight decay repeats for each variable: with some 300 variables that took 40 % of the time
-    of a step and 20 s of tracing.
-
-    Args:
-        learning_rate: The highest rate.
-        steps: Steps of the run.
-        warm_up_steps: Steps of the line.
-        decay: "constant" or "cosine".
-    """
-
-    def __init__(self, learning_rate: float, *, steps: int, warm_up_steps: int, decay: str) -> None:
-        self.learning_rate = learning_rate
-        self.steps = steps
-        self.warm_up_steps = warm_up_steps
-        self.decay = decay
-
-    def __call__(self, step: Any) -> Any:
-        """The rate at a step, counted from 0."""
-        step = ops.cast(step, "float32")
-        rate = ops.minimum(1.0, step / max(1, self.warm_up_steps)) if self.warm_up_steps else 1.0
-        if self.decay == "cosine":
-            falling = max(1, self.steps - self.warm_up_steps)
-            done = ops.clip((step - self.warm_up_steps) / falling, 0.0, 1.0)
-            rate = rate * 0.5 * (1.0 + ops.cos(math.pi * done))
-        return self.learning_rate * rate
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments, for a saved optimiser."""
-        return {
-            "learning_rate": self.learning_rate,
-            "steps": self.steps,
-            "warm_up_steps": self.warm_up_steps,
-            "decay": self.decay,
-        }
+def _build_heads(
+    section: LossSection,
+    classes: int,
+    *,
+    metric: Any,
+    features: Any,
+    normalised: Any,
+    embeddings: Any,
+) -> dict[str, _Head]:
+    heads = {"metric": _Head(metric, METRIC_LOSSES[section.metric](**section.options), 1.0)}
+    if section.identity_weight:
+        if section.identity == "softmax":
+            layer = layers.Dense(classes, use_bias=False, dtype="float32", name="identity")
+        else:
+            layer = CosineClassifier(classes, name="identity")
+        loss = IDENTITY_LOSSES[section.identity](**section.identity_options)
+        heads["identity"] = _Head(layer(normalised), loss, section.identity_weight)
+    if section.centre_weight:
+        centres = CentreDistances(classes, name="centre")
+        heads["centre"] = _Head(centres(features), CentreLoss(), section.centre_weight)
+    if section.same_different_weight:
+        layer = layers.Dense(1, activation="sigmoid", dtype="float32", name="same_different")
+        difference = ConsecutiveDifference(dtype="float32", name="difference")(embeddings)
+        weight = section.same_different_weight
+        heads["same_different"] = _Head(layer(difference), SameDifferentLoss(), weight)
+    return heads
 
 
-def embedder_of(model: keras.Model) -> keras.Model:
-    """The embedder inside a training model; it shares the weights."""
-    names = {layer.name for layer in model.layers}
-    bottleneck = model.get_layer("bottleneck") if "bottleneck" in names else None
-    return join_embedder(EmbedderParts(model.get_layer("backbone"), bottleneck))
+def _count_trunk_variables(model: keras.Model, parts: EmbedderParts) -> int:
+    """How many of the first variables to be trained are those of the trunk."""
+    (trunk,) = (layer for layer in parts.backbone.layers if isinstance(layer, keras.Model))
+    count = len(trunk.trainable_variables)
+    first = zip(model.trainable_variables[:count], trunk.trainable_variables, strict=True)
+    assert all(one is other for one, other in first)
+    return count

@@ -1,10 +1,8 @@
-"""What happens around an epoch: random numbers, scores, history, checkpoints, progress."""
+"""What happens around an epoch: random numbers, scores, alarms, early stopping, progress."""
 
-import csv
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,12 +15,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from siamese.atomic import whole_file
 from siamese.data.augment import restart_random_numbers
 from siamese.errors import InputError
 from siamese.evaluate import Scores
 
 Logs = dict[str, Any]
+
+COLLAPSED = 0.01
+"""A spread of the embeddings below this is a collapse. Trained ones have 0.5 to 1; batch-hard runs
+that dip to 0.05 at first were seen to recover."""
+SETTLED = 20
+"""Steps of an epoch before its mean spread is judged."""
+IDLE = 3
+"""Epochs in a row without any active triplet after which a run ends."""
 
 
 class RandomNumbers(keras.callbacks.Callback):  # type: ignore[misc]
@@ -40,14 +45,119 @@ class RandomNumbers(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class Watchdog(keras.callbacks.Callback):  # type: ignore[misc]
-    """Stops a run whose loss is no longer a number."""
+    """Stops a run that no longer learns, and says why.
+
+    A loss that is no number, and embeddings that are all equal, are errors: their model is of no
+    use. Where no triplet has cost anything for some epochs the run ends early, with the model that
+    it has.
+
+    Args:
+        console: Where the early end is noted.
+        history: Earlier epochs of the run.
+        alone: Whether the metric loss is the only one.
+    """
+
+    def __init__(
+        self, console: Console, history: list[dict[str, float]] | None = None, *, alone: bool = True
+    ) -> None:
+        super().__init__()
+        self.console = console
+        self.alone = alone
+        self.active = [row["active"] for row in history or [] if "active" in row]
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Looks at the loss of each step."""
-        if logs and not math.isfinite(float(logs["loss"])):
-            raise InputError(
-                f"the loss is {float(logs['loss'])} at step {batch} of this epoch. Likely the "
-                "learning rate is too high: write a recipe with a lower one."
+        """Looks at the loss of each step, and at the spread of the batch's embeddings."""
+        if not logs:
+            return
+        measured = logs["metric_spread"] if "metric_spread" in logs else logs.get("spread", 1.0)
+        spread = float(measured)
+        # Mining by maxima may hide embeddings that are no numbers, so the loss alone is not enough.
+        for what, value in (("loss", float(logs["loss"])), ("spread of the embeddings", spread)):
+            if not math.isfinite(value):
+                raise InputError(
+                    f"the {what} is {value} at step {self._step(batch)}. Likely the learning rate "
+                    "is too high: write a recipe with a lower one, or with a warm-up."
+                )
+        if batch + 1 >= SETTLED:
+            self._refuse_collapse(batch, spread)
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Looks at the whole epoch, and gives its measures the names that they have alone."""
+        for name in ("spread", "active"):  # Keras puts the output's name before, if others exist
+            if f"metric_{name}" in logs:
+                logs[name] = logs.pop(f"metric_{name}")
+        steps = int(self.params["steps"])
+        self._refuse_collapse(steps - 1, float(logs.get("spread", 1.0)))
+        if "active" not in logs:
+            return
+        self.active.append(float(logs["active"]))
+        if self.alone and len(self.active) >= IDLE and not any(self.active[-IDLE:]):
+            self.model.stop_training = True
+            self.console.print(
+                f"stops after epoch {epoch + 1}, step {(epoch + 1) * steps}: for {IDLE} epochs no "
+                "triplet cost anything, so nothing is learnt any more. Likely the margin is small "
+                "or the triplets are easy: a recipe with a larger margin or batch-hard mining "
+                "would go on.",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Remembers the epoch."""
+        del logs
+        self.epoch = epoch
+
+    def _step(self, batch: int) -> int:
+        """Number of the step in the run, from 1."""
+        return self.epoch * int(self.params["steps"]) + batch + 1
+
+    def _refuse_collapse(self, batch: int, spread: float) -> None:
+        if self.epoch == 0 or spread >= COLLAPSED:  # an untrained network may start with little
+            return
+        raise InputError(
+            f"all embeddings have become equal (spread {spread:.1g}) by step {self._step(batch)}: "
+            "the network tells nobody apart and a triplet loss stays at its margin. Likely the "
+            "learning rate is too high, batch-hard triplets start from random weights, or the "
+            "images are blank: look at them, use a lower rate or pretrained weights, or a recipe "
+            "with an identity head such as osnet."
+        )
+
+
+class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends a run whose mAP on held-out people has stopped rising.
+
+    Keras's own forgets its count when a run is resumed; this one reads it off the history.
+
+    Args:
+        patience: Scorings without a better mAP after which the run ends.
+        history: Earlier epochs of the run.
+        console: Where the end is noted.
+    """
+
+    def __init__(self, patience: int, history: list[dict[str, float]], console: Console) -> None:
+        super().__init__()
+        self.patience = patience
+        self.scores = [row["val_mAP"] for row in history if "val_mAP" in row]
+        self.console = console
+
+    @property
+    def over(self) -> bool:
+        """Whether the last `patience` scores are no better than one before them."""
+        best = self.scores.index(max(self.scores)) if self.scores else 0
+        return len(self.scores) - 1 - best >= self.patience
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Looks at the score, where there is one."""
+        if "val_mAP" not in logs:
+            return
+        self.scores.append(float(logs["val_mAP"]))
+        if self.over:
+            self.model.stop_training = True
+            self.console.print(
+                f"stops after epoch {epoch + 1}: no better mAP than {max(self.scores):.3f} in the "
+                f"last {self.patience} scorings",
+                highlight=False,
+                soft_wrap=True,
             )
 
 
@@ -79,41 +189,12 @@ class EpochScores(keras.callbacks.Callback):  # type: ignore[misc]
         logs["images_per_second"] = self.images / (time.perf_counter() - self.started)
         schedule = self.model.optimizer.learning_rate
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(schedule))
-        if (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
+        last = epoch + 1 == self.epochs or self.model.stop_training
+        if last or (epoch + 1) % self.every == 0:
             scores = self.score()
             logs["val_rank1"] = scores.ranking.rank1
             logs["val_mAP"] = scores.ranking.mAP
             logs["val_eer"] = scores.verification.eer
-
-
-class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the history, the last state and the best embedder, each written whole or not at all.
-
-    The order matters for a kill between two writes: the last state comes last, so a resumed run
-    repeats the epoch and writes the same again.
-
-    Args:
-        folder: The run folder.
-        save_best: Writes the embedder of the model as it is.
-        best: The best mAP so far; 0 when there is none.
-    """
-
-    def __init__(self, folder: Path, *, save_best: Callable[[], None], best: float) -> None:
-        super().__init__()
-        self.folder = folder
-        self.save_best = save_best
-        self.best = best
-
-    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        """Writes the three."""
-        write_history(
-            self.folder, [*read_history(self.folder, before=epoch), {"epoch": epoch, **logs}]
-        )
-        if logs.get("val_mAP", -1.0) > self.best:
-            self.best = logs["val_mAP"]
-            self.save_best()
-        with whole_file(self.folder / "last.keras") as temporary:
-            self.model.save(temporary)
 
 
 class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
@@ -194,39 +275,3 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
         """Takes the bar away, also after an error."""
         if self.bar is not None:
             self.bar.stop()
-
-
-def read_history(folder: Path, *, before: int | None = None) -> list[dict[str, float]]:
-    """Reads `history.csv`: a row an epoch, numbered from 0; what was not measured is left out.
-
-    Args:
-        folder: The run folder.
-        before: Leave out this epoch and those after it.
-
-    Returns:
-        Rows in order; none when there is no file.
-    """
-    path = folder / "history.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [
-            {name: float(value) for name, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]
-    return [row for row in rows if before is None or row["epoch"] < before]
-
-
-def write_history(folder: Path, rows: list[dict[str, float]]) -> None:
-    """Writes `history.csv` whole, under a temporary name that is then renamed."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    with (
-        whole_file(folder / "history.csv") as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, list(names))
-        writer.writeheader()
-        writer.writerows(
-            {name: int(v) if name == "epoch" else float(v) for name, v in row.items()}
-            for row in rows
-        )

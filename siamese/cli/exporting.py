@@ -1,0 +1,52 @@
+"""The command export."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from siamese.cli.program import Flag, import_quietly
+
+
+def export(
+    model: Path | None = None,
+    output: Path | None = None,
+    format: Literal["onnx", "savedmodel", "litert"] = "onnx",  # noqa: A002
+    images: Path | None = None,
+    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+) -> None:
+    """Write a model as ONNX, SavedModel or LiteRT, once it is seen to agree with the original.
+
+    ONNX and SavedModel take RGB images 0 to 255 of any size, LiteRT of the model's size. Beside its
+    model.keras, a model.onnx gives the first answer in a tenth of the time.
+
+    Args:
+        model: Model file; by default the newest in runs.
+        output: The file to write (.onnx, .tflite), or a new folder for a SavedModel; by default
+            beside the model, under its name.
+        format: What to write.
+        images: Folder of images to compare on, the first 32; drawn pedestrians by default.
+        json_: Print one JSON object and nothing else.
+    """
+    from siamese.inference import find_model
+
+    path = find_model(model)
+    if output is None:
+        suffix = {"onnx": ".onnx", "litert": ".tflite", "savedmodel": "_saved"}[format]
+        output = path.with_name(path.stem + suffix)
+    import_quietly("keras")
+    from dataclasses import asdict
+
+    from siamese.export import export_model
+
+    done = export_model(path, output, format=format, images=images)
+    if json_:
+        print(json.dumps(asdict(done), ensure_ascii=False))
+        return
+    print(f"wrote        {done.path}")
+    print(
+        f"agreement    {done.largest_difference:.1e} from the original at most (1 - cosine), "
+        f"on {done.images} images"
+    )
+    print(f"fingerprint  {done.fingerprint}, as the original's: their embeddings compare")

@@ -1,0 +1,139 @@
+"""Which images go into which shard, and which shards of an interrupted set are finished."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b, file_digest
+from pathlib import Path
+from typing import Any
+
+from siamese.atomic import whole_file
+from siamese.data.datasets import Sample
+from siamese.data.records.foreign import is_of_another_program
+from siamese.data.records.manifest import MANIFEST, Shard, Skipped
+from siamese.data.records.shards import BUILDING, ShardJob, WrittenShard
+from siamese.errors import InputError
+
+SHARD_BYTES = 128 * 2**20
+"""A shard is about this large where no number of shards is asked for."""
+_PLAN = "plan.json"
+
+
+def plan_part(
+    stem: Path,
+    samples: Sequence[Sample],
+    labels: Mapping[str, int],
+    num_shards: int | None,
+    compress: bool,
+) -> Iterator[tuple[tuple[str, tuple[Sample, ...], tuple[int, ...], tuple[int, ...]], str]]:
+    """Deals the images of a part into shards.
+
+    Args:
+        stem: Path of the files up to the shard's number.
+        samples: The images.
+        labels: Person to label.
+        num_shards: Files; None: as many as make some 128 MB each.
+        compress: Whether the files are to be GZIP.
+
+    Yields:
+        Path, samples, labels and sizes of a shard, and a digest of all that its bytes depend on.
+    """
+    ordered = sorted(samples, key=_scatter)
+    states = [_state(sample.path) for sample in ordered]
+    if num_shards is None:
+        total = sum(size for size, _ in states)
+        num_shards = min(max(1, -(-total // SHARD_BYTES)), len(ordered))
+    for number in range(num_shards):
+        mine = slice(number, None, num_shards)
+        chosen, sizes = tuple(ordered[mine]), tuple(size for size, _ in states[mine])
+        numbers = tuple(labels[sample.person] for sample in chosen)
+        digest = blake2b(digest_size=16)
+        for sample, label, state in zip(chosen, numbers, states[mine], strict=True):
+            digest.update(
+                f"{sample.path}\t{sample.person}\t{sample.camera}\t{sample.tracklet}\t"
+                f"{sample.frame}\t{label}\t{state}\n".encode()
+            )
+        file = f"{stem}_{number:05d}-of-{num_shards:05d}.tfrecord{'.gz' if compress else ''}"
+        yield (file, chosen, numbers, sizes), digest.hexdigest()
+
+
+def _scatter(sample: Sample) -> bytes:
+    """A fixed order that has nothing to do with people or cameras."""
+    name = os.path.basename(sample.path)  # noqa: PTH119 - speed
+    return blake2b(name.encode(), digest_size=8).digest()
+
+
+def _state(path: str) -> tuple[int, int]:
+    """Size and time of a file, which change when an image is replaced; (0, 0) when missing."""
+    try:
+        state = os.stat(path)  # noqa: PTH116 - speed
+    except OSError:  # the reader will say it in words
+        return 0, 0
+    return state.st_size, state.st_mtime_ns
+
+
+def begin(
+    folder: Path, plan: Mapping[str, Any], jobs: Sequence[ShardJob]
+) -> dict[str, WrittenShard]:
+    """Clears the folder of what is not of this plan, and finds the shards that are finished.
+
+    Args:
+        folder: Where the records go.
+        plan: What is to be built: anything that goes through JSON unchanged; `shards` by file name.
+        jobs: The shards.
+
+    Returns:
+        File name to finished shard.
+
+    Raises:
+        InputError: A shard's name is taken by a file of another program.
+    """
+    building = folder / BUILDING
+    (folder / MANIFEST).unlink(missing_ok=True)
+    old = _read_json(building / _PLAN)
+    if old == plan:
+        finished = {job.path: _finished(building, job) for job in jobs}
+        return {each.shard.file: each for each in finished.values() if each is not None}
+    if isinstance(old, dict):
+        for file in old["shards"]:
+            (folder / file).unlink(missing_ok=True)
+    for job in jobs:
+        if is_of_another_program(Path(job.path)):
+            raise InputError(
+                f"{job.path}: is there already, and not of this program, or damaged. Remove it, or "
+                "give another output folder or name."
+            )
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir()
+    write_text(building / _PLAN, json.dumps(plan))
+    return {}
+
+
+def _finished(building: Path, job: ShardJob) -> WrittenShard | None:
+    """What a finished shard holds; None where it has to be written (again)."""
+    path = Path(job.path)
+    note = _read_json(building / f"{path.name}.json")
+    if not isinstance(note, dict) or not path.is_file():
+        return None
+    written = WrittenShard(
+        Shard(**note["shard"]),
+        note["image_sizes"],
+        tuple(Skipped(**each) for each in note["skipped"]),
+    )
+    with path.open("rb") as file:
+        whole = file_digest(file, "sha256").hexdigest() == written.shard.sha256
+    return written if whole and (job.on_corrupt == "skip" or not written.skipped) else None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file that is whole or not there."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,282 @@
+"""Images to one shard: read, verify, serialise, in parallel. No TensorFlow here.
+
+Every function here works alike in a thread of this process and in a task on a cluster.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import simplejpeg  # type: ignore[import-untyped]
+from PIL import Image
+
+from siamese.data.datasets import Sample
+from siamese.data.images import MAXIMUM_PIXELS, decode_image, read_bytes
+from siamese.data.records.manifest import Shard, Skipped
+from siamese.data.records.schema import encode_example, frame
+from siamese.errors import InputError
+
+OnCorrupt = Literal["error", "skip"]
+
+BUILDING = ".building"
+"""Folder of what is not finished, in the folder of the records."""
+
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+_IMAGES_AT_ONCE = 64
+_BYTES_AT_ONCE = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """What one shard is to hold.
+
+    Attributes:
+        path: The file, with its folder.
+        samples: Its images, in order.
+        labels: The label of each.
+        sizes: The size of each file in bytes, 0 where it is not known: images are worked on in
+            groups of some 4 MB.
+        on_corrupt: What a damaged image does: "error" ends the writing, "skip" leaves it out.
+        verify: Decode every image. Without it damaged images go into the records.
+    """
+
+    path: str
+    samples: tuple[Sample, ...]
+    labels: tuple[int, ...]
+    sizes: tuple[int, ...]
+    on_corrupt: OnCorrupt = "error"
+    verify: bool = True
+
+
+@dataclass(frozen=True)
+class WrittenShard:
+    """What one shard holds.
+
+    Attributes:
+        shard: Name, records, size, checksum.
+        image_sizes: `"heightxwidth"` to number of images.
+        skipped: Images that were left out.
+    """
+
+    shard: Shard
+    image_sizes: dict[str, int]
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass
+class _Block:
+    """Some records in a row: their frames, as they go into the file."""
+
+    data: bytes = b""
+    images: int = 0
+    records: int = 0
+    image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def write_shard(
+    job: ShardJob, workers: int = 1, step: Callable[[int], None] | None = None
+) -> WrittenShard:
+    """Writes one shard; its bytes depend on the job alone.
+
+    Args:
+        job: What it is to hold. A name that ends in `.gz` is compressed.
+        workers: Threads that read, verify and serialise.
+        step: Called with the number of images done since the last call.
+
+    Returns:
+        What was written. The file has its name only once it is whole.
+
+    Raises:
+        InputError: An image is damaged or missing, and the job does not skip such.
+        OSError: The file cannot be written.
+    """
+    path = Path(job.path)
+    # Two writers of one set write the same bytes: each under a name of its own, the last one wins.
+    temporary = path.parent / BUILDING / f"{path.name}.{os.getpid()}.partial"
+    temporary.parent.mkdir(exist_ok=True)
+    checksum, size = hashlib.sha256(), 0
+    whole = _Block()
+    try:
+        with ThreadPoolExecutor(workers) as pool, temporary.open("wb") as file:
+            for block in _ahead(pool, _blocks(job), workers + 2):
+                file.write(block.data)
+                checksum.update(block.data)
+                size += len(block.data)
+                whole.records += block.records
+                whole.image_sizes += block.image_sizes
+                whole.skipped += block.skipped
+                if step is not None:
+                    step(block.images)
+        temporary.replace(path)
+    except OSError as error:
+        # A write that fails does not say where.
+        raise OSError(error.errno, error.strerror or str(error), error.filename or str(path)) from (
+            None
+        )
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    shard = Shard(path.name, whole.records, size, checksum.hexdigest())
+    sizes = {f"{height}x{width}": n for (height, width), n in sorted(whole.image_sizes.items())}
+    return WrittenShard(shard, sizes, tuple(whole.skipped))
+
+
+def load_image(path: str, verify: bool = True, size: int = 0) -> tuple[bytes, bytes, int, int]:
+    """Reads one image file as it goes into a record.
+
+    The bytes of RGB and grey JPEG and of RGB PNG stay as they are; all others become RGB PNG.
+
+    Args:
+        path: The file.
+        verify: Decode it, to see that it is whole.
+        size: The size of the file in bytes, where it is known: that makes reading faster.
+
+    Returns:
+        The bytes, the format (`jpeg` or `png`), height and width in pixels.
+
+    Raises:
+        InputError: The file is missing, damaged or no image.
+    """
+    data = _read_file(path, size)
+    if plain := _load_plain_jpeg(data, verify):
+        return plain
+    pixels = decode_image(data, path)
+    height, width = pixels.shape[:2]
+    with Image.open(io.BytesIO(data)) as image:
+        kept = {("JPEG", "RGB"): b"jpeg", ("JPEG", "L"): b"jpeg", ("PNG", "RGB"): b"png"}.get(
+            (image.format or "", image.mode)
+        )
+        turned = image.getexif().get(0x0112, 1) != 1 or "transparency" in image.info
+    if kept is None or turned:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        return buffer.getvalue(), b"png", height, width
+    return data, kept, height, width
+
+
+def _load_plain_jpeg(data: bytes, verify: bool) -> tuple[bytes, bytes, int, int] | None:
+    """The short way for nearly all crops; None where Pillow has to have a closer look.
+
+    Decoding to an eighth of the size reads every bit of the file, which is where damage shows, and
+    leaves out the transform and the colours, which cannot fail.
+    """
+    # Exif and XMP may say that the image is turned, and MPF that there are several.
+    marked = b"Exif\0" in data or b"http://ns.adobe.com/xap/" in data or b"MPF\0" in data
+    if marked or data[:2] != b"\xff\xd8":
+        return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if colours not in ("YCbCr", "RGB", "Gray") or height * width > MAXIMUM_PIXELS:
+            return None
+        if verify:
+            simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=8)
+    except ValueError:
+        return None
+    return data, b"jpeg", height, width
+
+
+def _read_file(path: str, size: int) -> bytes:
+    """Reads a file that should be so large, in a third of the time of `Path.read_bytes`."""
+    try:
+        file = os.open(path, _READ)
+        try:
+            data = os.read(file, size + 1)
+        finally:
+            os.close(file)
+    except OSError:
+        return read_bytes(path)
+    return data if len(data) == size else read_bytes(path)
+
+
+def _blocks(job: ShardJob) -> Iterator[Callable[[], _Block]]:
+    """The work of a job in pieces of some 64 images, or fewer where they are large."""
+    first, weight = 0, 0
+    compress = job.path.endswith(".gz")
+    for place, size in enumerate(job.sizes):
+        weight += size
+        if place + 1 - first == _IMAGES_AT_ONCE or weight > _BYTES_AT_ONCE:
+            yield _piece(job, first, place + 1, compress)
+            first, weight = place + 1, 0
+    if first < len(job.samples):
+        yield _piece(job, first, len(job.samples), compress)
+
+
+def _piece(job: ShardJob, first: int, last: int, compress: bool) -> Callable[[], _Block]:
+    rows = slice(first, last)
+    return lambda: _make_block(
+        job.samples[rows],
+        job.labels[rows],
+        job.sizes[rows],
+        on_corrupt=job.on_corrupt,
+        verify=job.verify,
+        compress=compress,
+    )
+
+
+def _make_block(
+    samples: Sequence[Sample],
+    labels: Sequence[int],
+    sizes: Sequence[int],
+    *,
+    on_corrupt: OnCorrupt,
+    verify: bool,
+    compress: bool,
+) -> _Block:
+    block = _Block(images=len(samples))
+    frames = []
+    for sample, label, size in zip(samples, labels, sizes, strict=True):
+        try:
+            data, kind, height, width = load_image(sample.path, verify, size)
+        except InputError as error:
+            if on_corrupt == "error":
+                raise
+            block.skipped.append(Skipped(sample.path, str(error)))
+            continue
+        record = encode_example(
+            {
+                "image/encoded": data,
+                "image/format": kind,
+                "image/height": height,
+                "image/width": width,
+                "image/filename": os.path.basename(sample.path).encode(),  # noqa: PTH119 - speed
+                "image/class/label": label,
+                "image/class/text": sample.person.encode(),
+                "image/camera": sample.camera,
+                "image/tracklet": sample.tracklet,
+                "image/frame": sample.frame,
+            }
+        )
+        frames.append(frame(record))
+        block.image_sizes[height, width] += 1
+    block.records = len(frames)
+    block.data = b"".join(frames)
+    if compress:
+        # One gzip member a block (RFC 1952 lets members follow one another), without a time.
+        block.data = zlib.compress(block.data, wbits=31)
+    return block
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, pieces: Iterable[Callable[[], _Block]], ahead: int
+) -> Iterator[_Block]:
+    """Works in parallel, hands out in order, and holds `ahead` blocks at most."""
+    rest = iter(pieces)
+    waiting: list[Future[_Block]] = [pool.submit(piece) for piece in islice(rest, ahead)]
+    try:
+        while waiting:
+            block = waiting.pop(0).result()
+            waiting += [pool.submit(piece) for piece in islice(rest, 1)]
+            yield block
+    finally:
+        for future in waiting:
+            future.cancel()

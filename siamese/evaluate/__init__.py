@@ -1,0 +1,36 @@
+"""Stage: a model and people it has not seen -> a score card that can be trusted.
+
+embedded   images of people -> embeddings with who is on them
+subjects   a dataset folder, a record set or a table -> what asks and what is searched
+scoring    embeddings -> ranking and verification scores
+protocol   what was done, in words
+stage      all of it: `evaluate`
+lists      which queries and pairs are shown
+report     the card as one HTML page, and the same pictures as PNG
+files      scores.json and queries.csv, written and read
+compare    two cards: is the difference more than noise?
+"""
+
+from siamese.evaluate.compare import Comparison, compare
+from siamese.evaluate.embedded import (
+    EmbeddedImages,
+    embed_records,
+    embed_samples,
+    first_queries,
+)
+from siamese.evaluate.scoring import Reranking, Scores, pairs_of, score_embedded
+from siamese.evaluate.stage import evaluate
+
+__all__ = [
+    "Comparison",
+    "EmbeddedImages",
+    "Reranking",
+    "Scores",
+    "compare",
+    "embed_records",
+    "embed_samples",
+    "evaluate",
+    "first_queries",
+    "pairs_of",
+    "score_embedded",
+]

@@ -1,0 +1,112 @@
+"""Two score cards of one dataset: is the difference more than noise?"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from siamese.errors import InputError
+from siamese.evaluate.files import read_card, read_ranking
+from siamese.scores.confidence import PairedComparison, RankingScore, paired_bootstrap
+
+SCORES: tuple[RankingScore, ...] = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP")
+_SAME = {  # what must not differ, and what it is called
+    "protocol": "protocol",
+    "dataset": "dataset",
+    "gallery": "gallery size",
+    "queries": "number of queries",
+    "queries_without_match": "number of queries left out",
+    "data_digest": "images",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same queries and gallery.
+
+    Attributes:
+        first: The card of the first model.
+        second: Of the second.
+        scores: The difference in each ranking score, first minus second.
+    """
+
+    first: Mapping[str, Any]
+    second: Mapping[str, Any]
+    scores: tuple[PairedComparison, ...]
+
+    def verdict(self, score: RankingScore = "mAP") -> str:
+        """Says in a sentence whether a difference is more than noise.
+
+        Args:
+            score: Of which score.
+
+        Returns:
+            The sentence.
+        """
+        found = next(each for each in self.scores if each.score == score)
+        low, high = found.interval.low, found.interval.high
+        span = f"({100 * found.difference:+.1f} points, 95 % {100 * low:+.1f} to {100 * high:+.1f})"
+        if low <= 0 <= high:
+            return (
+                f"The difference in {score} {span} is within noise: other people could turn it "
+                "round."
+            )
+        better = "first" if found.difference > 0 else "second"
+        return f"The {better} model is better in {score} {span}: more than noise."
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as plain values, ready for JSON."""
+        return {
+            "first": self.first["model"],
+            "second": self.second["model"],
+            "scores": {
+                each.score: {
+                    "first": self.first[each.score],
+                    "second": self.second[each.score],
+                    **{k: v for k, v in asdict(each).items() if k not in ("score", "interval")},
+                    "interval": [each.interval.low, each.interval.high],
+                    "more_than_noise": not each.interval.low <= 0 <= each.interval.high,
+                }
+                for each in self.scores
+            },
+            "verdict": self.verdict(),
+        }
+
+
+def compare(
+    first: str | Path, second: str | Path, *, samples: int = 2000, seed: int = 0
+) -> Comparison:
+    """Compares two score cards by paired bootstrap over people.
+
+    Each draw of people scores both models, so that what makes a person hard for both cancels; the
+    comparison sees differences that the cards' own intervals, which overlap, do not.
+
+    Args:
+        first: `scores.json` that `evaluate` wrote, or its folder; `queries.csv` lies beside it.
+        second: Another, of the same data by the same protocol.
+        samples: How many draws, at least 1.
+        seed: Of the draws.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        InputError: A card cannot be read, or the two are not of the same images, sizes and
+            protocol.
+    """
+    cards = read_card(first), read_card(second)
+    for name, words in _SAME.items():
+        one, other = (card.get(name) for card in cards)
+        if one != other:
+            raise InputError(
+                f"Only cards of one dataset and protocol can be compared. Received: {words} {one} "
+                f"in {first} and {other} in {second}. Evaluate both models on the same folder."
+            )
+    rankings = read_ranking(first), read_ranking(second)
+    return Comparison(
+        cards[0],
+        cards[1],
+        tuple(
+            paired_bootstrap(*rankings, score=score, samples=samples, seed=seed) for score in SCORES
+        ),
+    )

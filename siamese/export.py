@@ -1,0 +1,292 @@
+"""Stage: a model file -> ONNX, SavedModel or LiteRT, checked against the original."""
+
+import io
+import itertools
+import json
+import logging
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese.atomic import whole_file
+from siamese.data.images import read_image
+from siamese.errors import InputError
+from siamese.inference import Images
+from siamese.inference.networks import METADATA, OnnxNetwork
+from siamese.inference.reading import list_images, read_any
+from siamese.models.files import MEMBER, LoadedModel, load_model
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Format: TypeAlias = Literal["onnx", "savedmodel", "litert"]
+Compute: TypeAlias = Callable[[NDArray[np.float32]], NDArray[Any]]
+
+TOLERANCE = 1e-4
+"""Largest allowed difference of an exported embedding from the original: 1 - cosine."""
+OPSET = 15
+CHECKED_IMAGES = 32
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        path: The file, or the folder of a SavedModel.
+        format: "onnx", "savedmodel" or "litert".
+        fingerprint: Of the model it came from; embeddings of both compare.
+        images: How many images were compared.
+        largest_difference: Of an embedding from the original's, 1 - cosine, over these images.
+    """
+
+    path: str
+    format: Format
+    fingerprint: str
+    images: int
+    largest_difference: float
+
+
+def export_model(
+    model: str | Path,
+    output: str | Path,
+    *,
+    format: Format = "onnx",  # noqa: A002
+    images: Images | None = None,
+) -> Export:
+    """Writes a model in another format, once it has been seen to agree with the original.
+
+    What the formats take, RGB 0 to 255 as float32, and give, unit vectors:
+
+    - ONNX, opset 15: `images` `(images, height, width, 3)` of any size to `embeddings`; resizing is
+      inside. The card with its calibration and fingerprint is in `metadata_props`, as JSON under
+      `siamese`. `siamese.load_model` opens it, with onnxruntime alone.
+    - SavedModel: the same by the signature `serving_default`; the card is `siamese.json` in it.
+    - LiteRT: images of the model's own size only, one at a time unless its input is resized; the
+      card is `siamese.json` in a zip archive at the end of the file, as LiteRT's own metadata are.
+
+    Args:
+        model: A `.keras` model file.
+        output: The file to write, or the folder for a SavedModel.
+        format: "onnx", "savedmodel" or "litert".
+        images: What to compare on, of any kind that `Model.embed` takes, at most 32 of them; by
+            default drawn pedestrians.
+
+    Returns:
+        What was written, and how well it agrees.
+
+    Raises:
+        InputError: The model cannot be used, a package is missing, the output exists as something
+            else, or the embeddings differ by more than `TOLERANCE`; then no file is left.
+    """
+    output = Path(output)
+    _check_output(output, format)
+    loaded = load_model(model)
+    import keras
+
+    if keras.config.backend() != "tensorflow":
+        raise InputError(
+            f"export needs Keras on TensorFlow. Received: KERAS_BACKEND={keras.config.backend()}. "
+            "A .keras file that was trained on it can be exported without that setting."
+        )
+    pictures = list(itertools.islice(_pictures(images), CHECKED_IMAGES))
+    if not pictures:
+        raise InputError("at least one image is needed to compare on. Received: none.")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with _quietly(), whole_output(output, format) as temporary:
+        compute = _WRITERS[format](loaded, temporary)
+        difference = largest_difference(loaded, compute, pictures, resized=format == "litert")
+        if not difference <= TOLERANCE:
+            raise InputError(
+                f"{output}: was not written, as its embeddings differ from the original's by "
+                f"{difference:.2g} in cosine; at most {TOLERANCE:g} is allowed. Try another format."
+            )
+    return Export(str(output), format, loaded.fingerprint, len(pictures), difference)
+
+
+def largest_difference(
+    loaded: LoadedModel, compute: Compute, images: Sequence[NDArray[np.uint8]], *, resized: bool
+) -> float:
+    """Compares embeddings with the original's, image by image.
+
+    Args:
+        loaded: The original.
+        compute: The exported model: images `(1, height, width, 3)`, float32, to embeddings.
+        images: `(height, width, 3)` each, of any sizes.
+        resized: Resize the images to the model's size for both.
+
+    Returns:
+        The largest 1 - cosine; NaN where an embedding is.
+    """
+    from siamese.data.images import resize_image
+
+    differences = []
+    for image in images:
+        pixels = resize_image(image, loaded.image_size) if resized else image
+        batch = pixels[None].astype(np.float32)
+        original = np.asarray(loaded.embedder(batch, training=False), np.float64)[0]
+        exported = np.asarray(compute(batch), np.float64)[0]
+        cosine = original @ exported / np.linalg.norm(original) / np.linalg.norm(exported)
+        differences.append(max(0.0, 1 - cosine) if np.isfinite(cosine) else np.nan)
+    return float(np.max(differences))
+
+
+def _pictures(images: Images | None) -> Iterator[NDArray[np.uint8]]:
+    if images is not None:
+        yield from (read_any(each) for each in list_images(images))
+        return
+    from siamese.data.pedestrians import write_mars_tree
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_mars_tree(Path(folder), people=4, cameras=2, frames=1)
+        for path in sorted(Path(folder).rglob("*.jpg")):
+            yield read_image(path)
+
+
+def _check_output(output: Path, kind: Format) -> None:
+    suffix = {"onnx": ".onnx", "litert": ".tflite", "savedmodel": ""}[kind]
+    if suffix and output.suffix.lower() != suffix:
+        raise InputError(
+            f"{output}: the name of this format must end in {suffix}. Give another --output."
+        )
+    if kind == "savedmodel" and output.exists():
+        raise InputError(f"{output}: exists already. Give the name of a new folder.")
+    if kind == "onnx":
+        try:
+            import onnx  # noqa: F401
+            import onnxruntime  # noqa: F401
+            import tf2onnx  # noqa: F401
+        except ImportError as error:
+            raise InputError(
+                f"export to ONNX needs {error.name}, which is not installed. Install it with pip "
+                "install onnx tf2onnx onnxruntime"
+            ) from None
+
+
+@contextmanager
+def whole_output(output: Path, kind: Format) -> Iterator[Path]:
+    """A temporary name for the file or folder, which is renamed when the block ends well."""
+    if kind != "savedmodel":
+        with whole_file(output) as temporary:
+            yield temporary
+        return
+    folder = output.with_name(f".{output.name}.partial")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+        folder.rename(output)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keeps back what converters write about their steps."""
+    loggers = [logging.getLogger(name) for name in ("tensorflow", "tf2onnx", "absl")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
+def _card(loaded: LoadedModel) -> str:
+    return json.dumps(loaded.card, indent=1, ensure_ascii=False)
+
+
+def _function(loaded: LoadedModel, image_size: tuple[int | None, int | None]) -> Any:
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((None, *image_size, 3), tf.float32, name="images")]
+
+    def embed(images: "tf.Tensor") -> dict[str, Any]:
+        return {"embeddings": loaded.embedder(images, training=False)}
+
+    return tf.function(embed, signature)
+
+
+def _write_onnx(loaded: LoadedModel, path: Path) -> Compute:
+    import onnx
+    import tf2onnx
+
+    function = _function(loaded, (None, None))
+    made, _ = tf2onnx.convert.from_function(function, function.input_signature, opset=OPSET)
+    for value, names in (
+        (made.graph.input[0], ("images", "height", "width")),
+        (made.graph.output[0], ("images",)),
+    ):
+        for axis, name in enumerate(names):
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+    made.producer_name = "siamese"
+    onnx.helper.set_model_props(made, {METADATA: _card(loaded)})
+    onnx.checker.check_model(made)
+    onnx.save(made, path)
+    return OnnxNetwork(path).run
+
+
+def _write_saved_model(loaded: LoadedModel, path: Path) -> Compute:
+    import tensorflow as tf
+
+    function = _function(loaded, (None, None))
+    module = tf.Module()
+    module.embedder = loaded.embedder  # keeps the weights with the function
+    module.embed = function
+    tf.saved_model.save(
+        module, str(path), signatures={"serving_default": function.get_concrete_function()}
+    )
+    (path / MEMBER).write_text(_card(loaded), encoding="utf-8")
+    opened = tf.saved_model.load(str(path))  # is held by the answer: without it the weights go
+    return lambda images: opened.signatures["serving_default"](images=images)["embeddings"]
+
+
+def _write_litert(loaded: LoadedModel, path: Path) -> Compute:
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    function = _function(loaded, loaded.image_size)
+    # Left as variables, the weights of a Keras 3 model stay out of the file: every answer is NaN.
+    frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as members:
+        members.writestr(MEMBER, _card(loaded))
+    path.write_bytes(converter.convert() + archive.getvalue())
+    interpreter = _interpreter(path)
+    interpreter.allocate_tensors()
+    taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+    def compute(images: NDArray[np.float32]) -> NDArray[Any]:
+        interpreter.set_tensor(taken["index"], images)
+        interpreter.invoke()
+        return np.asarray(interpreter.get_tensor(given["index"]))
+
+    return compute
+
+
+def _interpreter(path: Path) -> Any:
+    import warnings
+
+    import tensorflow as tf
+
+    with warnings.catch_warnings():
+        # It moves to a package of its own, which the export itself does not need.
+        warnings.simplefilter("ignore", UserWarning)
+        return tf.lite.Interpreter(str(path))
+
+
+_WRITERS: dict[Format, Callable[[LoadedModel, Path], Compute]] = {
+    "onnx": _write_onnx,
+    "savedmodel": _write_saved_model,
+    "litert": _write_litert,
+}

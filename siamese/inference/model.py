@@ -1,0 +1,279 @@
+"""An open model: embeds images and says whether two show the same person."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese.errors import InputError
+from siamese.inference.networks import (
+    KerasNetwork,
+    Network,
+    OnnxNetwork,
+    can_run_onnx,
+    check_no_options,
+)
+from siamese.inference.reading import (
+    ImageLike,
+    Images,
+    Progress,
+    count_images,
+    list_images,
+    read_any,
+    read_batches,
+)
+from siamese.scores.verification import Calibration
+
+BOX = Path(__file__).parents[1] / "pretrained"
+"""Where the model that comes with the package lies."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The answer for a pair of images.
+
+    Attributes:
+        verdict: "same", "different" or "unsure".
+        distance: Between the two unit vectors, by the metric that the model was calibrated with:
+            Euclidean unless its card says otherwise, 0 to 2.
+        threshold: The largest distance that counts as the same person when no "unsure" is wanted.
+        probability: Of the same person, 0 to 1, were both answers equally likely beforehand.
+        false_accept_rate: Share of pairs of two people that this threshold takes for one, 0 to 1,
+            measured on people that training never saw.
+        false_reject_rate: Share of pairs of one person that it takes for two.
+        model: The model file.
+        fingerprint: Of its weights.
+    """
+
+    verdict: str
+    distance: float
+    threshold: float
+    probability: float
+    false_accept_rate: float
+    false_reject_rate: float
+    model: str
+    fingerprint: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, ready for JSON."""
+        return asdict(self)
+
+
+class Model:
+    """A model file, open; `siamese.load_model` makes it. Threads may share one.
+
+    Attributes:
+        path: The file.
+        card: What the file says about itself: recipe, calibration, scores, versions.
+        calibration: How to read its distances; None where the file holds none.
+    """
+
+    def __init__(self, path: Path, network: Network) -> None:
+        self.path = path
+        self.card = network.card
+        found = self.card.get("calibration")
+        self.calibration = None if found is None else Calibration.from_dict(found)
+        self._network = network
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        return f"<Model {self.path} {self.fingerprint}, {height} x {width} to {self.dimensions}>"
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits: embeddings compare where these are equal.
+
+        The export of a model has the fingerprint of the model.
+        """
+        return str(self.card["fingerprint"])
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels that images are resized to."""
+        return self._network.image_size
+
+    @property
+    def dimensions(self) -> int:
+        """Length of an embedding."""
+        return self._network.dimensions
+
+    def embed(
+        self,
+        images: Images,
+        *,
+        flip: bool = False,
+        batch_size: int = 64,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float32]:
+        """Embeds images.
+
+        Args:
+            images: An image file, a folder (its images at any depth, in the order of their paths),
+                a Pillow image, an array `(height, width, 3)` or `(images, height, width, 3)`, RGB
+                0 to 255, or an iterable of any of these, such as a generator. Sizes may differ.
+            flip: Average each embedding with that of the mirrored image.
+            batch_size: Images computed at a time, at least 1.
+            progress: Called with the images done and all images; of a generator the second number
+                is as the first.
+
+        Returns:
+            `(images, dimensions)`, float32 unit vectors, in the order of the images.
+
+        Raises:
+            InputError: Something is not an image, a damaged one, or a folder without images.
+        """
+        if batch_size < 1:
+            raise InputError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}.")
+        total = count_images(images) if progress is not None else None
+        parts: list[NDArray[np.float32]] = []
+        done = 0
+        for batch in read_batches(images, self.image_size, batch_size):
+            found = _unit(self._network.run(batch))
+            if flip:
+                found = _unit(found + _unit(self._network.run(batch[:, :, ::-1])))
+            parts.append(found)
+            done += len(batch)
+            if progress is not None:
+                progress(done, done if total is None else total)
+        return np.concatenate(parts) if parts else np.zeros((0, self.dimensions), np.float32)
+
+    def verify(self, a: ImageLike, b: ImageLike) -> Verification:
+        """Says whether two images show the same person.
+
+        Args:
+            a: An image: a file, a Pillow image or an array `(height, width, 3)`, RGB 0 to 255.
+            b: Another.
+
+        Returns:
+            Verdict, distance, probability and error rates.
+
+        Raises:
+            InputError: An image cannot be used, or the model holds no calibration.
+        """
+        pixels = [_read_one(image) for image in (a, b)]
+        calibration = self.calibration
+        if calibration is None:
+            raise InputError(
+                f"{self.path}: holds no calibration, because its training has not ended or because "
+                "it was made elsewhere. Finish the training with train_siamese_network.py --resume"
+            )
+        one, other = (self._embed_once(image) for image in pixels)
+        if calibration.metric == "cosine":
+            distance = float(1 - one @ other)
+        else:
+            distance = float(np.linalg.norm(one - other))
+        false_accept_rate, false_reject_rate = calibration.error_rates(calibration.threshold)
+        return Verification(
+            verdict=calibration.verdict(distance),
+            distance=distance,
+            threshold=calibration.threshold,
+            probability=float(calibration.probability(distance)),
+            false_accept_rate=false_accept_rate,
+            false_reject_rate=false_reject_rate,
+            model=str(self.path),
+            fingerprint=self.fingerprint,
+        )
+
+    def _embed_once(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        batch = next(read_batches(image, self.image_size, 1))
+        return np.asarray(_unit(self._network.run_once(batch))[0], np.float64)
+
+
+def _read_one(image: ImageLike) -> NDArray[np.uint8]:
+    """An error about an image comes before the model has to be looked at."""
+    single = list(list_images(image))
+    if len(single) != 1:
+        raise InputError(f"one image is needed. Received: {len(single)}. Give a single image.")
+    return read_any(single[0])
+
+
+def _unit(embeddings: NDArray[Any]) -> NDArray[np.float32]:
+    rows = embeddings.astype(np.float32)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1e-12), np.float32)
+
+
+def load_model(
+    path: str | Path | None = None,
+    *,
+    image_size: tuple[int, int] | None = None,
+    mean: Sequence[float] | None = None,
+    deviation: Sequence[float] | None = None,
+) -> Model:
+    """Opens a model.
+
+    Args:
+        path: A `.keras` file that training wrote; an `.onnx` file that `siamese export` wrote, or
+            anybody else's that takes images, which runs without TensorFlow and Keras. None: the one
+            of `find_fastest`.
+        image_size: Height and width in pixels, for another's ONNX file that does not say.
+        mean: Of red, green and blue, for pixels scaled to 1, subtracted; for another's ONNX file
+            that takes floats. ImageNet's by default.
+        deviation: What is divided by, in the same way.
+
+    Returns:
+        The open model.
+
+    Raises:
+        InputError: The file is missing, damaged or not a model, or the options do not fit it.
+    """
+    path = find_fastest(path)
+    if path.suffix.lower() == ".onnx":
+        return Model(path, OnnxNetwork(path, image_size, mean, deviation))
+    check_no_options(path, image_size, mean, deviation)
+    return Model(path, KerasNetwork(path))
+
+
+def find_model(model: str | Path | None) -> Path:
+    """The model file to use: the given one, the newest of a finished run, or the one in the box.
+
+    Args:
+        model: A model file, or None.
+
+    Returns:
+        `model`; or `runs/NAME/model.keras` of the run that finished last; or the model that comes
+        with the package.
+
+    Raises:
+        InputError: None was given and there is none.
+    """
+    if model is not None:
+        return Path(model)
+    finished = sorted(Path("runs").glob("*/scores.json"), key=lambda path: path.stat().st_mtime)
+    inside = [each.with_name("model.keras") for each in reversed(finished)]
+    for path in (*inside, BOX / "model.keras", BOX / "model.onnx"):
+        if path.is_file():
+            return path
+    raise InputError(
+        "runs: holds no finished run. Give --model PATH, or train with train_siamese_network.py"
+    )
+
+
+def find_fastest(model: str | Path | None) -> Path:
+    """The file that answers soonest: as `find_model`, or the ONNX file that was exported from it.
+
+    A `model.onnx` beside the `model.keras` is taken where onnxruntime is installed, because it
+    needs neither TensorFlow nor Keras, whose import takes longer than the answer. It is taken only
+    where it holds the fingerprint of the other: after more training it would be of older weights.
+
+    Args:
+        model: A model file, which is taken as it is, or None.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: From `find_model`.
+    """
+    path = find_model(model)
+    exported = path.with_suffix(".onnx")
+    if model is None and path != exported and exported.is_file() and can_run_onnx():
+        from siamese.models.files import read_card
+
+        # Sixteen digits of a digest are nowhere in the file unless its card names them.
+        if str(read_card(path)["fingerprint"]).encode() in exported.read_bytes():
+            return exported
+    return path

@@ -1,0 +1,55 @@
+"""Pictures: pairs, rank lists, batches, curves. Arrays in, matplotlib figures out.
+
+style     colours, frames, files
+pair      two images and the verdict
+images    rank lists, grids, datasets
+curves    training, distances, CMC, ROC, reliability
+"""
+
+from siamese.plots.curves import (
+    plot_cmc,
+    plot_distances,
+    plot_history,
+    plot_reliability,
+    plot_roc,
+)
+from siamese.plots.images import (
+    RankedImage,
+    plot_dataset,
+    plot_images,
+    plot_pairs,
+    plot_rank_lists,
+)
+from siamese.plots.pair import (
+    VERDICT_COLOURS,
+    VERDICT_WORDS,
+    overlay_heat,
+    plot_explanation,
+    plot_pair,
+)
+from siamese.plots.style import DIFFERENT, NEUTRAL, SAME, UNSURE, Image, save, to_svg
+
+__all__ = [
+    "DIFFERENT",
+    "NEUTRAL",
+    "SAME",
+    "UNSURE",
+    "VERDICT_COLOURS",
+    "VERDICT_WORDS",
+    "Image",
+    "RankedImage",
+    "overlay_heat",
+    "plot_cmc",
+    "plot_dataset",
+    "plot_distances",
+    "plot_explanation",
+    "plot_history",
+    "plot_images",
+    "plot_pair",
+    "plot_pairs",
+    "plot_rank_lists",
+    "plot_reliability",
+    "plot_roc",
+    "save",
+    "to_svg",
+]

@@ -1,0 +1,185 @@
+"""Curves: training, distances, CMC, ROC, reliability."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from siamese.plots.style import DIFFERENT, NEUTRAL, SAME
+
+
+def plot_history(history: Sequence[Mapping[str, float]]) -> Figure:
+    """The curves of a run: losses on the left, scores of the held-out people on the right.
+
+    Args:
+        history: A row an epoch, with `epoch` from 0, `loss` and what else was measured.
+
+    Returns:
+        A figure.
+    """
+    figure = Figure(figsize=(9, 3.4), dpi=110, layout="constrained")
+    losses, scores = figure.subplots(1, 2)
+    for name, label in (
+        ("loss", "total"),
+        ("metric_loss", "metric"),
+        ("identity_loss", "identity"),
+        ("same_different_loss", "same / different"),
+    ):
+        _plot_curve(losses, history, name, label)
+    if len(losses.lines) == 2:  # a total of one part is that part
+        losses.lines[-1].remove()
+    losses.set_title("training loss", size=10)
+    losses.set_ylim(bottom=0)
+    for name, label in (("val_rank1", "Rank-1"), ("val_mAP", "mAP"), ("val_eer", "EER")):
+        _plot_curve(scores, history, name, label)
+    scores.set_title("held-out people", size=10)
+    scores.set_ylim(0, 1)
+    for axes in (losses, scores):
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.25)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def plot_distances(
+    distances: ArrayLike,
+    same: ArrayLike,
+    different: ArrayLike,
+    *,
+    threshold: float,
+    name: str = "threshold",
+) -> Figure:
+    """Histograms of the distances of same and of different pairs, and the threshold.
+
+    Args:
+        distances: `(bins,)`, the middle of each bin.
+        same: `(bins,)`, pairs of one person in it.
+        different: `(bins,)`, pairs of two people in it.
+        threshold: The largest distance that counts as the same person.
+        name: What the legend calls it.
+
+    Returns:
+        A figure.
+    """
+    figure = Figure(figsize=(4.6, 3.4), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    places = np.asarray(distances)
+    for counts, colour, label in (
+        (np.asarray(different, np.float64), DIFFERENT, "two people"),
+        (np.asarray(same, np.float64), SAME, "one person"),
+    ):
+        axes.fill_between(
+            places, counts / max(counts.sum(), 1), step="mid", color=colour, alpha=0.45, label=label
+        )
+    axes.axvline(threshold, color=NEUTRAL, lw=1.2, label=f"{name} {threshold:.3f}")
+    found = np.flatnonzero(np.asarray(same) + np.asarray(different))
+    axes.set_xlim(0, places[found[-1]] * 1.05)
+    axes.set_title("distances between two images", size=10)
+    axes.set_xlabel("distance")
+    axes.set_ylabel("share of the pairs")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def plot_cmc(cmc: Sequence[float], *, queries: int, gallery: int) -> Figure:
+    """The cumulative matching characteristic.
+
+    Args:
+        cmc: Rank-1, Rank-2, ...: shares from 0 to 1.
+        queries: Queries scored.
+        gallery: Images in the gallery.
+
+    Returns:
+        A figure.
+    """
+    figure = Figure(figsize=(4.6, 3.4), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    ranks = np.arange(1, len(cmc) + 1)
+    axes.plot(ranks, cmc, color=SAME, marker="o", markersize=3)
+    axes.set_xlim(0, len(cmc) + 1)
+    axes.set_xlabel("rank")
+    axes.set_ylabel("queries with a match up to it")
+    axes.set_title(f"CMC, {queries:,} queries, gallery of {gallery:,}", size=10)
+    axes.set_ylim(min(0.5, cmc[0]) if cmc else 0, 1.01)
+    axes.grid(alpha=0.25)
+    return figure
+
+
+def plot_roc(
+    roc: ArrayLike, *, eer: float, auc: float, tar_at_far: Mapping[float, float]
+) -> Figure:
+    """The receiver operating characteristic, over a logarithmic axis: few false accepts matter.
+
+    Args:
+        roc: `(points, 2)`, false-accept and true-accept rate, 0 to 1, rising.
+        eer: Equal error rate, 0 to 1.
+        auc: Area under the curve, 0 to 1.
+        tar_at_far: True-accept rates by false-accept rate, to be marked.
+
+    Returns:
+        A figure.
+    """
+    figure = Figure(figsize=(4.6, 3.4), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    points = np.asarray(roc, np.float64)
+    left = 1e-5
+    shown = np.concatenate(
+        [[[left, np.interp(left, points[:, 0], points[:, 1])]], points[points[:, 0] > left]]
+    )
+    axes.plot(shown[:, 0], shown[:, 1], color=SAME, lw=1.6)
+    axes.plot(shown[:, 0], shown[:, 0], color=NEUTRAL, lw=0.8, ls=":", label="chance")
+    axes.plot([eer], [1 - eer], "D", color=DIFFERENT, markersize=5, label=f"EER {eer:.1%}")
+    for number, (far, tar) in enumerate(sorted(tar_at_far.items(), reverse=True)):
+        label = "true accepts at a chosen rate" if number == 0 else None
+        axes.plot([far], [tar], "o", color=NEUTRAL, markersize=4, label=label)
+    axes.set_xscale("log")
+    axes.set_xlim(left, 1)
+    axes.set_ylim(0, 1.01)
+    axes.set_xlabel("false-accept rate: two people taken for one")
+    axes.set_ylabel("true-accept rate")
+    axes.set_title(f"ROC, area {auc:.4f}", size=10)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def plot_reliability(
+    predicted: ArrayLike, observed: ArrayLike, share: ArrayLike, *, error: float
+) -> Figure:
+    """Whether promised probabilities came true: on the diagonal they did.
+
+    Args:
+        predicted: `(bins,)`, mean predicted probability of one person, 0 to 1.
+        observed: `(bins,)`, share of pairs of one person.
+        share: `(bins,)`, share of all pairs that fell into the bin; the sum is 1.
+        error: Expected calibration error, 0 to 1.
+
+    Returns:
+        A figure.
+    """
+    figure = Figure(figsize=(4.6, 3.4), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=NEUTRAL, lw=0.8, ls=":", label="promise kept")
+    places, shares = np.asarray(predicted, np.float64), np.asarray(share, np.float64)
+    axes.bar(places, shares, width=0.05, color=NEUTRAL, alpha=0.25, label="share of the pairs")
+    axes.plot(places, np.asarray(observed), color=SAME, marker="o", markersize=4, label="came true")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.01)
+    axes.set_xlabel("predicted probability of one person")
+    axes.set_ylabel("share that was one person")
+    axes.set_title(f"reliability, expected calibration error {error:.3f}", size=10)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    return figure
+
+
+def _plot_curve(axes: Axes, history: Sequence[Mapping[str, float]], name: str, label: str) -> None:
+    points = [(row["epoch"] + 1, row[name]) for row in history if name in row]
+    if points:
+        axes.plot(*zip(*points, strict=True), label=label, marker="o", markersize=2.5, lw=1.4)

@@ -1,0 +1,149 @@
+"""Two images and the verdict on them."""
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+
+from siamese.plots.style import DIFFERENT, NEUTRAL, SAME, UNSURE, Image, show_image
+
+VERDICT_COLOURS = {"same": SAME, "different": DIFFERENT, "unsure": UNSURE}
+VERDICT_WORDS = {"same": "Similar", "different": "Dissimilar", "unsure": "Unsure"}
+
+
+def plot_pair(
+    first: Image,
+    second: Image,
+    *,
+    verdict: str,
+    distance: float,
+    threshold: float,
+    probability: float,
+    names: tuple[str, str] = ("", ""),
+) -> Figure:
+    """Two images side by side with their verdict.
+
+    Args:
+        first: `(height, width, 3)`, uint8.
+        second: The same, of any size.
+        verdict: "same", "different" or "unsure".
+        distance: Between their embeddings.
+        threshold: The largest distance that counts as the same person.
+        probability: Of the same person, 0 to 1.
+        names: Captions below the images.
+
+    Returns:
+        A figure.
+    """
+    figure = Figure(figsize=(4.4, 4.9), dpi=120)
+    colour = VERDICT_COLOURS[verdict]
+    figure.text(
+        0.5, 0.94, VERDICT_WORDS[verdict], ha="center", va="center", size=19, weight="bold",
+        color=colour,
+    )  # fmt: skip
+    figure.text(
+        0.5, 0.875, f"same person: {probability:.0%}", ha="center", va="center", size=11,
+        color=NEUTRAL,
+    )  # fmt: skip
+    for left, image, name in ((0.07, first, names[0]), (0.53, second, names[1])):
+        axes = figure.add_axes((left, 0.20, 0.40, 0.63))
+        show_image(axes, image, colour, name)
+    scale = figure.add_axes((0.10, 0.075, 0.80, 0.035))
+    _plot_scale(scale, distance, threshold, colour)
+    return figure
+
+
+def _plot_scale(axes: Axes, distance: float, threshold: float, colour: str) -> None:
+    """The distance as a mark on a line from 0 to the largest, with the threshold as a tick."""
+    largest = max(2.0, distance * 1.1)
+    axes.set_xlim(0, largest)
+    axes.set_ylim(0, 1)
+    axes.axvspan(0, threshold, color=SAME, alpha=0.18, lw=0)
+    axes.axvspan(threshold, largest, color=DIFFERENT, alpha=0.18, lw=0)
+    axes.plot([distance], [0.5], marker="o", markersize=9, color=colour, clip_on=False)
+    axes.axvline(threshold, color=NEUTRAL, lw=1.2)
+    axes.set_yticks([])
+    axes.set_xticks([0, largest], ["0", f"{largest:g}"], size=8, color=NEUTRAL)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.set_xlabel(
+        f"distance {distance:.3f}   threshold {threshold:.3f}", size=9, color=NEUTRAL, labelpad=-6
+    )
+
+
+def overlay_heat(image: Image, contributions: NDArray[np.float64], strongest: float) -> Image:
+    """Lays contributions over an image: the stronger, the brighter; the rest is dimmed and grey.
+
+    Args:
+        image: `(height, width, 3)`, uint8.
+        contributions: `(rows, columns)`, of equal parts of the image. What is below 0 spoke against
+            and stays dark.
+        strongest: What is shown at full strength; the same for both images of a pair, so that
+            their colours compare.
+
+    Returns:
+        A picture of the image's size.
+    """
+    height, width = image.shape[:2]
+    places = [
+        ((np.arange(size) + 0.5) * cells / size - 0.5)
+        for size, cells in ((height, contributions.shape[0]), (width, contributions.shape[1]))
+    ]
+    smooth = map_coordinates(
+        contributions, np.meshgrid(*places, indexing="ij"), order=1, mode="nearest"
+    )
+    strength = (smooth / max(strongest, 1e-12)).clip(0, 1)[..., None]
+    grey = image.mean(axis=2, keepdims=True).repeat(3, axis=2)
+    dimmed = 0.35 * grey + 0.15 * image
+    colours = colormaps["inferno"](0.25 + 0.7 * strength[..., 0])[..., :3] * 255
+    shown = dimmed + strength**0.8 * (0.55 * colours + 0.45 * image - dimmed)
+    return np.asarray(shown.clip(0, 255), np.uint8)
+
+
+def plot_explanation(
+    images: tuple[Image, Image],
+    contributions: tuple[NDArray[np.float64], NDArray[np.float64]],
+    *,
+    similarity: float,
+    verdict: str | None = None,
+    names: tuple[str, str] = ("", ""),
+) -> Figure:
+    """A pair, each image beside where it was found like the other.
+
+    Args:
+        images: `(height, width, 3)`, uint8 each, of any sizes.
+        contributions: `(rows, columns)` each; both sum up to the similarity.
+        similarity: Cosine of the two embeddings.
+        verdict: "same", "different", "unsure", or None where it is not known.
+        names: Captions below the images.
+
+    Returns:
+        A figure.
+    """
+    strongest = max(float(each.max()) for each in contributions)
+    figure = Figure(figsize=(7.2, 4.9), dpi=120)
+    colour = NEUTRAL if verdict is None else VERDICT_COLOURS[verdict]
+    figure.text(
+        0.5, 0.94, "Where they are alike" if verdict is None else VERDICT_WORDS[verdict],
+        ha="center", va="center", size=17, weight="bold", color=colour,
+    )  # fmt: skip
+    figure.text(
+        0.5, 0.88, f"cosine similarity {similarity:.3f}: the sum of what the places add",
+        ha="center", va="center", size=9, color=NEUTRAL,
+    )  # fmt: skip
+    for left, image, heat, name in zip((0.03, 0.53), images, contributions, names, strict=True):
+        shown = figure.add_axes((left, 0.14, 0.22, 0.70))
+        show_image(shown, image, colour, name)
+        shown = figure.add_axes((left + 0.225, 0.14, 0.22, 0.70))
+        show_image(shown, overlay_heat(image, heat, strongest), "none", "")
+    scale = figure.add_axes((0.35, 0.075, 0.30, 0.025))
+    ramp = np.linspace(0, 1, 200)[None]
+    grey = np.full((1, 200, 3), 128, np.uint8)
+    scale.imshow(overlay_heat(grey, ramp, 1.0), aspect="auto", extent=(0, 1, 0, 1))
+    scale.set_yticks([])
+    scale.set_xticks([0, 1], ["adds nothing", "adds most"], size=7, color=NEUTRAL)
+    for side in scale.spines.values():
+        side.set_visible(False)
+    return figure

@@ -1,0 +1,120 @@
+"""The embedder that is scored and saved: of a training model, in float32, its weights averaged."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+from keras import layers
+
+from siamese.models.embedder import EmbedderParts, join_embedder
+
+NORM_BATCHES = 20
+"""Batches that the statistics of an averaged model are measured on: 1,280 images of 16 x 4."""
+
+
+def embedder_of(model: keras.Model) -> keras.Model:
+    """The embedder of a training model, ready to be scored.
+
+    It shares the training model's weights where it can. A model that trains in half precision or
+    with a moving average of its weights has another: a float32 copy, which `update_embedder` brings
+    up to date.
+    """
+    shared = _shared_embedder(model)
+    policies = {layer.dtype_policy.name for layer in _flatten(shared)}
+    if policies == {"float32"} and not _inner_optimizer(model).use_ema:
+        return shared
+    copy = _clone_in_float32(shared)
+    update_embedder(copy, model, lambda: ())
+    return copy
+
+
+def update_embedder(
+    embedder: keras.Model, model: keras.Model, batches: Callable[[], Iterable[Any]]
+) -> None:
+    """Brings the embedder of `embedder_of` up to date with its training model.
+
+    Where the recipe averages weights, the trained ones are replaced by their averages. Batch
+    normalisation's statistics are no such weights: those of the training model belong to its last
+    weights, not to the average. So they are measured anew, each as the mean over `NORM_BATCHES`
+    training batches, augmented as in training (Izmailov et al., Averaging Weights Leads to Wider
+    Optima and Better Generalization, UAI 2018, section 3.2).
+
+    Args:
+        embedder: As from `embedder_of`; one that shares its weights is left alone.
+        model: The training model.
+        batches: Opens training batches: uint8 images `(images, height, width, 3)`. It is called
+            only where they are needed.
+    """
+    shared = _shared_embedder(model)
+    if embedder.get_layer("backbone") is shared.get_layer("backbone"):
+        return
+    averages = _averages(model)
+    values = [averages.get(id(weight), weight) for weight in shared.weights]
+    embedder.set_weights([keras.ops.convert_to_numpy(value) for value in values])
+    if averages:
+        _measure_norms(embedder, model, batches())
+
+
+def _averages(model: keras.Model) -> dict[int, Any]:
+    """The average of each weight that has one, by the weight's id; empty before the first step."""
+    optimizer = _inner_optimizer(model)
+    if not optimizer.use_ema or int(optimizer._iterations) == 0:
+        return {}
+    pairs = zip(
+        optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True
+    )
+    return {id(variable): average for variable, average in pairs if average is not None}
+
+
+def _measure_norms(embedder: keras.Model, model: keras.Model, batches: Iterable[Any]) -> None:
+    norms = [each for each in _flatten(embedder) if isinstance(each, layers.BatchNormalization)]
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for number, images in enumerate(batches):
+            if number == NORM_BATCHES:
+                break
+            for norm in norms:  # the running mean of all batches so far
+                norm.momentum = number / (number + 1)
+            embedder(augment(model, images), training=True)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+def augment(model: keras.Model, images: Any) -> Any:
+    """A batch as the network sees it in training: through the layers before the backbone.
+
+    Args:
+        model: A training model.
+        images: `(images, height, width, 3)`, 0 to 255.
+
+    Returns:
+        Of the same shape and range.
+    """
+    for layer in model.layers[1:]:
+        if layer.name == "backbone":
+            break
+        images = layer(images, training=True)
+    return images
+
+
+def _shared_embedder(model: keras.Model) -> keras.Model:
+    names = {layer.name for layer in model.layers}
+    bottleneck = model.get_layer("bottleneck") if "bottleneck" in names else None
+    return join_embedder(EmbedderParts(model.get_layer("backbone"), bottleneck))
+
+
+def _clone_in_float32(embedder: keras.Model) -> keras.Model:
+    def build_again(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    return keras.models.clone_model(embedder, clone_function=build_again, recursive=True)
+
+
+def _inner_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
+    """The optimiser without the loss scaling of float16."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+
+
+def _flatten(model: keras.Model) -> list[keras.layers.Layer]:
+    return list(model._flatten_layers(include_self=False, recursive=True))

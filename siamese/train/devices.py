@@ -1,0 +1,211 @@
+"""One device, all of a machine, or those of several machines.
+
+One device is Keras as it is. Several devices hold a copy of the model each and share every batch:
+
+- TensorFlow: `tf.distribute.MirroredStrategy`. Each device mines its own part of the batch, whole
+  groups of one person; batch normalisation uses the statistics of the whole batch.
+- JAX: `keras.distribution.DataParallel`, on one machine or on several. The step is that of one
+  device with the whole batch, so mining goes over the whole batch, and so do the statistics.
+
+Processes on several machines find each other by the environment variables of
+`keras.distribution.initialize`.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from siamese.errors import InputError
+
+PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
+
+
+class OneDevice:
+    """One device in one process: nothing is distributed.
+
+    Attributes:
+        count: Devices that train together.
+        processes: Processes that train together.
+        process: The number of this one, from 0; only the first keeps what it writes.
+    """
+
+    count = 1
+    processes = 1
+    process = 0
+
+    def building(self) -> AbstractContextManager[Any]:
+        """Where the training model is built or loaded."""
+        return contextlib.nullcontext()
+
+    def fitting(self) -> AbstractContextManager[Any]:
+        """Where it is trained."""
+        return contextlib.nullcontext()
+
+    def outside(self) -> AbstractContextManager[Any]:
+        """Where models live that one process uses by itself, as for scoring."""
+        return contextlib.nullcontext()
+
+    def own_copy(self, embedder: keras.Model) -> keras.Model:
+        """An embedder that this process can use by itself; `refresh` brings it up to date."""
+        return embedder
+
+    def prepare(self, model: keras.Model) -> None:
+        """Changes a training model as its devices need it."""
+
+    def check(self, *, people: int, images: int) -> None:
+        """Makes sure that a batch of P people x K images can be shared."""
+
+
+class _SeveralDevices(OneDevice):
+    def own_copy(self, embedder: keras.Model) -> keras.Model:
+        with self.outside():
+            copy = keras.models.clone_model(embedder)
+        for norm in _norms(copy):
+            norm.synchronized = False
+        return copy
+
+
+class MirroredDevices(_SeveralDevices):
+    """Several devices of one machine, on TensorFlow."""
+
+    def __init__(self, devices: int | None) -> None:
+        from siamese.data.mirror import mirrored_strategy
+
+        self.strategy = mirrored_strategy(devices)
+        self.count = self.strategy.num_replicas_in_sync
+
+    def building(self) -> AbstractContextManager[Any]:
+        """The strategy's scope: variables get a copy on each device."""
+        scope: AbstractContextManager[Any] = self.strategy.scope()
+        return scope
+
+    def prepare(self, model: keras.Model) -> None:
+        """Has batch normalisation average over all devices; else each would normalise its part."""
+        for norm in _norms(model):
+            norm.synchronized = True
+
+    def check(self, *, people: int, images: int) -> None:
+        """Each device gets whole groups of one person."""
+        del images
+        if people % self.count:
+            raise InputError(
+                f"`people` in a batch must be a multiple of the {self.count} devices. Received: "
+                f"{people}. Give another number of --devices, or write a recipe with other batches."
+            )
+
+
+class ParallelDevices(_SeveralDevices):
+    """Several devices, of one machine or of several, on JAX."""
+
+    def __init__(self, devices: int | None) -> None:
+        found = keras.distribution.list_devices()
+        wanted = len(found) if devices is None else devices
+        if wanted > len(found):
+            raise InputError(
+                f"`devices` must be at most {len(found)}, those of this machine. Received: "
+                f"{wanted}. Give `all` to use what there is."
+            )
+        self.distribution = keras.distribution.DataParallel(
+            devices=found[:wanted], auto_shard_dataset=False
+        )
+        self.count = wanted
+        if PROCESSES in os.environ:
+            self.processes = int(os.environ[PROCESSES])
+            self.process = int(os.environ["KERAS_DISTRIBUTION_PROCESS_ID"])
+
+    def building(self) -> AbstractContextManager[Any]:
+        """The distribution's scope: variables get a copy on each device."""
+        scope: AbstractContextManager[Any] = self.distribution.scope()
+        return scope
+
+    fitting = building
+
+    @contextlib.contextmanager
+    def outside(self) -> Iterator[None]:
+        """Without the distribution: `predict` fails under one of several processes."""
+        inside = keras.distribution.distribution()
+        keras.distribution.set_distribution(None)
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(inside)
+
+    def check(self, *, people: int, images: int) -> None:
+        """Each device gets as many rows as the others."""
+        if people * images % self.count:
+            raise InputError(
+                f"the images of a batch must be a multiple of the {self.count} devices. Received: "
+                f"{people * images}. Write a recipe with other batches."
+            )
+
+
+def open_devices(devices: int | None = 1) -> OneDevice:
+    """Opens the devices that a run trains on; in several processes, finds the others first.
+
+    Args:
+        devices: How many of this machine; None: all. With several processes it must be None or 1:
+            all of all machines are taken.
+
+    Returns:
+        The devices.
+
+    Raises:
+        InputError: There are fewer, or the backend cannot do it.
+    """
+    if devices is not None and devices < 1:
+        raise InputError(f"`devices` must be at least 1, or `all`. Received: {devices}")
+    backend = keras.config.backend()
+    if int(os.environ.get(PROCESSES, "1")) > 1:
+        if backend != "jax":
+            raise InputError(
+                f"several processes ({PROCESSES}) need the JAX backend. Received: {backend}. Set "
+                "KERAS_BACKEND=jax."
+            )
+        keras.distribution.initialize()
+        return ParallelDevices(None)
+    if devices == 1:
+        return OneDevice()
+    if backend == "jax":
+        return ParallelDevices(devices)
+    if backend == "tensorflow":
+        return MirroredDevices(devices)
+    raise InputError(
+        f"several devices need the backend tensorflow or jax. Received: {backend}. Set "
+        "KERAS_BACKEND, or leave out --devices."
+    )
+
+
+@contextlib.contextmanager
+def own_folder(devices: OneDevice, folder: Path) -> Iterator[Path]:
+    """The folder that this process writes to: the run's for the first, one that passes for others.
+
+    All processes do the same work around an epoch, so that they agree on every decision without
+    sending a word; what the others write is thrown away.
+
+    Args:
+        devices: Of the run.
+        folder: The run folder; what it holds already is there for all.
+
+    Yields:
+        A folder.
+    """
+    if devices.process == 0:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(temporary) / folder.name
+        if folder.exists():
+            shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.lock"))
+        yield copy
+
+
+def _norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    layers = model._flatten_layers(include_self=False, recursive=True)
+    return [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]

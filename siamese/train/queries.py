@@ -1,0 +1,108 @@
+"""After a training: its model on a folder of queries and a gallery of other people."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from siamese import plots
+from siamese.data.datasets import Sample, list_samples
+from siamese.data.images import read_image
+from siamese.evaluate import EmbeddedImages, embed_samples, score_embedded
+from siamese.models.files import load_model
+from siamese.scores.matches import Matches
+from siamese.scores.ranking import nearest
+from siamese.train.folder import versions, write_json
+
+QUERIES = 8
+RANKS = 5
+
+
+def list_queries(query_dir: str | Path, gallery_dir: str | Path) -> tuple[list[Sample], ...]:
+    """The images of a folder of queries and of a gallery; junk boxes are left out.
+
+    Raises:
+        InputError: A folder is missing, has no image or has names of no known form.
+    """
+    return list_samples(query_dir, "all"), list_samples(gallery_dir, "all")
+
+
+def score_queries(
+    folder: str | Path, query_dir: str | Path, gallery_dir: str | Path, *, seed: int = 0
+) -> dict[str, Any]:
+    """Scores a finished run on a folder of queries against a gallery.
+
+    Writes `query_gallery/` into the run folder: `scores.json`, `cmc.png` and `rank_list.png`, some
+    queries with the five images of the gallery that are nearest.
+
+    Args:
+        folder: The run folder.
+        query_dir: A folder of images whose names tell person and camera.
+        gallery_dir: The same.
+        seed: Draws the queries of the picture.
+
+    Returns:
+        The score card.
+
+    Raises:
+        InputError: A folder cannot be used, or no query has a match.
+    """
+    folder = Path(folder)
+    loaded = load_model(folder / "model.keras")
+    samples = list_queries(query_dir, gallery_dir)
+    query, gallery = (embed_samples(loaded.embedder, each, loaded.image_size) for each in samples)
+    scores = score_embedded(query, gallery, _together(query, gallery))
+    card: dict[str, Any] = {
+        **scores.to_dict(),
+        "data": {"query": str(query_dir), "gallery": str(gallery_dir)},
+        "model": str(loaded.path),
+        "fingerprint": loaded.fingerprint,
+        "versions": versions(),
+    }
+    out = folder / "query_gallery"
+    out.mkdir(exist_ok=True)
+    ranking = scores.ranking
+    cmc = plots.plot_cmc(ranking.cmc, queries=ranking.queries, gallery=ranking.gallery)
+    plots.save(cmc, out / "cmc.png")
+    plots.save(_plot_nearest(query, gallery, seed), out / "rank_list.png")
+    write_json(out / "scores.json", card)
+    return card
+
+
+def _together(*parts: EmbeddedImages) -> EmbeddedImages:
+    names = ("embeddings", "people", "cameras", "names")
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return EmbeddedImages(**columns)
+
+
+def _plot_nearest(query: EmbeddedImages, gallery: EmbeddedImages, seed: int) -> Any:
+    shown = np.random.default_rng(seed).permutation(len(query.names))[:QUERIES]
+    chosen = query.rows(shown)
+    matches = Matches(
+        chosen.people.tolist(),
+        chosen.cameras,
+        gallery.people.tolist(),
+        gallery.cameras,
+        query_images=chosen.names.tolist(),
+        gallery_images=gallery.names.tolist(),
+    )
+    found, distances = nearest(chosen.embeddings, gallery.embeddings, RANKS, matches=matches)
+    ranked = [
+        [
+            plots.RankedImage(
+                read_image(gallery.names[row]),
+                bool(gallery.people[row] == person),
+                f"{distance:.2f}  cam {gallery.cameras[row]}",
+            )
+            for row, distance in zip(rows, away, strict=True)
+            if row >= 0
+        ]
+        for person, rows, away in zip(chosen.people, found, distances, strict=True)
+    ]
+    titles: Sequence[str] = [
+        f"{person}  cam {camera}"
+        for person, camera in zip(chosen.people, chosen.cameras, strict=True)
+    ]
+    pictures = [read_image(name) for name in chosen.names]
+    return plots.plot_rank_lists(list(zip(pictures, titles, strict=True)), ranked)

@@ -1,0 +1,140 @@
+"""One recipe with several seeds: how much of a score is chance."""
+
+import dataclasses
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+from rich.console import Console
+
+from siamese.errors import InputError
+from siamese.recipes import Recipe, recipe_from_dict
+from siamese.train.folder import RECIPE, SCORES, new_folder, write_json
+from siamese.train.stage import train
+
+SEEDS = "seeds.json"
+SUMMARISED = ("rank1", "rank5", "mAP", "mINP", "eer", "auc")
+
+
+@dataclass(frozen=True)
+class SeededRuns:
+    """The runs of some seeds.
+
+    Attributes:
+        folder: Holds a run folder for each seed, `seed-0`, ..., and `seeds.json`.
+        seeds: The seeds.
+        scores: Score to its values (in the order of the seeds), mean and sample standard deviation.
+    """
+
+    folder: Path
+    seeds: list[int]
+    scores: dict[str, dict[str, Any]]
+
+
+def train_seeds(
+    data: str | Path,
+    recipe: Recipe | None,
+    seeds: int | None = None,
+    *,
+    run: str | Path | None = None,
+    log: str | Path = "train.log",
+    patience: int | None = None,
+    devices: int | None = 1,
+    console: Console | None = None,
+) -> SeededRuns:
+    """Trains one recipe with its seed s, with s + 1, s + 2, ..., one after another.
+
+    Args:
+        data: As `train`.
+        recipe: What to train; None resumes: finished runs are kept, a broken one goes on.
+        seeds: How many seeds; to resume, what the first call said.
+        run: The folder of all runs. By default `runs/<recipe>`, with a number when that is taken;
+            to resume it must be given.
+        log: As `train`; the runs log into a folder of the name of `run`.
+        patience: As `train`.
+        devices: As `train`.
+        console: As `train`.
+
+    Returns:
+        Mean and spread.
+
+    Raises:
+        InputError: As `train`; or there are fewer than two seeds, or nothing to resume.
+    """
+    console = console or Console(quiet=True)
+    if recipe is None:
+        folder, recipe, chosen = _read(run)
+    else:
+        if seeds is None or seeds < 2:
+            raise InputError(f"`seeds` must be at least 2. Received: {seeds}")
+        folder = new_folder(run, recipe.name)
+        chosen = [recipe.seed + number for number in range(seeds)]
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / SEEDS, {"seeds": chosen, "recipe": recipe.to_dict()})
+    cards = []
+    for seed in chosen:
+        one = folder / f"seed-{seed}"
+        if (one / SCORES).exists():
+            cards.append(json.loads((one / SCORES).read_text(encoding="utf-8")))
+            continue
+        console.print(f"seed {seed}: {one}", highlight=False, soft_wrap=True)
+        fresh = None if (one / RECIPE).exists() else dataclasses.replace(recipe, seed=seed)
+        finished = train(
+            data,
+            fresh,
+            run=one,
+            log=Path(log) / folder.name,
+            patience=patience,
+            devices=devices,
+            console=console,
+        )
+        cards.append(finished.scores)
+        keras.backend.clear_session()  # else each run keeps the graphs of those before
+    scores = {
+        name: summarise([float(card[name]) for card in cards])
+        for name in SUMMARISED
+        if all(name in card for card in cards)
+    }
+    write_json(folder / SEEDS, {"seeds": chosen, "recipe": recipe.to_dict(), "scores": scores})
+    return SeededRuns(folder, chosen, scores)
+
+
+def summarise(values: Sequence[float]) -> dict[str, Any]:
+    """Mean and spread of a score.
+
+    Args:
+        values: One a seed, at least two.
+
+    Returns:
+        `values`, `mean`, and `deviation`: the sample standard deviation (n - 1).
+
+    Example:
+        >>> summarise([1.0, 2.0, 3.0])
+        {'values': [1.0, 2.0, 3.0], 'mean': 2.0, 'deviation': 1.0}
+    """
+    mean = math.fsum(values) / len(values)
+    return {"values": list(values), "mean": mean, "deviation": statistics.stdev(values)}
+
+
+def is_seeded(run: str | Path | None) -> bool:
+    """Whether a folder holds the runs of several seeds."""
+    return run is not None and (Path(run) / SEEDS).exists()
+
+
+def _read(run: str | Path | None) -> tuple[Path, Recipe, list[int]]:
+    if run is None or not is_seeded(run):
+        raise InputError(
+            f"{run or 'run'}: holds no runs of several seeds to resume. Give their folder: --run."
+        )
+    path = Path(run) / SEEDS
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        recipe = recipe_from_dict(values["recipe"])
+        return Path(run), recipe, [int(seed) for seed in values["seeds"]]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: is damaged. Start a new run.") from None

@@ -1,0 +1,160 @@
+"""The documentation: every command and every block of Python is run, page by page."""
+
+import functools
+import re
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from siamese import cli
+from siamese.data.datasets import list_samples
+from siamese.data.pedestrians import write_mars_tree
+from siamese.recipes import find_recipe
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SCRIPTS: dict[str, cli.Command] = {
+    "create_tf_record.py": cli.create_records,
+    "train_siamese_network.py": cli.train,
+    "test_siamese_network.py": cli.verify,
+}
+OTHERS = {"make", "tensorboard", "pip", "git", "unzip", "export", "srun"}
+"""Programs that are not ours: `make` is tested in test_readme.py, the others are named only."""
+SHORT = ["--weights", "none", "--trunk", "conv4", "--image_size", "64", "32", "--epochs", "1"]
+"""What stands in for hours of training: any recipe, with a small trunk, for one epoch."""
+
+
+def _blocks(page: Path) -> list[tuple[str, str]]:
+    """Language and text of each block, but those after a comment that says why it is not run."""
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(
+        r"(<!-- not run: [^\n]+ -->\n+)?^```(\w+)[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE
+    )
+    return [(language, block) for skip, language, block in found if not skip]
+
+
+def _commands(block: str) -> Iterator[list[str]]:
+    for line in block.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words and words[0] not in (".", "source", "cd"):
+            yield words
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the pages take as given: crops, a dataset with a query part, two images, a model."""
+    folder = tmp_path_factory.mktemp("workspace")
+    write_mars_tree(folder / "crops", people=30, cameras=2, frames=2, seed=0)
+    samples = list_samples(folder / "crops")
+    for number, sample in enumerate(samples):
+        person = int(sample.person)
+        part = "bounding_box_train" if person % 10 else "bounding_box_test"
+        if part == "bounding_box_test" and sample.camera == 1:
+            part = "query"
+        name = f"{sample.person}_c{sample.camera}s1_{number:06d}_01.jpg"
+        own = f"p{sample.person}/cam{sample.camera}_{number:04d}.jpg"
+        for target in (f"market1501/{part}/{name}", f"{part}/{name}", f"crops_of_a_shop/{own}"):
+            (folder / target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(sample.path, folder / target)
+    images = sorted((ROOT / "notebooks" / "images").glob("*.jpg"))
+    for name, image in zip(("a.jpg", "b.jpg", "query.jpg"), images, strict=False):
+        shutil.copy(image, folder / name)
+    box = ROOT / "siamese" / "pretrained"
+    (folder / "runs" / "osnet").mkdir(parents=True)
+    for target in (folder, folder / "runs" / "osnet"):
+        shutil.copy(box / "model.keras", target)
+    shutil.copy(box / "model.onnx", folder)
+    return folder
+
+
+def _fill(text: str) -> str:
+    return re.sub(r"\bPATH\b", "crops", text)
+
+
+def _run(words: list[str], train: bool) -> int:
+    """Runs a command of a page; training and servers are parsed alone unless `train`."""
+    words = [_fill(word) for word in words]
+    while re.match(r"[A-Z_]+=", words[0]):
+        words = words[1:]
+    if words[:3] == ["python", "-m", "siamese"]:
+        words = ["siamese", *words[3:]]
+    if words[0] == "python" and words[1].startswith("benchmarks/"):
+        assert (ROOT / words[1]).is_file(), words[1]
+        return 0
+    if words[0] not in ("python", "siamese"):
+        assert words[0] in OTHERS, f"{words[0]}: say why it is not run, or run it"
+        return 0
+    command = SCRIPTS[words[1]] if words[0] == "python" else cli.COMMANDS[words[1]]
+    if command is cli.train and train:
+        return cli.run(cli.train, [*words[2:], *SHORT])
+    if command in (cli.train, cli.COMMANDS["app"]):
+        assert not isinstance(command, Mapping)
+
+        @functools.wraps(command)
+        def take_options(**options: Any) -> int:
+            if options.get("recipe"):
+                find_recipe(options["recipe"])
+            return 0
+
+        return cli.run(take_options, words[2:])
+    if words[0] == "python":
+        assert not isinstance(command, Mapping)
+        return cli.run(command, words[2:])
+    return cli.main(words[1:])
+
+
+def _exit_code(words: list[str], train: bool) -> int:
+    try:
+        return _run(words, train)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def _run_page(page: Path, train: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, object] = {"__name__": page.stem}
+    for language, block in _blocks(page):
+        if language == "python":
+            exec(compile(_fill(block), f"{page.name}", "exec"), names)
+        elif language == "bash":
+            for words in _commands(block):
+                code = _exit_code(words, train)
+                assert code == 0, f"{' '.join(words)}: {capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_blocks_of_a_page_run(
+    page: Path,
+    workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if any(language in ("bash", "python") for language, _ in _blocks(page)):
+        shutil.copytree(workspace, tmp_path, dirs_exist_ok=True)
+        monkeypatch.chdir(tmp_path)
+        _run_page(page, False, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if "train" in page.read_text("utf-8")],
+    ids=lambda page: page.stem,
+)
+def test_trainings_of_a_page_run(
+    page: Path,
+    workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    commands = [words for _, block in _blocks(page) for words in _commands(block)]
+    if any("train" in word for words in commands for word in words[:2]):
+        shutil.copytree(workspace, tmp_path, dirs_exist_ok=True)
+        shutil.rmtree(tmp_path / "runs")
+        monkeypatch.chdir(tmp_path)
+        _run_page(page, True, capsys)

@@ -1,0 +1,186 @@
+"""The commands `siamese gallery ...`, with a real small model, through the program's own door."""
+
+import csv
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from colours import write_colour_model
+from PIL import Image
+
+from siamese.cli import main
+from siamese.data.pedestrians import write_mars_tree
+from siamese.gallery import Gallery
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with people, a model and the gallery of the people, as the working directory."""
+    write_mars_tree(tmp_path / "people", people=4, cameras=2, frames=2, image_size=(64, 32))
+    write_colour_model(tmp_path / "model.onnx", people=tmp_path / "people")
+    monkeypatch.chdir(tmp_path)
+    assert main(["gallery", "add", "people", "--model", "model.onnx"]) == 0
+    return tmp_path
+
+
+def _image(place: Path, number: int = 0) -> str:
+    return str(sorted(place.rglob("*.jpg"))[number])
+
+
+def test_search_prints_a_rank_list_and_writes_picture_and_table(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    query = _image(place)
+    capsys.readouterr()
+    asked = ["gallery", "search", query, "--model", "model.onnx", "-k", "3"]
+    assert main([*asked, "--output", "out/ranks.png", "--csv", "out/ranks.csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{query}: this person is in the gallery"
+    assert lines[2].split()[:2] == ["1", "0.0000"]
+    assert lines[2].endswith(query)
+    with Image.open("out/ranks.png") as picture:
+        assert picture.size[0] > 300
+    with Path("out/ranks.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["rank"] for row in rows] == ["1", "2", "3"]
+    assert rows[0]["image"] == rows[0]["query"] == query
+    assert rows[0]["person"] == "0001"
+
+    assert main([*asked, "--json", "--camera", "2"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    [only] = found["queries"]
+    assert found["images"] == 16
+    assert only["answer"] in ("same", "unsure", "different")
+    assert [match["camera"] for match in only["matches"]] == [2, 2, 2]
+
+
+def test_folder_and_person_are_searched_for(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(Path(_image(place)).parent)
+    capsys.readouterr()
+    asked = ["gallery", "search", "--model", "model.onnx", "-k", "2", "--json"]
+    assert main([*asked, folder, "--output", "ranks.png"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["queries"]) == 4
+    assert main([*asked, "--like", "0002", "--output", "like.png"]) == 0
+    [only] = json.loads(capsys.readouterr().out)["queries"]
+    assert only["query"] == "0002"
+    assert "0002" not in {match["person"] for match in only["matches"]}
+    assert Path("like.png").stat().st_size > 5000
+
+
+def test_names_are_given_people_erased_and_rows_checked(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gallery", "merge", "Ann", "--person", "0001", "0002"]) == 0
+    assert main(["gallery", "info", "--json"]) == 0
+    info = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (info["images"], info["people"], info["cameras"]) == (16, 3, [1, 2])
+    assert main(["gallery", "info"]) == 0
+    assert "cameras      1, 2" in capsys.readouterr().out
+    assert main(["gallery", "remove", "--person", "Ann"]) == 0
+    assert "erased       8 images" in capsys.readouterr().out
+    assert main(["gallery", "verify", "--contents"]) == 0
+    assert "all is well: 8 images" in capsys.readouterr().out
+    gone = next(place.rglob("0003*.jpg"))
+    gone.unlink()
+    assert main(["gallery", "verify", "--json"]) == 1
+    assert str(gone) in json.loads(capsys.readouterr().out)["problems"][0]
+    assert main(["gallery", "remove", "--missing"]) == 0
+    assert main(["gallery", "verify"]) == 0
+
+
+def test_export_gives_everything_back(place: Path) -> None:
+    embeddings, rows = Gallery("gallery").read_rows()
+    paths = rows["path"].to_pylist()
+    for name in ("rows.csv", "rows.parquet", "rows.npz"):
+        assert main(["gallery", "export", name]) == 0
+    with Path("rows.csv").open(newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert [row["path"] for row in table] == paths
+    assert table[0]["time"] == ""
+    vectors = np.array([[row[f"e{n}"] for n in range(24)] for row in table], np.float32)
+    np.testing.assert_array_equal(vectors, embeddings)
+    with np.load("rows.npz", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["embedding"], embeddings)
+        assert arrays["path"].tolist() == paths
+        assert arrays["camera"].tolist() == rows["camera"].to_pylist()
+        assert np.isnat(arrays["time"]).all()
+    from pyarrow import parquet
+
+    assert parquet.read_table("rows.parquet")["embedding"].to_pylist() == embeddings.tolist()
+
+
+def test_damaged_image_is_named_and_the_code_says_so(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("more").mkdir()
+    shutil.copyfile(_image(place), "more/good.jpg")
+    Path("more/bad.jpg").write_text("no image")
+    assert main(["gallery", "add", "more", "--model", "model.onnx"]) == 1
+    output = capsys.readouterr()
+    assert "bad.jpg: is not an image" in output.err
+    assert "1 cannot be used" in output.out
+    assert len(Gallery("gallery")) == 17
+
+
+def test_wrong_input_is_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_colour_model(place / "other.onnx", "another", seed=1)
+    image = _image(place)
+    model = ["--model", "model.onnx"]
+    for arguments, words in (
+        (["search", image, "--gallery", "none", *model], "no such gallery"),
+        (["search", image, "--model", "other.onnx"], "siamese gallery reembed"),
+        (["search", image, "--model", "none.onnx"], "no such model file"),
+        (["search", "none.jpg", *model], "no such image or folder"),
+        (["search", *model], "is needed"),
+        (["search", "--like", "Bob", *model], "nobody is named 'Bob'"),
+        (["search", image, "--since", "never", *model], "must be a day or a time"),
+        (["search", image, "--output", "ranks.xyz", *model], "must end in one of"),
+        (["add", "nowhere", *model], "no such folder"),
+        (["remove"], "people or images must be given"),
+        (["remove", "--person", "Bob"], "nobody is named 'Bob'"),
+        (["merge", "Ann", "--image", "none.jpg"], "has no image"),
+        (["export", "rows.pickle"], "must end in one of"),
+    ):
+        assert main(["gallery", *arguments]) == 2, arguments
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1
+        assert lines[0].startswith("error: ")
+        assert words in lines[0]
+
+
+def test_reembedding_makes_the_gallery_usable_with_another_model(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_colour_model(place / "other.onnx", "another", seed=1)
+    assert main(["gallery", "reembed", "--model", "other.onnx"]) == 0
+    assert "embedded     16 images with the model another" in capsys.readouterr().out
+    assert main(["gallery", "search", _image(place), "--model", "other.onnx"]) == 0
+    assert "the distances stand alone" in capsys.readouterr().out
+
+
+def test_examples_of_the_documentation_run(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "gallery.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"```(bash|python)\n(.*?)```", text, re.DOTALL))
+    elsewhere = place / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copyfile(_image(place), elsewhere / "query.jpg")
+    for name in ("PATH", "crops"):
+        shutil.copytree(place / "people", elsewhere / name)
+    for name in ("model.keras", "model.onnx"):
+        shutil.copyfile(place / "model.onnx", elsewhere / name)
+    monkeypatch.chdir(elsewhere)
+    for line in blocks["bash"].strip().splitlines():
+        command = shlex.split(line.replace("model.keras", "model.onnx"))
+        assert command[0] == "siamese"
+        assert main(command[1:]) == 0
+    assert Path("ranks.png").is_file()
+    exec(blocks["python"], {})
+    assert len(Gallery("people")) == 32

@@ -1,0 +1,396 @@
+"""`siamese.inference`: images of any kind, any model file, one embedding."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from siamese.data.datasets.samples import walk_images
+from siamese.data.images import read_image
+from siamese.errors import InputError
+from siamese.inference import Model, find_model, load_model
+from siamese.models.files import read_card
+from siamese.scores.verification import Calibration
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="module")
+def model(calibrated: Path) -> Model:
+    return load_model(calibrated)
+
+
+@pytest.fixture(scope="module")
+def files(pedestrians: Path) -> list[Path]:
+    return [pedestrians / name for name in walk_images(pedestrians)]
+
+
+def test_a_model_says_what_it_is(model: Model, calibrated: Path) -> None:
+    card = read_card(calibrated)
+    assert model.path == calibrated
+    assert model.card == card
+    assert model.fingerprint == card["fingerprint"]
+    assert model.image_size == (64, 32)
+    assert model.dimensions == 16
+    assert model.calibration == Calibration.from_dict(card["calibration"])
+    assert "64 x 32 to 16" in repr(model)
+
+
+def test_embeddings_are_those_of_keras(model: Model, calibrated: Path, files: list[Path]) -> None:
+    import keras
+
+    plain = keras.saving.load_model(calibrated)
+    images = np.stack([read_image(path) for path in files[:5]])
+    expected = keras.ops.convert_to_numpy(plain(images, training=False))
+    found = model.embed(files[:5])
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+
+
+def test_every_kind_of_image_embeds_alike(
+    model: Model, files: list[Path], pedestrians: Path
+) -> None:
+    expected = model.embed(files)
+    arrays = np.stack([read_image(path) for path in files])
+    pictures = [Image.open(path) for path in files]
+    for images in (
+        pedestrians,
+        str(pedestrians),
+        [str(path) for path in files],
+        (path for path in files),
+        arrays,
+        list(arrays),
+        arrays.astype(np.float64),
+        pictures,
+        sorted((pedestrians / "categories").iterdir()),
+        [files[0], pictures[1], arrays[2], arrays[3:].astype(np.int64)],
+    ):
+        np.testing.assert_allclose(model.embed(images), expected, atol=1e-6)
+    for image in (files[4], pictures[4], arrays[4]):
+        np.testing.assert_allclose(model.embed(image), expected[4:5], atol=1e-6)
+
+
+def test_embedding_depends_on_neither_batch_nor_neighbours(
+    model: Model, files: list[Path], tmp_path: Path
+) -> None:
+    mixed: list[Path | Image.Image] = []
+    for number, path in enumerate(files[:7]):
+        with Image.open(path) as image:
+            size = (20 + 7 * number, 41 + 11 * number)
+            mixed += [path, image.resize(size)]
+    whole = model.embed(mixed)
+    assert np.abs(whole[0] - whole[1]).max() > 1e-4
+    np.testing.assert_allclose(model.embed(mixed, batch_size=3), whole, atol=1e-6)
+    alone = np.concatenate([model.embed(image) for image in mixed])
+    np.testing.assert_allclose(alone, whole, atol=1e-6)
+
+
+def test_sizes_are_made_equal_as_the_network_does_it(model: Model, calibrated: Path) -> None:
+    import keras
+
+    plain = keras.saving.load_model(calibrated)
+    random = np.random.default_rng(1)
+    for size in ((64, 32), (128, 64), (50, 31), (201, 77), (1, 1)):
+        image = random.integers(0, 256, (*size, 3), dtype=np.uint8)
+        expected = keras.ops.convert_to_numpy(plain(image[None], training=False))
+        np.testing.assert_allclose(model.embed(image), expected, atol=2e-5)
+
+
+def test_flip_averages_with_the_mirrored_image(model: Model, files: list[Path]) -> None:
+    images = np.stack([read_image(path) for path in files[:3]])
+    straight, mirrored = model.embed(images), model.embed(images[:, :, ::-1])
+    mean = straight + mirrored
+    mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+    np.testing.assert_allclose(model.embed(images, flip=True), mean, atol=1e-6)
+
+
+def test_a_generator_is_read_a_batch_ahead_and_no_further(model: Model, files: list[Path]) -> None:
+    taken = 0
+
+    def images() -> Iterator[Path]:
+        nonlocal taken
+        for path in files:
+            taken += 1
+            yield path
+
+    ahead = []
+    model.embed(
+        images(), batch_size=4, progress=lambda done, total: ahead.append((taken - done, total))
+    )
+    assert max(each for each, _ in ahead) <= 4
+    assert [total for _, total in ahead][:2] == [4, 8]
+
+
+def test_progress_knows_the_total_beforehand(model: Model, files: list[Path]) -> None:
+    calls: list[tuple[int, int]] = []
+    model.embed(files[0].parent, batch_size=3, progress=lambda *call: calls.append(call))
+    assert calls == [(3, 8), (6, 8), (8, 8)]
+
+
+def test_no_images_give_no_rows(model: Model) -> None:
+    assert model.embed([]).shape == (0, 16)
+    assert model.embed(np.zeros((0, 8, 8, 3), np.uint8)).shape == (0, 16)
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ("gone.jpg", "no such file"),
+        (7, "Received: int"),
+        (np.zeros((8, 8), np.uint8), r"shape \(8, 8\)"),
+        (np.zeros((3, 8, 8), np.uint8), r"shape \(3, 8, 8\)"),
+        (np.full((8, 8, 3), 0.5), "Multiply them by 255"),
+        (np.full((8, 8, 3), np.nan), "values from nan"),
+        (np.full((8, 8, 3), 256), "values from 256"),
+        (np.full((8, 8, 3), -1), "values from -1"),
+        (np.zeros((0, 8, 3), np.uint8), "must have pixels"),
+        (np.zeros((8, 8, 3), "U1"), "must be numbers"),
+    ],
+)
+def test_what_is_no_image_is_refused(model: Model, images: object, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        model.embed(images)  # type: ignore[arg-type]
+
+
+def test_damaged_image_among_others_is_named(
+    model: Model, files: list[Path], tmp_path: Path
+) -> None:
+    shutil.copy(files[0], tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").write_bytes(files[1].read_bytes()[:300])
+    with pytest.raises(InputError, match=r"b\.jpg: is a damaged image"):
+        model.embed(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no image"):
+        model.embed(tmp_path / "empty")
+    with pytest.raises(InputError, match="batch_size"):
+        model.embed(files[0], batch_size=0)
+
+
+def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(model: Model) -> None:
+    with pytest.raises(InputError, match="more than 50,000,000"):
+        model.embed(Image.new("1", (10_000, 6_000)))
+
+
+def test_verdict_is_what_the_calibration_says(model: Model, files: list[Path]) -> None:
+    assert model.calibration is not None
+    answer = model.verify(files[0], files[-1])
+    one, other = model.embed([files[0], files[-1]])
+    assert answer.distance == pytest.approx(float(np.linalg.norm(one - other)), abs=1e-5)
+    assert answer.verdict == model.calibration.verdict(answer.distance)
+    assert answer.threshold == model.calibration.threshold
+    assert answer.probability == pytest.approx(model.calibration.probability(answer.distance))
+    rates = model.calibration.error_rates(answer.threshold)
+    assert (answer.false_accept_rate, answer.false_reject_rate) == rates
+    assert (answer.model, answer.fingerprint) == (str(model.path), model.fingerprint)
+    with Image.open(files[0]) as image:
+        assert model.verify(image, read_image(files[-1])) == answer
+
+
+def test_verdict_goes_by_the_metric_of_the_calibration(model: Model, files: list[Path]) -> None:
+    from dataclasses import replace
+
+    assert model.calibration is not None
+    other = Model(model.path, model._network)
+    other.calibration = replace(model.calibration, metric="cosine")
+    euclidean = model.verify(files[0], files[-1]).distance
+    assert other.verify(files[0], files[-1]).distance == pytest.approx(euclidean**2 / 2, abs=1e-5)
+
+
+def test_a_pair_is_two_single_images(model: Model, files: list[Path], pedestrians: Path) -> None:
+    with pytest.raises(InputError, match="one image is needed"):
+        model.verify(files[0], pedestrians)
+
+
+def test_threads_share_a_model(calibrated: Path, files: list[Path]) -> None:
+    model = load_model(calibrated)
+    sole = load_model(calibrated)
+    expected = [sole.verify(files[0], path).distance for path in files[:12]]
+    found: dict[int, float] = {}
+
+    def ask(number: int) -> None:
+        found[number] = model.verify(files[0], files[number]).distance
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[number] for number in range(12)] == pytest.approx(expected, abs=1e-6)
+
+
+def test_model_is_found_in_the_newest_run_then_in_the_box(
+    calibrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("siamese.inference.model.BOX", tmp_path / "box")
+    with pytest.raises(InputError, match="holds no finished run"):
+        load_model()
+    (tmp_path / "box").mkdir()
+    shutil.copy(calibrated, tmp_path / "box" / "model.keras")
+    assert load_model().path == tmp_path / "box" / "model.keras"
+    for number, name in enumerate(["old", "new", "unfinished"]):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        shutil.copy(calibrated, folder / "model.keras")
+        if name != "unfinished":
+            (folder / "scores.json").write_text("{}")
+            os.utime(folder / "scores.json", (number, number))
+    assert find_model(None) == Path("runs/new/model.keras")
+    assert find_model("mine.keras") == Path("mine.keras")
+
+
+def test_options_for_foreign_files_are_refused_where_the_file_holds_them(calibrated: Path) -> None:
+    with pytest.raises(InputError, match="holds its image size"):
+        load_model(calibrated, image_size=(64, 32))
+
+
+# --- ONNX files of others ----------------------------------------------------------------------
+
+
+def mean_colour(
+    path: Path,
+    shape: list[int | str],
+    *,
+    kind: str = "FLOAT",
+    inputs: int = 1,
+) -> Path:
+    """A network whose embedding is the mean of its input's pixels, channel by channel."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    axes = [2, 3] if shape[1] == 3 else [1, 2]
+    names = ["images", "more"][:inputs]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["floats"], ["output"], axes=axes, keepdims=0),
+        ],
+        "mean_colour",
+        [helper.make_tensor_value_info(name, getattr(TensorProto, kind), shape) for name in names],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [shape[0], "dimensions"])],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    onnx.save(made, path)
+    return path
+
+
+RED = np.full((8, 4, 3), (255, 0, 51), np.uint8)
+
+
+def _direction(values: object) -> np.ndarray:
+    array = np.asarray(values, np.float64)
+    return array / np.linalg.norm(array)
+
+
+@pytest.mark.parametrize("shape", [["n", 3, 8, 4], ["n", 8, 4, 3], [2, 3, 8, 4], [1, 3, 8, 4]])
+def test_foreign_network_gets_imagenet_normalisation(
+    shape: list[int | str], tmp_path: Path
+) -> None:
+    model = load_model(mean_colour(tmp_path / "mean.onnx", shape))
+    assert model.image_size == (8, 4)
+    assert model.dimensions == 3
+    assert model.calibration is None
+    found = model.embed([RED, RED, 255 - RED])
+    first = _direction([(1 - 0.485) / 0.229, (0 - 0.456) / 0.224, (0.2 - 0.406) / 0.225])
+    last = _direction([(0 - 0.485) / 0.229, (1 - 0.456) / 0.224, (0.8 - 0.406) / 0.225])
+    np.testing.assert_allclose(found, [first, first, last], atol=1e-5)
+    with pytest.raises(InputError, match="holds no calibration"):
+        model.verify(RED, RED)
+
+
+def test_foreign_network_takes_the_normalisation_that_is_given(tmp_path: Path) -> None:
+    path = mean_colour(tmp_path / "mean.onnx", ["n", 3, 8, 4])
+    model = load_model(path, mean=(0.5, 0.5, 0.5), deviation=(0.5, 0.25, 0.5))
+    np.testing.assert_allclose(model.embed(RED)[0], _direction([1, -2, -0.6]), atol=1e-5)
+    raw = load_model(path, mean=(0, 0, 0), deviation=(1, 1, 1))
+    np.testing.assert_allclose(raw.embed(RED)[0], _direction([1, 0, 0.2]), atol=1e-5)
+    assert len({model.fingerprint, raw.fingerprint, load_model(path).fingerprint}) == 3
+    assert load_model(path).fingerprint == load_model(path).fingerprint
+    assert model.card["normalisation"] == {"mean": [0.5] * 3, "deviation": [0.5, 0.25, 0.5]}
+
+
+def test_foreign_network_of_whole_numbers_gets_pixels(tmp_path: Path) -> None:
+    model = load_model(mean_colour(tmp_path / "mean.onnx", ["n", 3, 8, 4], kind="UINT8"))
+    np.testing.assert_allclose(model.embed(RED)[0], _direction([5, 0, 1]), atol=1e-5)
+    with pytest.raises(InputError, match="nothing is normalised"):
+        load_model(model.path, mean=(0, 0, 0))
+
+
+def test_foreign_network_of_any_size_needs_one(tmp_path: Path) -> None:
+    path = mean_colour(tmp_path / "mean.onnx", ["n", 3, "height", "width"])
+    with pytest.raises(InputError, match="Give image_size"):
+        load_model(path)
+    assert load_model(path, image_size=(16, 8)).image_size == (16, 8)
+    fixed = mean_colour(tmp_path / "fixed.onnx", ["n", 3, 8, 4])
+    with pytest.raises(InputError, match="takes images of 8 x 4"):
+        load_model(fixed, image_size=(16, 8))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"mean": (123.7, 116.3, 103.5)}, "scaled to 1"),
+        ({"deviation": (0, 1, 1)}, "`deviation` must be three numbers"),
+        ({"mean": (0.5,)}, "three numbers"),
+    ],
+)
+def test_wrong_normalisation_is_refused(
+    options: dict[str, tuple[float, ...]], words: str, tmp_path: Path
+) -> None:
+    path = mean_colour(tmp_path / "mean.onnx", ["n", 3, 8, 4])
+    with pytest.raises(InputError, match=words):
+        load_model(path, **options)  # type: ignore[arg-type]
+
+
+def test_other_files_are_no_onnx_models(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "model.onnx"
+    with pytest.raises(InputError, match="no such model file"):
+        load_model(path)
+    path.write_bytes(b"text")
+    with pytest.raises(InputError, match="is not an ONNX model"):
+        load_model(path)
+    mean_colour(path, ["n", 3, 8, 4], inputs=2)
+    with pytest.raises(InputError, match="must take one batch of images"):
+        load_model(path)
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        load_model(tmp_path / "folder.onnx")
+
+
+def test_onnx_runs_without_tensorflow_and_keras(tmp_path: Path, files: list[Path]) -> None:
+    path = mean_colour(tmp_path / "mean.onnx", ["n", 3, 8, 4])
+    code = (
+        "import json, sys, siamese\n"
+        "embeddings = siamese.load_model(sys.argv[1]).embed(sys.argv[2])\n"
+        "heavy = {'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules)\n"
+        "print(json.dumps([embeddings.tolist(), sorted(heavy)]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path), str(files[0])],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    embeddings, heavy = json.loads(done.stdout)
+    assert heavy == []
+    np.testing.assert_allclose(embeddings, load_model(path).embed(files[0]), atol=1e-6)
+
+
+def test_published_tracker_network_embeds_real_crops() -> None:
+    path = SHARED / "peers" / "osnet_x0_25_msmt17.onnx"
+    crops = SHARED / "data" / "market1501" / "query"
+    if not path.exists() or not crops.exists():
+        pytest.skip("the published network or the real crops are not here")
+    found = load_model(path).embed(sorted(crops.iterdir())[:6])
+    assert found.shape == (6, 512)
+    assert found[0] @ found[1] > 0.5  # the first images of the folder show one person

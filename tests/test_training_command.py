@@ -1,0 +1,102 @@
+"""The command train: three folders in place of a dataset, and a model to go on from."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from siamese.cli import run, train
+from siamese.models.files import load_model
+
+FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
+
+
+@pytest.fixture(scope="module")
+def market(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The drawn people as three folders with Market-1501's names; query and gallery share four."""
+    root = tmp_path_factory.mktemp("market")
+    folders = {name: root / name for name in FOLDERS}
+    for folder in folders.values():
+        folder.mkdir()
+    for path in sorted(pedestrians.rglob("*.jpg")):
+        person, camera, frame = path.name[:4], int(path.name[5]), int(path.name[-7:-4])
+        name = f"{person}_c{camera}s1_{frame:06d}_01.jpg"
+        if int(person) <= 10:
+            shutil.copy(path, folders["bounding_box_train"] / name)
+        elif camera == 1 and frame == 1:
+            shutil.copy(path, folders["query"] / name)
+        else:
+            shutil.copy(path, folders["bounding_box_test"] / name)
+    return folders
+
+
+def _flags(market: dict[str, Path]) -> list[str]:
+    options = ("--train_dir", "--query_dir", "--gallery_dir")
+    return [word for pair in zip(options, map(str, market.values()), strict=True) for word in pair]
+
+
+def test_three_folders_train_on_one_and_score_the_others(
+    market: dict[str, Path],
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ["--recipe", "fine_tune", "--weights", str(trained / "model.keras"), "--epochs", "1"]
+    assert run(train, [*_flags(market), *options]) == 0
+    output = capsys.readouterr().out
+    assert f"{market['query']} against {market['bounding_box_test']}" in output
+    folder = tmp_path / "runs" / "fine_tune"
+    card = json.loads((folder / "query_gallery" / "scores.json").read_text())
+    assert card["queries"] == 4
+    assert card["gallery"] == 4 * 7
+    assert 0 < card["mAP"] <= 1
+    assert card["fingerprint"] == load_model(folder / "model.keras").fingerprint
+    for name in ("query_gallery/cmc.png", "query_gallery/rank_list.png", "curves.png"):
+        assert (folder / name).stat().st_size > 5_000
+    with (folder / "history.csv").open() as file:
+        assert {"loss", "val_rank1", "val_mAP"} <= set(next(csv.DictReader(file)))
+
+    # What the model to start from is built of stands in the recipe, its input size too.
+    section = json.loads((folder / "recipe.json").read_text())["recipe"]["model"]
+    started = load_model(trained / "model.keras").card["recipe"]["model"]
+    for name in ("trunk", "embedding_size", "bottleneck", "image_size"):
+        assert section[name] == started[name]
+    held_out = json.loads((folder / "scores.json").read_text())["source"]
+    assert held_out.endswith("held-out people")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "Received: none of them"),
+        (["--train_dir", "."], "Received: --train_dir"),
+        (["--data", ".", "--query_dir", "."], "Received: --data, --query_dir"),
+        (
+            ["--train_dir", "gone", "--query_dir", ".", "--gallery_dir", "."],
+            "gone: no such folder. Give --train_dir a folder",
+        ),
+        (["--data", ".", "--weights", "gone.keras"], "gone.keras: no such model file"),
+        (["--data", ".", "--weights", "gone.h5"], "gone.h5: no such weights file"),
+        (["--data", ".", "--recipe", "finetune"], "Did you mean fine_tune?"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_in_a_line(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(train, flags) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert words in lines[0]
+
+
+def test_trunk_beside_a_whole_model_is_refused(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(trained / "model.keras")
+    assert run(train, ["--data", ".", "--weights", model, "--trunk", "conv4"]) == 2
+    assert "is a whole model, with a trunk of its own" in capsys.readouterr().err
