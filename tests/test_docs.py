@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from siamese import cli
+from siamese.cli.examples import EXAMPLES
 from siamese.data.datasets import list_samples
 from siamese.data.pedestrians import write_mars_tree
 from siamese.recipes import find_recipe
@@ -94,17 +95,23 @@ def _run(words: list[str], train: bool) -> int:
     if command in (cli.train, cli.COMMANDS["app"]):
         assert not isinstance(command, Mapping)
 
-        @functools.wraps(command)
-        def take_options(**options: Any) -> int:
-            if options.get("recipe"):
-                find_recipe(options["recipe"])
-            return 0
-
-        return cli.run(take_options, words[2:])
+        return _parse(command, words[2:])
     if words[0] == "python":
         assert not isinstance(command, Mapping)
         return cli.run(command, words[2:])
     return cli.main(words[1:])
+
+
+def _parse(command: cli.Command, words: list[str]) -> int:
+    """Whether the command takes these words; nothing is done."""
+
+    @functools.wraps(command)
+    def take_options(**options: Any) -> int:
+        if options.get("recipe"):
+            find_recipe(options["recipe"])
+        return 0
+
+    return cli.run(take_options, words)
 
 
 def _exit_code(words: list[str], train: bool) -> int:
@@ -158,3 +165,31 @@ def test_trainings_of_a_page_run(
         shutil.rmtree(tmp_path / "runs")
         monkeypatch.chdir(tmp_path)
         _run_page(page, True, capsys)
+
+
+def _named_commands() -> Iterator[tuple[str, cli.Command]]:
+    for name, command in cli.COMMANDS.items():
+        if isinstance(command, Mapping):
+            yield from ((f"{name} {word}", each) for word, each in command.items())
+        else:
+            yield name, command
+
+
+def test_examples_of_the_help_can_be_given() -> None:
+    commands = dict(_named_commands())
+    assert set(EXAMPLES) == set(commands)
+    for name, examples in EXAMPLES.items():
+        assert examples, name
+        for example in examples:
+            words = shlex.split(example)
+            length = 1 + len(name.split())
+            assert " ".join(words[1:length]) == name
+            assert _parse(commands[name], words[length:]) == 0, example
+
+
+def test_help_of_a_command_shows_its_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["gallery", "remove", "--help"])
+    shown = capsys.readouterr().out
+    assert "usage: siamese gallery remove" in shown
+    assert "\n$ siamese gallery remove --person 0007 --gallery people\n" in shown

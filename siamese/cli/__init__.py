@@ -4,6 +4,7 @@ Nothing heavy is imported before the options are parsed, so that `--help` answer
 """
 
 import functools
+import inspect as inspect_module
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,6 +15,7 @@ from siamese.cli.app import app
 from siamese.cli.augmentation import augment
 from siamese.cli.datasets import create_records, draw, inspect, verify_records
 from siamese.cli.embedding import embed, find_similar
+from siamese.cli.examples import EXAMPLES
 from siamese.cli.exporting import export
 from siamese.cli.program import guard
 from siamese.cli.scoring import compare, evaluate
@@ -64,44 +66,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    group = COMMANDS.get(arguments[0]) if arguments else None
-    if isinstance(group, Mapping):
-        return guard(
-            functools.partial(
-                tyro.extras.subcommand_cli_from_dict,
-                dict(group),
-                prog=f"siamese {arguments[0]}",
-                description=_list(group),
-                args=arguments[1:],
-                use_underscores=True,
+    name, commands = "siamese", COMMANDS
+    while arguments and arguments[0] in commands:
+        word = arguments.pop(0)
+        name, chosen = f"{name} {word}", commands[word]
+        if not isinstance(chosen, Mapping):
+            call = functools.partial(
+                tyro.cli, chosen, prog=name, description=_manual(name, chosen), args=arguments
             )
+            return guard(functools.partial(call, use_underscores=True))
+        commands = dict(chosen)
+    return guard(
+        functools.partial(
+            tyro.extras.subcommand_cli_from_dict,
+            {word: _listed(each) for word, each in commands.items()},
+            prog=name,
+            description="Person re-identification: folders of pedestrian crops to verdicts."
+            if name == "siamese"
+            else f"What `{name}` can do; each has a --help of its own.",
+            args=arguments,
+            use_underscores=True,
         )
-    call = functools.partial(
-        tyro.extras.subcommand_cli_from_dict,
-        {name: _group(name, each) for name, each in COMMANDS.items()},
-        prog="siamese",
-        description="Person re-identification: folders of pedestrian crops to verdicts.",
-        args=arguments,
-        use_underscores=True,
     )
-    return guard(call)
 
 
-def _group(name: str, command: Command | Mapping[str, Command]) -> Command:
-    """A command as it is; a group as a command, for the list that `siamese --help` prints."""
-    if not isinstance(command, Mapping):
-        return command
-
-    def group() -> None:
-        raise AssertionError(name)  # `main` has taken it
-
-    group.__doc__ = _list(command)
-    return group
+def _manual(name: str, command: Command) -> str:
+    """What the help of a command says before its options."""
+    text = inspect_module.cleandoc(command.__doc__ or "").split("\nArgs:")[0].rstrip()
+    examples = EXAMPLES.get(name.removeprefix("siamese "), ())
+    # A line that begins with a letter would be joined to the one before it.
+    return "\n".join([text, "", *(f"$ {example}" for example in examples)]).rstrip()
 
 
-def _list(group: Mapping[str, Command]) -> str:
-    first = [(name, (each.__doc__ or "").splitlines()[0]) for name, each in group.items()]
-    return "\n".join(f"{name}: {text}" for name, text in first)
+def _listed(command: Command | Mapping[str, Command]) -> Command:
+    """A command as the lists of commands show it: by its first line, or by what a group has."""
+
+    def listed() -> None:
+        raise AssertionError("a command of the list is taken before the list is made")
+
+    if isinstance(command, Mapping):
+        listed.__doc__ = "A group: " + ", ".join(command) + "."
+    else:
+        listed.__doc__ = (command.__doc__ or "").splitlines()[0]
+    return listed
 
 
 def run(command: Callable[..., int | None], arguments: Sequence[str] | None = None) -> int:

@@ -46,17 +46,17 @@ def open_ray(address: str | None = None) -> Iterator[Engine]:
             "Install it with pip install 'siamese-reid[cluster]'."
         ) from None
     joined = not ray.is_initialized()
-    if joined:
-        here = {"include_dashboard": False} if address is None else {}
-        try:
-            _knock(address)
+    here = {"include_dashboard": False} if address is None else {}
+    try:
+        _knock(address)
+        if joined:
             ray.init(address or "local", log_to_driver=False, logging_level="error", **here)
-        except Exception as error:  # Ray raises no narrower one when it cannot start
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(
-                f"no Ray cluster answers at {address or 'this computer'} ({reason}). "
-                "Start one with ray start --head, or leave out --engine ray."
-            ) from None
+    except Exception as error:  # Ray raises no narrower one when it cannot start
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"no Ray cluster answers at {address or 'this computer'} ({reason}). "
+            "Start one with ray start --head, or leave out --engine ray."
+        ) from None
     try:
         yield _write_on_ray
     finally:
