@@ -174,3 +174,19 @@ def test_command_draws_the_pair(
     assert "similarity" in capsys.readouterr().out
     assert main(["explain", str(pair[0]), "gone.jpg", *flags]) == 2
     assert "gone.jpg" in capsys.readouterr().err
+
+
+def test_rank_lists_show_heat_maps_on_request(
+    calibrated: Path, pedestrians: Path, tmp_path: Path
+) -> None:
+    words = ["evaluate", "--model", str(calibrated), "--data", str(pedestrians)]
+    assert main([*words, "--output", str(tmp_path / "plain")]) == 0
+    assert main([*words, "--heat_maps", "--output", str(tmp_path / "heat")]) == 0
+    plain, heat = (read_image(tmp_path / name / "ranks_best.png") for name in ("plain", "heat"))
+    assert plain.shape == heat.shape
+    changed = np.any(plain != heat, axis=2)
+    assert 0.1 < changed.mean() < 0.9
+    scores = [
+        json.loads((tmp_path / name / "scores.json").read_text()) for name in ("plain", "heat")
+    ]
+    assert scores[0]["mAP"] == scores[1]["mAP"]
