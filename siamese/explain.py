@@ -15,6 +15,7 @@ For average pooling `u_p = a_p / n`. The generalised mean is homogeneous of degr
 Euler's theorem `u_p = a_p dv/da_p = v a_p^power / sum over q of a_q^power`, channel by channel.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,13 +101,20 @@ def _open(model: str | Path | Model | None) -> Model:
     if source.is_file():
         exported = model if isinstance(model, Model) else load_model(path)
         if read_card(source)["fingerprint"] == exported.fingerprint:
-            return load_model(source)
+            return _original(source, exported.fingerprint)
     raise InputError(
         f"{path}: an ONNX file holds no feature map to explain, and {source.name}, which it was "
         "exported from, does not lie beside it. Give the .keras file."
     )
 
 
+@functools.lru_cache(maxsize=2)
+def _original(path: Path, fingerprint: str) -> Model:  # noqa: ARG001  # tells a new file from an old
+    """The file that an ONNX file was exported from, read once: a page asks at every pair."""
+    return load_model(path)
+
+
+@functools.lru_cache(maxsize=2)
 def _split(model: Model) -> Callable[[NDArray[np.float32]], tuple[Floats, Floats, Floats]]:
     """A function from images to `A u_p`, `b` and `h(v)` of the derivation above."""
     import keras

@@ -133,7 +133,7 @@ class Desk:
             InputError: The model is an ONNX file and the file that it was exported from is not
                 beside it.
         """
-        with self._explaining:  # each call builds a network anew, which is not for two at a time
+        with self._explaining:  # the first call builds a network, which is not for two at a time
             found = explain(first, second, self.model)
         strongest = max(float(each.max()) for each in (found.first, found.second))
         one, other = (

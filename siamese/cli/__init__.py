@@ -71,10 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         word = arguments.pop(0)
         name, chosen = f"{name} {word}", commands[word]
         if not isinstance(chosen, Mapping):
-            call = functools.partial(
-                tyro.cli, chosen, prog=name, description=_manual(name, chosen), args=arguments
+            return guard(
+                functools.partial(
+                    tyro.cli,
+                    chosen,
+                    prog=name,
+                    description=_manual(name, chosen),
+                    args=arguments,
+                    use_underscores=True,
+                )
             )
-            return guard(functools.partial(call, use_underscores=True))
         commands = dict(chosen)
     return guard(
         functools.partial(

@@ -263,9 +263,8 @@ def mars() -> Recipe:
 def fine_tune() -> Recipe:
     """From a model of ours to your cameras, with a few people of them.
 
-    Source: common practice (the frozen first epoch and the two rates as in fastai's and FastReID's
-    fine-tuning): all weights but the identity head come from the model, the trunk waits an epoch
-    and then moves at a third of the rate of the rest, and the schedule is short. Command:
+    Source: common practice. All weights but the identity head come from the model, the trunk waits
+    an epoch and then moves at a third of the rate of the rest, and the schedule is short. Command:
     `python train_siamese_network.py --data PATH --recipe fine_tune`, which starts from the model
     that comes with the package, or with `--weights runs/NAME/model.keras` from another. What the
     trunk and its features are, the model decides; the input size may be changed. Hardware: 2 CPU

@@ -1,5 +1,6 @@
 """How a run ends: calibration, the model file, the score card and the pictures."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from siamese import plots
 from siamese.evaluate import EmbeddedImages, Scores, pairs_of
 from siamese.models.files import save_model
 from siamese.recipes import Recipe
-from siamese.scores.matches import Matches, query_rows
+from siamese.scores.matches import Matches, Protocol, query_rows
 from siamese.scores.ranking import nearest
 from siamese.scores.verification import calibrate
 from siamese.train.checkpoints import read_history
@@ -57,16 +58,8 @@ def calibrate_and_save(
         image_size=recipe.model.image_size,
         card={"recipe": recipe.to_dict(), "calibration": calibration.to_dict(), "scores": card},
     )
-    middles = (np.arange(len(pairs.same)) + 0.5) * pairs.resolution
-    width = max(1, round(0.01 / pairs.resolution))
-    bins = len(middles) // width * width
     plots.save(
-        plots.plot_distances(
-            middles[:bins].reshape(-1, width).mean(1),
-            pairs.same[:bins].reshape(-1, width).sum(1),
-            pairs.different[:bins].reshape(-1, width).sum(1),
-            threshold=calibration.threshold,
-        ),
+        plots.plot_distances(*pairs.histogram(), threshold=calibration.threshold),
         folder / "distances.png",
     )
     ranking = scores.ranking
@@ -76,39 +69,66 @@ def calibrate_and_save(
     return {**card, "fingerprint": saved["fingerprint"], "versions": versions()}
 
 
-def plot_ranks(source: Source, recipe: Recipe, gallery: EmbeddedImages) -> Any:
-    """Rank lists of some held-out queries, drawn by the seed of the run."""
-    rows = query_rows(gallery.people, gallery.cameras)
-    query = gallery.rows(rows)
+def plot_ranks(
+    queries: EmbeddedImages,
+    gallery: EmbeddedImages,
+    read: Callable[[set[int]], tuple[Sequence[plots.Image], Mapping[int, plots.Image]]],
+    *,
+    ranks: int,
+    protocol: Protocol,
+) -> Any:
+    """Rank lists of some queries.
+
+    Args:
+        queries: Those that are shown.
+        gallery: What they are ranked against.
+        read: From the rows of the gallery that are shown to the pictures of the queries, and of
+            these rows.
+        ranks: Places of a list.
+        protocol: What the scores left out.
+
+    Returns:
+        A figure.
+    """
     matches = Matches(
-        query.people.tolist(),
-        query.cameras,
+        queries.people.tolist(),
+        queries.cameras,
         gallery.people.tolist(),
         gallery.cameras,
-        query_images=query.names.tolist(),
+        query_images=queries.names.tolist(),
         gallery_images=gallery.names.tolist(),
+        protocol=protocol,
     )
-    shown = np.random.default_rng(recipe.seed).permutation(len(query.names))[:RANK_LISTS]
-    found, distances = nearest(query.embeddings, gallery.embeddings, RANKS, matches=matches)
-    wanted = {
-        *(int(row) for row in rows[shown]),
-        *(int(row) for row in found[shown].ravel() if row >= 0),
-    }
-    pictures = source.pictures(wanted)
+    found, distances = nearest(queries.embeddings, gallery.embeddings, ranks, matches=matches)
+    asked, pictures = read({int(row) for row in found.ravel() if row >= 0})
     ranked = [
         [
             plots.RankedImage(
                 pictures[int(row)],
-                bool(gallery.people[row] == query.people[number]),
+                bool(gallery.people[row] == person),
                 f"{distance:.2f}  cam {gallery.cameras[row]}",
             )
-            for row, distance in zip(found[number], distances[number], strict=True)
+            for row, distance in zip(rows, away, strict=True)
             if row >= 0
         ]
-        for number in shown
+        for person, rows, away in zip(queries.people, found, distances, strict=True)
     ]
-    queries = [
-        (pictures[int(row)], f"{gallery.people[row]}  cam {gallery.cameras[row]}")
-        for row in rows[shown]
+    captions = [
+        f"{person}  cam {camera}"
+        for person, camera in zip(queries.people, queries.cameras, strict=True)
     ]
-    return plots.plot_rank_lists(queries, ranked)
+    return plots.plot_rank_lists(list(zip(asked, captions, strict=True)), ranked)
+
+
+def plot_held_out(
+    source: Source, recipe: Recipe, gallery: EmbeddedImages, protocol: Protocol
+) -> Any:
+    """Rank lists of some held-out queries, drawn by the seed of the run."""
+    rows = query_rows(gallery.people, gallery.cameras)
+    shown = rows[np.random.default_rng(recipe.seed).permutation(len(rows))[:RANK_LISTS]]
+
+    def read(found: set[int]) -> tuple[Sequence[plots.Image], Mapping[int, plots.Image]]:
+        pictures = source.pictures(found | {int(row) for row in shown})
+        return [pictures[int(row)] for row in shown], pictures
+
+    return plot_ranks(gallery.rows(shown), gallery, read, ranks=RANKS, protocol=protocol)

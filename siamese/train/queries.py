@@ -1,6 +1,6 @@
 """After a training: its model on a folder of queries and a gallery of other people."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,7 @@ from siamese.data.datasets import Sample, list_samples
 from siamese.data.images import read_image
 from siamese.evaluate import EmbeddedImages, embed_samples, score_embedded
 from siamese.models.files import load_model
-from siamese.scores.matches import Matches
-from siamese.scores.ranking import nearest
+from siamese.train.finish import plot_ranks
 from siamese.train.folder import versions, write_json
 
 QUERIES = 8
@@ -65,7 +64,16 @@ def score_queries(
     ranking = scores.ranking
     cmc = plots.plot_cmc(ranking.cmc, queries=ranking.queries, gallery=ranking.gallery)
     plots.save(cmc, out / "cmc.png")
-    plots.save(_plot_nearest(query, gallery, seed), out / "rank_list.png")
+    shown = query.rows(np.random.default_rng(seed).permutation(len(query.names))[:QUERIES])
+
+    def read(found: set[int]) -> tuple[Sequence[plots.Image], Mapping[int, plots.Image]]:
+        return (
+            [read_image(name) for name in shown.names],
+            {row: read_image(gallery.names[row]) for row in found},
+        )
+
+    ranked = plot_ranks(shown, gallery, read, ranks=RANKS, protocol=ranking.protocol)
+    plots.save(ranked, out / "rank_list.png")
     write_json(out / "scores.json", card)
     return card
 
@@ -74,35 +82,3 @@ def _together(*parts: EmbeddedImages) -> EmbeddedImages:
     names = ("embeddings", "people", "cameras", "names")
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     return EmbeddedImages(**columns)
-
-
-def _plot_nearest(query: EmbeddedImages, gallery: EmbeddedImages, seed: int) -> Any:
-    shown = np.random.default_rng(seed).permutation(len(query.names))[:QUERIES]
-    chosen = query.rows(shown)
-    matches = Matches(
-        chosen.people.tolist(),
-        chosen.cameras,
-        gallery.people.tolist(),
-        gallery.cameras,
-        query_images=chosen.names.tolist(),
-        gallery_images=gallery.names.tolist(),
-    )
-    found, distances = nearest(chosen.embeddings, gallery.embeddings, RANKS, matches=matches)
-    ranked = [
-        [
-            plots.RankedImage(
-                read_image(gallery.names[row]),
-                bool(gallery.people[row] == person),
-                f"{distance:.2f}  cam {gallery.cameras[row]}",
-            )
-            for row, distance in zip(rows, away, strict=True)
-            if row >= 0
-        ]
-        for person, rows, away in zip(chosen.people, found, distances, strict=True)
-    ]
-    titles: Sequence[str] = [
-        f"{person}  cam {camera}"
-        for person, camera in zip(chosen.people, chosen.cameras, strict=True)
-    ]
-    pictures = [read_image(name) for name in chosen.names]
-    return plots.plot_rank_lists(list(zip(pictures, titles, strict=True)), ranked)

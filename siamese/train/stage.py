@@ -23,7 +23,7 @@ from siamese.train.checkpoints import (
     read_history,
 )
 from siamese.train.devices import OneDevice, open_devices, own_folder
-from siamese.train.finish import calibrate_and_save, plot_ranks
+from siamese.train.finish import calibrate_and_save, plot_held_out
 from siamese.train.folder import (
     Start,
     find_run,
@@ -244,7 +244,7 @@ class _Training:
             "untrained": {name: untrained[name] for name in ("rank1", "mAP", "eer")},
         }
         card = calibrate_and_save(folder, recipe, embedder, scores, self.gallery, facts)
-        ranked = plot_ranks(self.source, recipe, self.gallery)
+        ranked = plot_held_out(self.source, recipe, self.gallery, scores.ranking.protocol)
         plots.save(ranked, folder / "rank_list.png")
         self.board.picture("held_out/rank_list", ranked, len(read_history(folder)) - 1)
         some = self.gallery.rows(np.arange(min(PROJECTED, len(self.gallery.names))))
