@@ -8,6 +8,7 @@ import pytest
 from siamese.errors import InputError
 from siamese.scores.confidence import (
     Interval,
+    bootstrap_error_rates,
     bootstrap_ranking,
     bootstrap_verification,
     paired_bootstrap,
@@ -15,7 +16,7 @@ from siamese.scores.confidence import (
 from siamese.scores.matches import Matches
 from siamese.scores.pairs import PairSample, count_pairs, sample_pairs
 from siamese.scores.ranking import QueryResults, score_distances, score_ranking
-from siamese.scores.verification import score_verification
+from siamese.scores.verification import error_rates_at, score_verification
 
 
 def made(people=40, images=10, noise=1.0, seed=0):
@@ -230,3 +231,45 @@ def test_bad_requests_are_refused():
         bootstrap_ranking(scores, samples=0)
     with pytest.raises(InputError, match="`score`"):
         paired_bootstrap(scores, scores, score="rank3")
+
+
+def test_intervals_of_error_rates_hold_the_rates():
+    points, people, cameras = made(noise=0.7)
+    pairs = count_pairs(points, people, cameras)
+    threshold = score_verification(pairs).eer_threshold
+    found = error_rates_at(pairs, threshold)
+    sample = sample_pairs(points, people, cameras, size=5000)
+    accepts, rejects = bootstrap_error_rates(sample, threshold)
+    assert accepts.low < found.false_accept_rate < accepts.high
+    assert rejects.low < found.false_reject_rate < rejects.high
+    assert (accepts, rejects) == bootstrap_error_rates(sample, threshold)
+    assert (accepts, rejects) != bootstrap_error_rates(sample, threshold, seed=1)
+
+
+def test_error_rates_of_draws_agree_with_copies_of_people():
+    random = np.random.default_rng(5)
+    first, second = random.integers(0, 6, (2, 80))
+    second[:30] = first[:30]
+    sample = PairSample(random.random(80).astype(np.float32), first, second, "all pairs")
+    draws = np.random.default_rng(0)
+    rates = []
+    for _ in range(50):
+        copies = list(draws.integers(0, 6, 6))
+        near, far = [], []
+        for distance, a, b in zip(sample.distances, first, second, strict=True):
+            times = copies.count(a) * (copies.count(b) if a != b else 1)
+            (near if a == b else far).extend([distance <= 0.4] * times)
+        if near and far:
+            rates.append((np.mean(far), 1 - np.mean(near)))
+    expected = np.quantile(rates, [0.025, 0.975], axis=0).T
+    found = bootstrap_error_rates(sample, 0.4, samples=50)
+    assert np.array([[each.low, each.high] for each in found]) == pytest.approx(expected)
+
+
+def test_error_rates_of_two_people_say_nothing():
+    sample = PairSample(
+        np.array([1, 2], np.float32), np.array([0, 0]), np.array([0, 1]), "all pairs"
+    )
+    assert bootstrap_error_rates(sample, 1.5) == (Interval(0, 1), Interval(0, 1))
+    with pytest.raises(InputError, match="at least 1"):
+        bootstrap_error_rates(sample, 1.5, samples=0)

@@ -110,6 +110,9 @@ def test_cosine_ranks_unit_vectors_as_euclid_does(calibrated: Path, market: Path
     ours = [card["calibration"]["expected_calibration_error"] for card in (euclidean, cosine)]
     assert ours[0] == pytest.approx(ours[1])
     assert cosine["calibration"]["measured_rates"] is None
+    own = euclidean["calibration"]
+    for rate, (low, high) in zip(own["measured_rates"], own["measured_intervals"], strict=True):
+        assert low <= rate <= high
 
 
 def test_validation_part_of_records_is_scored(calibrated: Path, records: Path) -> None:

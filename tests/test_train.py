@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from siamese.errors import InputError
 from siamese.models.files import load_model
-from siamese.recipes import OptimizerSection, Recipe, batch_hard, change_recipe, contrastive, demo
+from siamese.recipes import (
+    OptimizerSection,
+    Recipe,
+    batch_hard,
+    change_recipe,
+    contrastive,
+    demo,
+    fine_tune,
+)
 from siamese.scores.verification import Calibration
 from siamese.train import train
 from siamese.train.checkpoints import read_history
@@ -140,6 +149,30 @@ def test_one_camera_and_people_with_one_image_can_be_trained(
     recipe = Recipe(**{**vars(recipe), "batches": type(recipe.batches)(people=4, images=2)})
     run = train(folder, recipe, run=tmp_path / "run", log=tmp_path / "log")
     assert run.scores["protocol"] == "query image dropped"
+
+
+def test_model_to_start_from_is_kept_where_no_epoch_is_better(
+    trained: Path, records: Path, tmp_path: Path
+) -> None:
+    recipe = change_recipe(
+        fine_tune(), weights=str(trained / "model.keras"), image_size=(64, 32), epochs=1
+    )
+    ruinous = replace(recipe.optimizer, learning_rate=1.0, warm_up_epochs=0.0, frozen_epochs=0.0)
+    said = Console(file=io.StringIO(), width=200)
+    run = train(
+        records,
+        replace(recipe, optimizer=ruinous),
+        run=tmp_path / "run",
+        log=tmp_path / "log",
+        console=said,
+    )
+    assert "no epoch was better" in said.file.getvalue()
+    assert run.scores["mAP"] == pytest.approx(run.scores["untrained"]["mAP"])
+    weights = [
+        load_model(folder / "model.keras").embedder.get_weights()
+        for folder in (trained, tmp_path / "run")
+    ]
+    assert all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
 
 
 def test_taken_run_folder_is_refused(trained: Path, records: Path) -> None:

@@ -1,6 +1,7 @@
 """Pairs, ROC, calibration and verdicts against hand-worked cases and scikit-learn."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -234,7 +235,10 @@ def test_probability_never_rises_with_distance(same, different):
 
 def test_calibration_survives_json():
     calibration = calibrate(overlapping())
-    values = json.loads(json.dumps(calibration.to_dict()))
+    for each in (calibration, replace(calibration, false_accept_interval=(0.005, 0.02))):
+        values = json.loads(json.dumps(each.to_dict()))
+        assert Calibration.from_dict(values) == each
+    del values["false_accept_interval"]  # a file of before there were any
     assert Calibration.from_dict(values) == calibration
 
 

@@ -181,6 +181,7 @@ def print_scores(card: dict[str, Any], *, title: str) -> None:
         print(shown)
     tar = "   ".join(f"{rate:.3f} at FAR {far}" for far, rate in card["tar_at_far"].items())
     print(f"  verification EER {card['eer']:.3f}   AUC {card['auc']:.3f}   accepted: {tar}")
+    _print_own_threshold(card.get("calibration"))
     if "intervals" in card:
         names = {"rank1": "Rank-1", "mAP": "mAP", "mINP": "mINP", "eer": "EER"}
         shown = "   ".join(
@@ -188,6 +189,23 @@ def print_scores(card: dict[str, Any], *, title: str) -> None:
             for name, label in names.items()
         )
         print(f"  95 %         {shown}  (bootstrap over people)")
+
+
+def _print_own_threshold(found: dict[str, Any] | None) -> None:
+    """Prints what the model's own threshold promised, and what came true."""
+    for name in ("promised", "measured"):
+        if found is None or found[f"{name}_rates"] is None:
+            continue
+        intervals = found[f"{name}_intervals"]
+        shown = [
+            f"{rate:.2%}"
+            + ("" if intervals is None else f" (95 %: {ends[0]:.2%} to {ends[1]:.2%})")
+            for rate, ends in zip(found[f"{name}_rates"], intervals or [(), ()], strict=True)
+        ]
+        print(
+            f"  {'threshold' if name == 'promised' else '':<12} {found['threshold']:.4f} {name}: "
+            f"strangers accepted {shown[0]}, people rejected {shown[1]}"
+        )
 
 
 def _heat_maps(model: Any) -> "HeatMaps":

@@ -18,7 +18,7 @@ from siamese.evaluate.embedded import (
     embed_samples,
     first_queries,
 )
-from siamese.evaluate.scoring import Reranking, Scores, pairs_of, score_embedded
+from siamese.evaluate.scoring import Reranking, Scores, pairs_of, sample_of, score_embedded
 from siamese.evaluate.stage import evaluate
 
 __all__ = [
@@ -32,5 +32,6 @@ __all__ = [
     "evaluate",
     "first_queries",
     "pairs_of",
+    "sample_of",
     "score_embedded",
 ]

@@ -249,13 +249,26 @@ def _thresholds(card: Mapping[str, Any]) -> str:
             f"{text}{_table(rows, head)}<p class=sub>The model file holds no calibration, so there "
             "is no reliability diagram.</p>"
         )
-    promised = "{:.2%} of strangers accepted, {:.2%} of people rejected".format(
-        *found["promised_rates"]
+    promised = "{} of strangers accepted, {} of people rejected".format(
+        *_with_intervals(found["promised_rates"], found["promised_intervals"])
     )
     own = f"The model's own threshold is {found['threshold']:.4f}. It promises {promised}"
     if found["measured_rates"] is not None:
-        own += "; on these people it was {:.2%} and {:.2%}".format(*found["measured_rates"])
+        own += "; on these people it was {} and {}".format(
+            *_with_intervals(found["measured_rates"], found["measured_intervals"])
+        )
     return f"{text}{_table(rows, head)}<p>{_text(own)}.</p>"
+
+
+def _with_intervals(
+    rates: Sequence[float], intervals: Sequence[Sequence[float]] | None
+) -> list[str]:
+    if intervals is None:
+        return [f"{rate:.2%}" for rate in rates]
+    return [
+        f"{rate:.2%} (95 %: {low:.2%} to {high:.2%})"
+        for rate, (low, high) in zip(rates, intervals, strict=True)
+    ]
 
 
 def _rank_lists(found: Sequence[RankList]) -> str:

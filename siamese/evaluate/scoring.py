@@ -11,13 +11,15 @@ from siamese.evaluate.embedded import EmbeddedImages
 from siamese.scores.blocks import Indices, Metric
 from siamese.scores.lists import RankLists
 from siamese.scores.matches import DISTRACTORS, Matches
-from siamese.scores.pairs import PairCounts, count_pairs
+from siamese.scores.pairs import PairCounts, PairSample, count_pairs, sample_pairs
 from siamese.scores.ranking import RankingScores, nearest, score_distances, score_ranking
 from siamese.scores.rerank import expand_queries, rerank
 from siamese.scores.verification import VerificationScores, score_verification
 
 PLACES = 10
 """Length of the rank lists that are shown."""
+VERIFICATION_PAIRS = 100_000
+"""Pairs of each kind that the intervals of verification scores are drawn from."""
 
 Places: TypeAlias = tuple[Indices, NDArray[np.float32]]
 
@@ -100,6 +102,25 @@ def pairs_of(
     """The counted distances of all cross-camera pairs of the images."""
     return count_pairs(
         images.embeddings, images.people, images.cameras, metric=metric, distractors=distractors
+    )
+
+
+def sample_of(
+    images: EmbeddedImages,
+    *,
+    metric: Metric = "euclidean",
+    distractors: Collection[str] = DISTRACTORS,
+    seed: int = 0,
+) -> PairSample:
+    """Some of these pairs with the people in them, for intervals."""
+    return sample_pairs(
+        images.embeddings,
+        images.people,
+        images.cameras,
+        metric=metric,
+        distractors=distractors,
+        size=VERIFICATION_PAIRS,
+        seed=seed,
     )
 
 

@@ -17,13 +17,18 @@ from siamese.evaluate import lists, report
 from siamese.evaluate.embedded import Progress
 from siamese.evaluate.files import QUERIES, SCHEMA_VERSION, write_card, write_queries
 from siamese.evaluate.protocol import describe_protocol
-from siamese.evaluate.scoring import Ranked, Reranking, Scores, pairs_of, rank
+from siamese.evaluate.scoring import Ranked, Reranking, Scores, pairs_of, rank, sample_of
 from siamese.evaluate.subjects import Subjects, describe_frames, embed_subjects
 from siamese.inference import Model, load_model
 from siamese.scores.blocks import Metric, check_metric
-from siamese.scores.confidence import Interval, bootstrap_ranking, bootstrap_verification
+from siamese.scores.confidence import (
+    Interval,
+    bootstrap_error_rates,
+    bootstrap_ranking,
+    bootstrap_verification,
+)
 from siamese.scores.matches import person_codes
-from siamese.scores.pairs import PairCounts, sample_pairs
+from siamese.scores.pairs import PairCounts, PairSample
 from siamese.scores.ranking import RankingScores, single_shot_cmc
 from siamese.scores.reliability import Reliability, measure_reliability
 from siamese.scores.tracklets import Pooling, mars_gallery
@@ -33,9 +38,6 @@ from siamese.scores.verification import (
     error_rates_at,
     score_verification,
 )
-
-VERIFICATION_PAIRS = 100_000
-"""Pairs of each kind that the intervals of verification scores are drawn from."""
 
 
 def evaluate(
@@ -105,15 +107,7 @@ def evaluate(
     ranked = rank(query, gallery, **options)
     pairs = pairs_of(images, metric=metric, distractors=distractors)
     verification = score_verification(pairs, false_accept_rates=false_accept_rates)
-    sample = sample_pairs(
-        images.embeddings,
-        images.people,
-        images.cameras,
-        metric=metric,
-        distractors=distractors,
-        size=VERIFICATION_PAIRS,
-        seed=seed,
-    )
+    sample = sample_of(images, metric=metric, distractors=distractors, seed=seed)
     intervals: dict[str, Interval] = dict(bootstrap_ranking(ranked.scores, seed=seed).items())
     intervals.update(bootstrap_verification(sample, seed=seed))
     variants: dict[str, Any] = {}
@@ -143,7 +137,7 @@ def evaluate(
             name: getattr(verification, name)
             for name in ("protocol", "same_pairs", "different_pairs", "people", "people_left_out")
         },
-        "calibration": _describe_calibration(model.calibration, pairs, reliability),
+        "calibration": _describe_calibration(model.calibration, pairs, sample, reliability, seed),
         "variants": variants,
         "left_out": _count_reasons(ranked),
         **_sizes(subjects),
@@ -245,20 +239,29 @@ def _measure_reliability(
 
 
 def _describe_calibration(
-    calibration: Calibration | None, pairs: PairCounts, reliability: Reliability | None
+    calibration: Calibration | None,
+    pairs: PairCounts,
+    sample: PairSample,
+    reliability: Reliability | None,
+    seed: int,
 ) -> dict[str, Any] | None:
     """What the model promises of its own threshold, and what came true on these people."""
     if calibration is None or reliability is None:
         return None
-    promised, measured = calibration.error_rates(calibration.threshold), None
+    promised, measured, intervals = calibration.error_rates(calibration.threshold), None, None
     if calibration.metric == pairs.metric:
         found = error_rates_at(pairs, calibration.threshold)
         measured = [found.false_accept_rate, found.false_reject_rate]
+        both = bootstrap_error_rates(sample, calibration.threshold, seed=seed)
+        intervals = [[each.low, each.high] for each in both]
+    accepts, rejects = calibration.false_accept_interval, calibration.false_reject_interval
     return {
         "threshold": calibration.threshold,
         "metric": calibration.metric,
         "promised_rates": list(promised),
+        "promised_intervals": [list(accepts), list(rejects)] if accepts and rejects else None,
         "measured_rates": measured,
+        "measured_intervals": intervals,
         "expected_calibration_error": reliability.expected_calibration_error,
     }
 

@@ -4,6 +4,7 @@ Queries of one person rise and fall together, so people are drawn, with all thei
 queries would give intervals that are too narrow.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -94,37 +95,54 @@ def bootstrap_verification(
     Raises:
         InputError: `samples` is below 1.
     """
-    _check_samples(samples)
     order = np.argsort(sample.distances, kind="stable")
     steps, starts = np.unique(sample.distances[order], return_index=True)
     thresholds = np.concatenate([[0.0], steps.astype(np.float64)])
-    people, codes = np.unique(
-        np.stack([sample.first_person, sample.second_person])[:, order], return_inverse=True
-    )
-    first, second = codes.reshape(2, -1)
-    same = first == second
-    random = np.random.default_rng(seed)
     draws = []
-    for _ in range(samples):
-        weights = np.bincount(random.integers(0, len(people), len(people)), minlength=len(people))
-        near = np.where(same, weights[first], 0)
-        far = np.where(same, 0, weights[first] * weights[second])
-        if not near.any() or not far.any():
-            continue
+    for weights in _weigh_pairs(sample, samples, seed):
         tar, far_rate = (
-            np.concatenate([[0.0], np.cumsum(np.add.reduceat(kind, starts)) / kind.sum()])
-            for kind in (near, far)
+            np.concatenate([[0.0], np.cumsum(np.add.reduceat(kind[order], starts)) / kind.sum()])
+            for kind in weights
         )
         eer, _ = equal_error_rate(thresholds, far_rate, 1 - tar)
         accepted = tar[np.searchsorted(far_rate, TAR_RATES, side="right") - 1]
         draws.append((float(np.trapezoid(tar, far_rate)), eer, *accepted.tolist()))
     names = ["auc", "eer", *(f"tar_at_far_{rate:g}" for rate in TAR_RATES)]
     found = np.array(draws).reshape(-1, len(names))
-    if len(people) < 3 or not len(found):
+    if not len(found):
         found = np.full((1, len(names)), np.nan)
-    rare = np.array(TAR_RATES) * (~same).sum() < _ACCEPTED
+    different = (sample.first_person != sample.second_person).sum()
+    rare = np.array(TAR_RATES) * different < _ACCEPTED
     found[:, 2:][:, rare] = np.nan
     return {name: _interval(column) for name, column in zip(names, found.T, strict=True)}
+
+
+def bootstrap_error_rates(
+    sample: PairSample, threshold: float, *, samples: int = 300, seed: int = 0
+) -> tuple[Interval, Interval]:
+    """Gives 95 % intervals of the error rates of one threshold, by drawing people.
+
+    Args:
+        sample: Pairs of both kinds.
+        threshold: A distance by the metric of the sample; up to it two images are taken for one
+            person.
+        samples: How many draws, at least 1.
+        seed: Of the draws.
+
+    Returns:
+        The intervals of the false-accept rate and of the false-reject rate, drawn as in
+        `bootstrap_verification`; 0 to 1 where there are too few people to draw from.
+
+    Raises:
+        InputError: `samples` is below 1.
+    """
+    accepted = sample.distances <= threshold
+    draws = [
+        (far[accepted].sum() / far.sum(), near[~accepted].sum() / near.sum())
+        for near, far in _weigh_pairs(sample, samples, seed)
+    ]
+    accepts, rejects = np.array(draws or [(np.nan, np.nan)]).T
+    return _interval(accepts), _interval(rejects)
 
 
 def paired_bootstrap(
@@ -189,6 +207,26 @@ def _check_comparable(first: RankingScores, second: RankingScores) -> None:
                 "Both models must be scored on the same queries in the same order. Received: other "
                 f"{name.replace('_', ' ')}. Score one of them again."
             )
+
+
+def _weigh_pairs(sample: PairSample, samples: int, seed: int) -> Iterator[tuple[Indices, Indices]]:
+    """How often each pair of one person, and each of two, counts in each draw of people.
+
+    Draws in which one of the kinds is missing are left out; all are, of fewer than three people.
+    """
+    _check_samples(samples)
+    pairs = np.stack([sample.first_person, sample.second_person])
+    people, codes = np.unique(pairs, return_inverse=True)
+    first, second = codes.reshape(2, -1)
+    same = first == second
+    random = np.random.default_rng(seed)
+    for _ in range(samples if len(people) > 2 else 0):
+        drawn = random.integers(0, len(people), len(people))
+        weights = np.bincount(drawn, minlength=len(people))
+        near = np.where(same, weights[first], 0)
+        far = np.where(same, 0, weights[first] * weights[second])
+        if near.any() and far.any():
+            yield near, far
 
 
 def _per_query(scores: RankingScores) -> dict[RankingScore, Floats]:

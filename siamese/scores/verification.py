@@ -79,6 +79,9 @@ class VerificationScores:
         return values
 
 
+_INTERVALS = ("false_accept_interval", "false_reject_interval")
+
+
 @dataclass(frozen=True)
 class Calibration:
     """How to read a distance, with the error rates measured on people that training never saw.
@@ -98,6 +101,9 @@ class Calibration:
         different_pairs: How many pairs of two people.
         people: How many people they come from.
         protocol: "cross-camera pairs" or "all pairs".
+        false_accept_interval: 95 % interval of the false-accept rate at `threshold`, as
+            `siamese.scores.bootstrap_error_rates` gives it; None where nobody asked.
+        false_reject_interval: Of the false-reject rate.
     """
 
     metric: Metric
@@ -112,6 +118,8 @@ class Calibration:
     different_pairs: int
     people: int
     protocol: PairProtocol
+    false_accept_interval: tuple[float, float] | None = None
+    false_reject_interval: tuple[float, float] | None = None
 
     def probability(self, distances: ArrayLike) -> Floats:
         """Gives the chance that two images show one person, were both answers as likely beforehand.
@@ -184,8 +192,7 @@ class Calibration:
         Raises:
             InputError: A field is missing or unknown, or the table is not rows of three numbers.
         """
-        if set(values) != set(cls.__dataclass_fields__):
-            odd = sorted(set(values) ^ set(cls.__dataclass_fields__))
+        if odd := sorted((set(values) ^ set(cls.__dataclass_fields__)) - set(_INTERVALS)):
             raise InputError(
                 f"A calibration must have exactly its fields. Missing or unknown: "
                 f"{', '.join(odd)}. Calibrate the model again with this version."
@@ -196,7 +203,8 @@ class Calibration:
                 "The table of a calibration must be rows of threshold, false-accept rate and "
                 f"false-reject rate. Received: shape {table.shape}. Calibrate the model again."
             )
-        return cls(**{**values, "table": _rows(table)})
+        intervals = {name: tuple(values[name]) for name in _INTERVALS if values.get(name)}
+        return cls(**{**values, **intervals, "table": _rows(table)})
 
 
 def score_verification(

@@ -1,6 +1,7 @@
 """How a run ends: calibration, the model file, the score card and the pictures."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import keras
 import numpy as np
 
 from siamese import plots
-from siamese.evaluate import EmbeddedImages, Scores, pairs_of
+from siamese.evaluate import EmbeddedImages, Scores, pairs_of, sample_of
 from siamese.models.files import save_model
 from siamese.recipes import Recipe
+from siamese.scores.confidence import bootstrap_error_rates
 from siamese.scores.matches import Matches, Protocol, query_rows
 from siamese.scores.ranking import nearest
 from siamese.scores.verification import calibrate
@@ -45,6 +47,12 @@ def calibrate_and_save(
     """
     pairs = pairs_of(gallery)
     calibration = calibrate(pairs)
+    accepts, rejects = bootstrap_error_rates(sample_of(gallery), calibration.threshold)
+    calibration = replace(
+        calibration,
+        false_accept_interval=(accepts.low, accepts.high),
+        false_reject_interval=(rejects.low, rejects.high),
+    )
     history = read_history(folder)
     card: dict[str, Any] = {
         **scores.to_dict(),

@@ -13,6 +13,7 @@ from rich.console import Console
 from siamese import plots
 from siamese.evaluate import Scores, first_queries, score_embedded
 from siamese.models.files import load_model, save_model
+from siamese.models.start import is_model
 from siamese.recipes import Recipe
 from siamese.train.averaging import NORM_BATCHES, augment, embedder_of, update_embedder
 from siamese.train.checkpoints import (
@@ -77,7 +78,7 @@ def train(
     The run folder holds `recipe.json`, `model.keras` (the epoch with the best mAP on held-out
     people, calibrated), `last.keras` and `previous.keras` (the states to resume from),
     `history.csv`, `scores.json` and pictures. `recipe.json` is written first and `scores.json`
-    last.
+    last. Where a run goes on from a model of ours and no epoch is better, that model is kept.
 
     Args:
         data: The folder of a record set; or a dataset folder, whose images are then held in
@@ -166,6 +167,8 @@ class _Training:
         self.console = console
         self.shared = embedder_of(model)
         self.embedder = machine.own_copy(self.shared)
+        # A model to start from may be better than all that comes after it, and is then kept.
+        self.goes_on = is_model(start.recipe.model.weights)
         machine.prepare(model)
 
     def run(self, first_epoch: int, data: str | Path) -> Run:
@@ -181,16 +184,19 @@ class _Training:
             self._note(f"resumes after epoch {first_epoch}")
         else:
             write_json(folder / "untrained.json", self._score().to_dict())
+            if self.goes_on:
+                self._save_best()
             self.board.settings(recipe.to_dict(), folder.name)
             with self.machine.outside():
                 seen = keras.ops.convert_to_numpy(augment(self.model, images[:batch]))
             self.board.picture("batch/augmented", plots.plot_images(seen[:32]), 0)
         untrained = json.loads((folder / "untrained.json").read_text(encoding="utf-8"))
         self._note(
-            f"untrained, {self.source.name_validation()}: Rank-1 "
+            f"{'before' if self.goes_on else 'untrained'}, {self.source.name_validation()}: Rank-1 "
             f"{untrained['rank1']:.3f}  mAP {untrained['mAP']:.3f}  EER {untrained['eer']:.3f}"
         )
         history = read_history(folder, before=first_epoch)
+        scored = [{"val_mAP": untrained["mAP"]}, *history] if self.goes_on else history
         bar = ProgressBar(self.console, epochs=recipe.epochs, steps=steps, batch=batch)
         pictures = EpochPictures(self.board, self.embedder, lambda: self.gallery, images, labels)
         callbacks: list[keras.callbacks.Callback] = [
@@ -207,13 +213,13 @@ class _Training:
             Checkpoints(
                 folder,
                 save_best=self._save_best,
-                best=max((row.get("val_mAP", 0.0) for row in history), default=0.0),
+                best=max((row.get("val_mAP", 0.0) for row in scored), default=0.0),
             ),
             bar,
         ]
         ended = False
         if self.start.patience is not None:
-            stopping = EarlyStopping(self.start.patience, history, self.console)
+            stopping = EarlyStopping(self.start.patience, scored, self.console)
             ended = stopping.over
             callbacks.append(stopping)
         try:
@@ -237,6 +243,11 @@ class _Training:
         # What the file keeps, and what is calibrated, is the best epoch, not the last.
         embedder.set_weights(load_model(folder / "model.keras").embedder.get_weights())
         scores = self._score_copy()
+        if self.goes_on and scores.ranking.mAP <= untrained["mAP"]:
+            self._note(
+                "no epoch was better on the held-out people than the model it started from: "
+                "model.keras is that model, calibrated on your people"
+            )
         facts = {
             "data": str(data),
             "source": self.source.name_validation(),
