@@ -32,6 +32,8 @@ __all__ = [
 
 # TensorFlow's start-up notes (no GPU, instruction sets) would bury the program's own lines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# On by itself only where the CPU has VNNI; with AVX2 alone a training step is twice as fast too.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _HOMES = {
     "Gallery": "siamese.gallery",

@@ -145,3 +145,17 @@ def identity_table(root: Path) -> Path:
         encoding="utf-8",
     )
     return root / "people.csv"
+
+
+def earlier_records(records: Path, folder: Path) -> Path:
+    """A record set as the earlier project wrote it: fewer keys, and no manifest."""
+    from siamese.data.records.schema import decode_example, encode_example, frame, read_frames
+
+    kept = ("image/encoded", "image/format", "image/height", "image/width", "image/class/label")
+    folder.mkdir(exist_ok=True)
+    for shard in records.glob("*.tfrecord"):
+        with shard.open("rb") as file:
+            found = [decode_example(record) for _, record in read_frames(file)]
+        slim = [frame(encode_example({key: values[key] for key in kept})) for values in found]
+        (folder / shard.name).write_bytes(b"".join(slim))
+    return folder

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from miniatures import earlier_records
 from PIL import Image
 
 from siamese.cli import create_records, main, run, train, verify
@@ -274,15 +275,9 @@ def test_train_takes_the_records_of_the_earlier_project(
 ) -> None:
     from siamese.cli.program import open_console
     from siamese.cli.training import _find_records
-    from siamese.data.records.schema import decode_example, encode_example, frame, read_frames
 
-    kept = ("image/encoded", "image/format", "image/height", "image/width", "image/class/label")
     shutil.copytree(pedestrians, tmp_path / "tree")
-    for shard in records.glob("*.tfrecord"):
-        with shard.open("rb") as file:
-            found = [decode_example(record) for _, record in read_frames(file)]
-        slim = [frame(encode_example({key: values[key] for key in kept})) for values in found]
-        (tmp_path / "tree" / shard.name).write_bytes(b"".join(slim))
+    earlier_records(records, tmp_path / "tree")
     assert _find_records(tmp_path / "tree", None, open_console()) == tmp_path / "tree"
     assert "takes the records of the earlier project" in capsys.readouterr().err
     assert not (tmp_path / "tree" / "records").exists()

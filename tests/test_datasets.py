@@ -263,10 +263,25 @@ def test_triplets_in_any_column_order(tmp_path):
 
 def test_triplets_find_their_images_in_another_folder(tmp_path):
     table = miniatures.triplets(tmp_path / "images")
-    moved = table.rename(tmp_path / "train.csv")
-    with pytest.raises(InputError, match=r"train.csv: row 2: no such file.*Give the image folder"):
+    (tmp_path / "elsewhere").mkdir()
+    moved = table.rename(tmp_path / "elsewhere" / "train.csv")
+    with pytest.raises(InputError, match=r"train.csv: row 2: no such file.*Put the CSV file into"):
         read_triplets(moved)
     assert len(read_triplets(moved, tmp_path / "images")) == 2
+
+
+def test_table_finds_its_images_in_the_one_folder_beside_it_that_has_them(tmp_path):
+    table = miniatures.triplets(tmp_path / "images").rename(tmp_path / "train.csv")
+    (tmp_path / "empty").mkdir()
+    expected = read_triplets(table, tmp_path / "images")
+    assert read_triplets(table) == expected
+    people = {sample.path: sample.person for row in expected for sample in row}
+    lines = [f"{person},{Path(path).name}" for path, person in people.items()]
+    (tmp_path / "people.csv").write_text("\n".join(["identity,path", *lines]))
+    assert {s.path: s.person for s in list_samples(tmp_path / "people.csv")} == people
+    shutil.copytree(tmp_path / "images", tmp_path / "copy")
+    with pytest.raises(InputError, match="row 2: no such file"):  # which of the two?
+        read_triplets(table)
 
 
 def test_triplets_of_unknown_names_make_people_of_linked_images(tmp_path):
@@ -463,5 +478,5 @@ def test_real_market_crops():
         if (samples := list_samples(REAL, part))
     }
     assert counts == {"train": (8672, 500), "query": (439, 100), "gallery": (1244, 99)}
-    triplets = read_triplets(REAL / "train.csv", REAL / "bounding_box_train")
+    triplets = read_triplets(REAL / "train.csv")
     assert len(triplets) == 1851

@@ -5,9 +5,11 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from siamese.errors import InputError
@@ -37,9 +39,13 @@ recipe = change_recipe(RECIPES[name](), trunk="conv4", weights="none", image_siz
 if augmented == "no":
     recipe = dataclasses.replace(recipe, augmentation=AugmentationSection(flip=False))
 images = read_images(list_samples(data, "train"), image_size=(64, 32))
-batches, steps = array_batches(
-    images, **vars(recipe.batches), host=machine.process, hosts=machine.processes
-)
+hosts = {"host": machine.process, "hosts": machine.processes}
+steps = array_batches(images, **vars(recipe.batches), **hosts)[1]
+
+def open_batches():
+    for pixels, labels in array_batches(images, **vars(recipe.batches), **hosts)[0]:
+        yield pixels, dict.fromkeys(model.output, labels)
+
 keras.utils.set_random_seed(0)
 with machine.building():
     model = build_training_model(recipe, image_size=(64, 32), classes=14, steps=steps)
@@ -48,8 +54,7 @@ losses = []
 keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append(logs["loss"]))
 with machine.fitting():
     model.fit(
-        ((pixels, dict.fromkeys(model.output, labels)) for pixels, labels in batches),
-        epochs=3, steps_per_epoch=1, shuffle=False, verbose=0,
+        machine.feed(open_batches), epochs=4, steps_per_epoch=1, shuffle=False, verbose=0,
         callbacks=[RandomNumbers(0), keep],
     )
 print(json.dumps({"losses": losses, "devices": machine.count}))
@@ -115,8 +120,7 @@ def test_mirrored_devices_cost_what_one_does_where_nothing_is_mined(pedestrians:
         _start(STEPS, *given, 1, KERAS_BACKEND="tensorflow"),
     )
     assert (two["devices"], one["devices"]) == (2, 1)
-    # From the third step on Adam turns the rounding of gradients near 0 into whole steps.
-    assert two["losses"][:2] == pytest.approx(one["losses"][:2], rel=1e-5)
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-5)
 
 
 @pytest.mark.slow
@@ -148,6 +152,19 @@ def test_people_must_be_shared_evenly() -> None:
     machine.check(people=6, images=4)
     with pytest.raises(InputError, match="must be a multiple of the 3 devices"):
         machine.check(people=16, images=4)
+
+
+def test_batches_from_python_begin_anew_when_keras_opens_them_again() -> None:
+    def count() -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        for number in range(9):
+            yield np.full((2, 3), number, np.uint8), {"metric": np.array([number, -number])}
+
+    fed = MirroredDevices(1).feed(count)
+    for _ in range(2):
+        seen = [(images.numpy(), targets["metric"].numpy()) for images, targets in fed.take(5)]
+        assert [int(images[0, 0]) for images, _ in seen] == list(range(5))
+        assert [targets.tolist() for _, targets in seen][4] == [4, -4]
+        assert seen[0][0].dtype == np.uint8
 
 
 def test_only_the_first_process_writes_into_the_run_folder(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from miniatures import market1501, mars
+from miniatures import earlier_records, market1501, mars
 from networks import colour_network
 from PIL import Image
 
@@ -243,6 +243,22 @@ def test_options_are_applied_and_told(colours: Model, market: Path, tmp_path: Pa
     assert [row["false_accept_rate"] <= 0.3 for row in changed["thresholds"]] == [True, True]
     assert changed["rerank"] == {"k1": 4, "k2": 2, "original_weight": 0.5}
     assert (tmp_path / "report.html").exists()
+
+
+def test_records_of_the_earlier_project_are_scored_with_a_folder_of_people_around_them(
+    calibrated: Path, pedestrians: Path, records: Path, tmp_path: Path
+) -> None:
+    from siamese.data.records import read_manifest
+
+    people = read_manifest(records).parts["validation"].people
+    shutil.copytree(pedestrians, tmp_path / "tree")
+    for folder in (tmp_path / "tree", tmp_path / "tree" / "records"):
+        earlier_records(records, folder)
+        card = evaluate(calibrated, tmp_path / "tree")
+        assert card["dataset"] == "records"
+        assert card["queries"] == people  # they do not say cameras: one image of each asks
+        for shard in folder.glob("*.tfrecord"):
+            shard.unlink()
 
 
 def test_expansion_never_uses_the_query_image_itself(calibrated: Path, records: Path) -> None:

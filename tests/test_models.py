@@ -3,20 +3,24 @@
 import hashlib
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras.src.legacy.saving import legacy_h5_format
 
 from siamese.errors import InputError
-from siamese.models.embedder import build_embedder, embed, join_embedder
+from siamese.models.embedder import ResizeImages, build_embedder, embed, join_embedder
 from siamese.models.files import fingerprint, load_model, read_card, save_model
 from siamese.models.osnet import build_osnet
 from siamese.models.pair import ConsecutiveDifference, build_pair_model
 from siamese.models.pooling import GeneralisedMean
+from siamese.models.start import PRETRAINED, architecture_of
 from siamese.models.trunks import TRUNKS, build_trunk, preparation_layers
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 48, 24, 3), dtype=np.uint8)
@@ -70,6 +74,36 @@ def test_preparation_equals_that_of_keras(name: str) -> None:
     for layer in preparation_layers(name):
         prepared = layer(prepared)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(prepared), expected, atol=2e-2, rtol=2e-3)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "osnet_x0_25", "mobilenetv2", "conv4"])
+def test_preparation_is_the_same_before_and_after_resizing(name: str) -> None:
+    steps = preparation_layers(name)
+    resize = ResizeImages((96, 40), dtype="float32")
+
+    def run(images: Any, layers: Sequence[keras.layers.Layer]) -> Any:
+        for layer in layers:
+            images = layer(images)
+        return images
+
+    after = keras.ops.convert_to_numpy(run(IMAGES, [resize, *steps]))
+    before = keras.ops.convert_to_numpy(run(IMAGES, [*steps, resize]))
+    np.testing.assert_allclose(before, after, rtol=1e-5, atol=1e-4)
+    # As an exported model has it: the width is not known.
+    any_size = tf.function(
+        lambda images: run(images, [*steps, resize]),
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)],
+    )
+    np.testing.assert_allclose(any_size(IMAGES), before, rtol=1e-5, atol=1e-4)
+
+
+def test_model_of_the_package_embeds_as_one_that_is_built_of_it_now() -> None:
+    saved = load_model(PRETRAINED).embedder
+    parts = build_embedder(weights="pretrained", **architecture_of("pretrained"))
+    built = join_embedder(parts)
+    batch = np.repeat(np.repeat(IMAGES, 3, axis=1), 3, axis=2)
+    for images in (IMAGES, batch):
+        np.testing.assert_allclose(embed(built, [images]), embed(saved, [images]), atol=1e-5)
 
 
 def test_unknown_trunk_gets_a_suggestion() -> None:

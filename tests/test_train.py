@@ -7,6 +7,7 @@ import os
 import shutil
 import zipfile
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from siamese.errors import InputError
 from siamese.models.files import load_model
 from siamese.recipes import (
+    BatchSection,
     OptimizerSection,
     Recipe,
     batch_hard,
@@ -33,6 +35,7 @@ from siamese.train.checkpoints import read_history
 from siamese.train.folder import new_log
 from siamese.train.lock import hold_folder
 from siamese.train.objective import build_optimizer, build_training_model
+from siamese.train.sources import MemorySource
 
 SMALL: dict[str, Any] = {"trunk": "conv4", "weights": "none", "image_size": (64, 32)}
 
@@ -291,3 +294,29 @@ def test_learning_rate_follows_the_recipe(
     for step, rate in expected.items():
         found = schedule(step) if callable(schedule) else schedule
         assert float(keras.ops.convert_to_numpy(found)) == pytest.approx(rate, abs=1e-3), step
+
+
+def test_training_in_memory_takes_the_given_triplets(pedestrians: Path, tmp_path: Path) -> None:
+    shutil.copytree(pedestrians, tmp_path / "tree")
+    images = tmp_path / "tree" / "images"
+    images.mkdir()
+    for path in (tmp_path / "tree").rglob("*C*.jpg"):
+        path.rename(images / path.name)
+    kinds = ("C1T0001F001.jpg", "C2T0001F002.jpg", "C1T0001F003.jpg")
+    people = [(number, number, number % 14 + 1) for number in range(1, 15)]
+    rows = [
+        ",".join(f"{p:04d}{kind}" for p, kind in zip(row, kinds, strict=True)) for row in people
+    ]
+    table = tmp_path / "tree" / "train.csv"
+    table.write_text("\n".join(["Anchor,Positive,Negative", *rows]))
+    section = BatchSection(order="triplets", people=2, images=3)
+    source = MemorySource(table, replace(batch_hard(), batches=section))
+    kept = [row for row in rows if all(name in source.train.names for name in row.split(","))]
+    assert 2 < len(kept) < len(rows)
+    batches, steps = source.batches(0)
+    assert steps == -(-len(kept) // 2)
+    seen = [row for batch, _ in islice(batches, steps) for row in batch.reshape(2, -1)]
+    place = dict(zip(source.train.names.tolist(), source.train.images, strict=True))
+    for row in kept:
+        whole = np.stack([place[name] for name in row.split(",")]).ravel()
+        assert any((whole == other).all() for other in seen)

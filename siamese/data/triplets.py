@@ -30,22 +30,18 @@ def name_image(person: str, file: str) -> str:
     return f"{person}/{file}"
 
 
-def keep_triplets(
-    table: str | Path,
-    folder: str | Path,
-    samples: Iterable[Sample],
-    image_folder: str | Path | None = None,
-) -> int:
-    """Writes the triplets of a CSV file whose three images are all among the samples.
+def find_triplets(
+    table: str | Path, samples: Iterable[Sample], image_folder: str | Path | None = None
+) -> list[list[str]]:
+    """Reads the triplets of a CSV file whose three images are all among the samples.
 
     Args:
         table: The triplet CSV file.
-        folder: The folder of the records.
         samples: The training side.
-        image_folder: What the table's file names are relative to; its own folder when None.
+        image_folder: What the table's file names are relative to, as `read_triplets` takes it.
 
     Returns:
-        Number of triplets kept; those with an image on the validation side are not.
+        Names of anchor, positive and negative (`name_image`).
 
     Raises:
         InputError: The table cannot be read, or two of its images have the same person and name.
@@ -63,6 +59,30 @@ def keep_triplets(
                 )
         if all(sample.path in there for sample in triplet):
             rows.append(names)
+    return rows
+
+
+def keep_triplets(
+    table: str | Path,
+    folder: str | Path,
+    samples: Iterable[Sample],
+    image_folder: str | Path | None = None,
+) -> int:
+    """Writes the triplets of a CSV file whose three images are all among the samples.
+
+    Args:
+        table: The triplet CSV file.
+        folder: The folder of the records.
+        samples: The training side.
+        image_folder: What the table's file names are relative to, as `read_triplets` takes it.
+
+    Returns:
+        Number of triplets kept; those with an image on the validation side are not.
+
+    Raises:
+        InputError: As `find_triplets`.
+    """
+    rows = find_triplets(table, samples, image_folder)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -154,10 +154,12 @@ def embed_subjects(
 
 def _records_of(data: Path) -> Path | None:
     """The record set that is to be scored, unless the folder has a query part of its own."""
-    if (data / "manifest.json").exists():
+    from siamese.data.records import is_record_set
+
+    if is_record_set(data):
         return data
     inside = data / "records"
-    if (inside / "manifest.json").exists() and "query" not in recognise(data).parts:
+    if is_record_set(inside) and "query" not in recognise(data).parts:
         return inside
     return None
 

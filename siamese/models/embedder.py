@@ -61,9 +61,10 @@ def build_embedder(
     """
     start = weights if is_model(weights) else None
     inputs = keras.Input((None, None, 3), name="images")
-    outputs = ResizeImages(image_size, dtype="float32", name="resize")(inputs)
+    outputs = inputs
     for layer in preparation_layers(trunk):
         outputs = layer(outputs)
+    outputs = ResizeImages(image_size, dtype="float32", name="resize")(outputs)
     convolutions = build_trunk(trunk, "none" if start else weights, image_size, last_stride)
     # From here on float32, also when the trunk computes in half precision: distances between
     # people are smaller than what its 8 or 11 bits of mantissa leave.

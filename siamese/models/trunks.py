@@ -4,13 +4,13 @@ import difflib
 import functools
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import keras
-from keras import applications, layers
+from keras import applications, layers, ops
 
 from siamese.errors import InputError
 from siamese.models.osnet import build_osnet
@@ -195,28 +195,71 @@ def find_trunk(name: str) -> Trunk:
 
 
 def preparation_layers(name: str) -> list[keras.layers.Layer]:
-    """The layers that turn RGB pixels 0 to 255 into what a trunk takes."""
+    """The layers that turn RGB pixels 0 to 255 into what a trunk takes.
+
+    They are linear, so that it is the same before and after resizing; before, most crops are
+    smaller.
+    """
     preparation = find_trunk(name).preparation
     if preparation == "inside":
         return []
     if preparation == "minus_one_to_one":
-        return [layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="prepare")]
+        return [ScaleColours([1 / 127.5] * 3, [-1.0] * 3, dtype="float32", name="prepare")]
     if preparation == "zero_to_one":
-        return [layers.Rescaling(1 / 255.0, dtype="float32", name="prepare")]
+        return [ScaleColours([1 / 255.0] * 3, [0.0] * 3, dtype="float32", name="prepare")]
     if preparation == "imagenet":
         scale = [1 / deviation for deviation in IMAGENET_DEVIATION]
         offset = [
             -mean / deviation
             for mean, deviation in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)
         ]
-        return [layers.Rescaling(scale, offset=offset, dtype="float32", name="prepare")]
+        return [ScaleColours(scale, offset, dtype="float32", name="prepare")]
     # Caffe's networks take blue, green, red, each less its mean.
+    offset = [-123.68, -116.779, -103.939]
     return [
-        layers.Rescaling(
-            1.0, offset=[-123.68, -116.779, -103.939], dtype="float32", name="subtract_mean"
-        ),
+        ScaleColours([1.0] * 3, offset, dtype="float32", name="subtract_mean"),
         ReverseChannels(dtype="float32", name="rgb_to_bgr"),
     ]
+
+
+@keras.saving.register_keras_serializable("siamese")
+class ScaleColours(layers.Layer):  # type: ignore[misc]
+    """Multiplies red, green and blue by a number each, and adds one.
+
+    Keras's `Rescaling` computes the same. TensorFlow broadcasts over a last axis of three some ten
+    times slower than over long rows, so rows it is wherever the width is known: in training.
+
+    Args:
+        scale: What red, green and blue are multiplied by.
+        offset: What is added then.
+    """
+
+    def __init__(self, scale: Sequence[float], offset: Sequence[float], **options: Any) -> None:
+        super().__init__(**options)
+        self.scale = list(scale)
+        self.offset = list(offset)
+
+    def call(self, images: Any) -> Any:
+        """Scales `images`, `(images, height, width, 3)`."""
+        pixels = ops.cast(images, self.compute_dtype)
+        width = images.shape[2]
+        times = 1 if width is None else width
+        scale, offset = (
+            ops.convert_to_tensor(each * times, self.compute_dtype)
+            for each in (self.scale, self.offset)
+        )
+        if width is None:
+            return pixels * scale + offset
+        rows = ops.reshape(pixels, (-1, 3 * width))
+        return ops.reshape(rows * scale + offset, ops.shape(pixels))
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """The shape of the input."""
+        return shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for a saved model."""
+        return {**super().get_config(), "scale": self.scale, "offset": self.offset}
 
 
 @keras.saving.register_keras_serializable("siamese")
@@ -225,7 +268,7 @@ class ReverseChannels(layers.Layer):  # type: ignore[misc]
 
     def call(self, images: Any) -> Any:
         """Reverses the last axis of `images`, `(images, height, width, 3)`."""
-        return images[..., ::-1]
+        return ops.flip(images, axis=-1)  # in TensorFlow a quarter of the time of [..., ::-1]
 
 
 def _with_imagenet_weights(trunk: Trunk, name: str, shape: tuple[int, int, int]) -> keras.Model:

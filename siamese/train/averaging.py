@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
-from keras import layers
 
 from siamese.models.embedder import EmbedderParts, join_embedder
+from siamese.train.norms import list_norms
 
 NORM_BATCHES = 20
 """Batches that the statistics of an averaged model are measured on: 1,280 images of 16 x 4."""
@@ -67,7 +67,7 @@ def _averages(model: keras.Model) -> dict[int, Any]:
 
 
 def _measure_norms(embedder: keras.Model, model: keras.Model, batches: Iterable[Any]) -> None:
-    norms = [each for each in _flatten(embedder) if isinstance(each, layers.BatchNormalization)]
+    norms = list_norms(embedder)
     momenta = [norm.momentum for norm in norms]
     try:
         for number, images in enumerate(batches):

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from siamese.atomic import whole_file
 from siamese.errors import InputError
+from siamese.train.norms import fuse_norms
 
 LAST = "last.keras"
 PREVIOUS = "previous.keras"
@@ -99,6 +100,7 @@ def load_state(folder: Path, architecture: str, console: Console) -> tuple[keras
                 highlight=False,
                 soft_wrap=True,
             )
+        fuse_norms(model)
         return model, epochs
     raise InputError(
         f"{folder / damaged[0]}: is damaged, and there is no older state. Remove it; --resume then "

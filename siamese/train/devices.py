@@ -15,7 +15,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 import keras
 
 from siamese.errors import InputError
+from siamese.train.norms import list_norms
 
 PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 
@@ -59,6 +60,10 @@ class OneDevice:
     def prepare(self, model: keras.Model) -> None:
         """Changes a training model as its devices need it."""
 
+    def feed(self, open_batches: Callable[[], Any]) -> Any:
+        """What `fit` is given: of what opens the batches, each time from the first on."""
+        return open_batches()
+
     def check(self, *, people: int, images: int) -> None:
         """Makes sure that a batch of P people x K images can be shared."""
 
@@ -67,7 +72,7 @@ class _SeveralDevices(OneDevice):
     def own_copy(self, embedder: keras.Model) -> keras.Model:
         with self.outside():
             copy = keras.models.clone_model(embedder)
-        for norm in _norms(copy):
+        for norm in list_norms(copy):
             norm.synchronized = False
         return copy
 
@@ -88,8 +93,17 @@ class MirroredDevices(_SeveralDevices):
 
     def prepare(self, model: keras.Model) -> None:
         """Has batch normalisation average over all devices; else each would normalise its part."""
-        for norm in _norms(model):
+        for norm in list_norms(model):
             norm.synchronized = True
+
+    def feed(self, open_batches: Callable[[], Any]) -> Any:
+        """Data that can be opened twice, as Keras does here."""
+        opened = open_batches()
+        if not isinstance(opened, Iterator):
+            return opened
+        from siamese.data.mirror import reopening_dataset
+
+        return reopening_dataset(open_batches)
 
     def check(self, *, people: int, images: int) -> None:
         """Each device gets whole groups of one person."""
@@ -204,8 +218,3 @@ def own_folder(devices: OneDevice, folder: Path) -> Iterator[Path]:
         if folder.exists():
             shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.lock"))
         yield copy
-
-
-def _norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    layers = model._flatten_layers(include_self=False, recursive=True)
-    return [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]

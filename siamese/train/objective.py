@@ -1,6 +1,8 @@
 """The training model: augmentation, embedder and heads in one Keras model, with its losses."""
 
 import dataclasses
+import logging
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -28,10 +30,13 @@ from siamese.models.start import architecture_of, is_model
 from siamese.recipes import LossSection, Recipe
 from siamese.train.averaging import embedder_of
 from siamese.train.metrics import watch_metrics
+from siamese.train.norms import fuse_norms, shorten_averages
 from siamese.train.optimizer import build_optimizer
-from siamese.train.precision import computing_in, fastest, time_precisions
+from siamese.train.precision import computing_in, describe, fastest, time_precisions
 
 __all__ = ["build_optimizer", "build_training_model", "complete_recipe", "embedder_of"]
+
+logger = logging.getLogger(__name__)
 
 METRIC_LOSSES = {
     "contrastive": ContrastiveLoss,
@@ -64,7 +69,12 @@ def complete_recipe(recipe: Recipe) -> Recipe:
 
 
 def build_training_model(
-    recipe: Recipe, *, image_size: tuple[int, int], classes: int, steps: int
+    recipe: Recipe,
+    *,
+    image_size: tuple[int, int],
+    classes: int,
+    steps: int,
+    note: Callable[[str], None] = logger.info,
 ) -> keras.Model:
     """Builds and compiles the model that a run trains.
 
@@ -73,6 +83,7 @@ def build_training_model(
         image_size: Height and width of the images in a batch, in pixels.
         classes: Training people.
         steps: Batches in an epoch.
+        note: Takes a line about the precision, where the recipe leaves it to be measured.
 
     Returns:
         A compiled model from uint8 images to a dict of outputs, one for each loss: `metric`
@@ -90,7 +101,9 @@ def build_training_model(
                 return _build(trial, image_size=image_size, classes=classes, steps=steps)
 
         images = recipe.batches.people * recipe.batches.images
-        precision = fastest(time_precisions(build, image_size=image_size, images=images))
+        rates = time_precisions(build, image_size=image_size, images=images)
+        precision = fastest(rates)
+        note(describe(rates))
         keras.utils.set_random_seed(recipe.seed)  # the trials drew weights
     with computing_in(precision):
         return _build(recipe, image_size=image_size, classes=classes, steps=steps)
@@ -133,6 +146,8 @@ def _build(recipe: Recipe, *, image_size: tuple[int, int], classes: int, steps: 
     )
     # Variables made inside the first step would have TensorFlow trace it twice.
     model.optimizer.build(model.trainable_variables)
+    shorten_averages(model)
+    fuse_norms(model)
     return model
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.data.arrays import array_batches, read_images
-from siamese.data.datasets import list_samples
+from siamese.data.datasets import list_samples, recognise
 from siamese.data.splits import refuse_duplicates, split_samples
+from siamese.data.triplets import find_triplets
 from siamese.errors import InputError
 from siamese.evaluate import EmbeddedImages, embed_records
 from siamese.models.embedder import embed
@@ -188,6 +189,9 @@ class MemorySource:
         samples = list_samples(folder, "train")
         refuse_duplicates(samples)
         train, held_out = split_samples(samples, "identity", self.validation_size, 0)
+        self.triplets: list[list[str]] = []
+        if recognise(folder).name == "triplet-csv":
+            self.triplets = find_triplets(folder, train)
         self.train = read_images(train, image_size=recipe.model.image_size)
         self.held_out = read_images(held_out, image_size=recipe.model.image_size)
         self.labels = dict(
@@ -203,6 +207,7 @@ class MemorySource:
         return array_batches(
             self.train,
             **vars(self.recipe.batches),
+            triplets=self.triplets,
             seed=self.recipe.seed,
             first_epoch=epoch,
             **self.hosts,

@@ -125,7 +125,11 @@ def train(
             else:
                 epoch = 0
                 model = build_training_model(
-                    recipe, image_size=source.image_size, classes=source.people, steps=steps
+                    recipe,
+                    image_size=source.image_size,
+                    classes=source.people,
+                    steps=steps,
+                    note=lambda text: console.print(text, highlight=False, soft_wrap=True),
                 )
         if start is None:
             log = log if machine.process == 0 else folder
@@ -174,7 +178,7 @@ class _Training:
     def run(self, first_epoch: int, data: str | Path) -> Run:
         """Trains from an epoch on, and finishes."""
         recipe, folder = self.recipe, self.folder
-        batches, steps = self.source.batches(first_epoch)
+        steps = self.source.batches(first_epoch)[1]
         batch = recipe.batches.people * recipe.batches.images
         self._say_what(steps, batch)
         first = zip(*self._first_batches(WATCHED_BATCHES), strict=True)
@@ -226,7 +230,7 @@ class _Training:
             if first_epoch < recipe.epochs and not ended:
                 with self.machine.fitting():
                     self.model.fit(
-                        self.source.for_fit(batches, list(self.model.output)),
+                        self.machine.feed(lambda: self._open_batches(first_epoch)),
                         epochs=recipe.epochs,
                         initial_epoch=first_epoch,
                         steps_per_epoch=steps,
@@ -281,6 +285,9 @@ class _Training:
     def _save_best(self) -> None:
         path, image_size = self.folder / "model.keras", self.recipe.model.image_size
         save_model(path, self.embedder, image_size=image_size)
+
+    def _open_batches(self, first_epoch: int) -> Any:
+        return self.source.for_fit(self.source.batches(first_epoch)[0], list(self.model.output))
 
     def _first_batches(self, count: int) -> Iterator[tuple[Any, Any]]:
         return self.source.first_images(self.source.batches(0)[0], count)

@@ -47,7 +47,8 @@ def read_triplets(
 
     Args:
         table: A CSV file with the columns Anchor, Positive and Negative, in any order.
-        image_folder: What the file names are relative to; the CSV file's folder when None.
+        image_folder: What the file names are relative to. When None the CSV file's folder, or the
+            one folder in it that has the first image.
 
     Returns:
         Anchor, positive and negative of each row, in the file's order.
@@ -62,7 +63,7 @@ def read_triplets(
     columns = [header.index(column) for column in TRIPLET_COLUMNS]
     names = [[row[column].strip() for column in columns] for _, row in rows]
     samples = _samples_of_triplets(names)
-    folder = table.parent if image_folder is None else Path(image_folder)
+    folder = _image_folder(table, names[0][0]) if image_folder is None else Path(image_folder)
     triplets = []
     for (line, _), row in zip(rows, names, strict=True):
         anchor, positive, negative = (
@@ -82,7 +83,8 @@ def read_identities(table: str | Path, image_folder: str | Path | None = None) -
 
     Args:
         table: A CSV file with the columns identity and path, perhaps camera and tracklet.
-        image_folder: What the paths are relative to; the CSV file's folder when None.
+        image_folder: What the paths are relative to. When None the CSV file's folder, or the one
+            folder in it that has the first image.
 
     Returns:
         Samples in the file's order. Empty numbers are -1, not known.
@@ -94,7 +96,9 @@ def read_identities(table: str | Path, image_folder: str | Path | None = None) -
     table = Path(table)
     header, rows = _read_table(table)
     _require_columns(table, header, IDENTITY_COLUMNS, "identity, path")
-    folder = table.parent if image_folder is None else Path(image_folder)
+    if image_folder is None:
+        image_folder = _image_folder(table, rows[0][1][header.index("path")].strip())
+    folder = Path(image_folder)
     samples = []
     for line, row in rows:
         cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
@@ -135,12 +139,20 @@ def _samples_of_triplets(names: list[list[str]]) -> dict[str, Sample]:
     return {name: Sample(name, first_of(name)) for name in all_names}
 
 
+def _image_folder(table: Path, name: str) -> Path:
+    """What names are relative to: the table's folder, or the one folder in it that has an image."""
+    if (table.parent / name).is_file():
+        return table.parent
+    inside = [each for each in table.parent.iterdir() if (each / name).is_file()]
+    return inside[0] if len(inside) == 1 else table.parent
+
+
 def _existing(table: Path, line: int, folder: Path, name: str) -> str:
     path = folder / name
     if not name or not path.is_file():
         raise InputError(
-            f"{table}: row {line}: no such file: {path}. Give the image folder that the names "
-            "are relative to, or correct the row."
+            f"{table}: row {line}: no such file: {path}. Put the CSV file into the folder that the "
+            "names are relative to, or beside that folder; or correct the row."
         )
     return str(path)
 

@@ -8,12 +8,7 @@ from pathlib import Path
 
 from siamese.data.records.manifest import Manifest, Shard
 from siamese.data.records.reader import read_manifest
-from siamese.data.records.schema import (
-    DamagedRecord,
-    decode_example,
-    open_shard,
-    read_frames,
-)
+from siamese.data.records.schema import DamagedRecord, read_examples
 
 
 @dataclass(frozen=True)
@@ -78,23 +73,15 @@ def _read_shard(
     labels: list[int] = []
     if not path.is_file():
         return labels, Fault(shard.file, None, "is missing")
-    offset = 0
     try:
-        with open_shard(path) as file:
-            for place, record in read_frames(file):
-                offset = place
-                values = decode_example(record)
-                label = values.get("image/class/label")
-                if not isinstance(label, int) or not isinstance(values.get("image/encoded"), bytes):
-                    raise ValueError("the record lacks its image or its label")
-                person = values.get("image/class/text")
-                if label not in people or (person is not None and person != people[label]):
-                    raise ValueError(f"label {label} is not that of its person in the manifest")
-                labels.append(label)
+        for offset, label, _, values in read_examples(path):
+            person = values.get("image/class/text")
+            if label not in people or (person is not None and person != people[label]):
+                reason = f"label {label} is not that of its person in the manifest"
+                return labels, Fault(shard.file, offset, reason)
+            labels.append(label)
     except DamagedRecord as damage:
         return labels, Fault(shard.file, damage.offset, damage.reason)
-    except ValueError as error:
-        return labels, Fault(shard.file, offset, str(error))
     if len(labels) != shard.records:
         reason = f"holds {len(labels)} records, not {shard.records}"
         return labels, Fault(shard.file, None, reason)

@@ -22,6 +22,7 @@ from siamese.data.records.schema import (
     Value,
     decode_example,
     open_shard,
+    read_examples,
     read_frames,
 )
 from siamese.errors import InputError
@@ -144,24 +145,15 @@ def _find_sets(folder: Path) -> dict[str, dict[str, list[Path]]]:
 
 
 def _read_records(path: Path) -> list[tuple[int, str]]:
-    rows = []
-    offset = 0
     try:
-        with open_shard(path) as file:
-            for place, record in read_frames(file):
-                offset = place
-                values = decode_example(record)
-                label = values.get("image/class/label")
-                encoded = values.get("image/encoded")
-                if not isinstance(label, int) or not isinstance(encoded, bytes) or label < 0:
-                    raise ValueError("has no image/encoded or no image/class/label")
-                rows.append((label, _image_size(values, encoded)))
-    except (DamagedRecord, ValueError, OSError) as error:
-        where = "" if isinstance(error, DamagedRecord) else f"at byte {offset}: "
+        return [
+            (label, _image_size(values, encoded))
+            for _, label, encoded, values in read_examples(path)
+        ]
+    except (DamagedRecord, OSError, ValueError) as error:
         raise InputError(
-            f"{path}: is not a file of records of images ({where}{error}). Make it again."
+            f"{path}: is not a file of records of images ({error}). Make it again."
         ) from None
-    return rows
 
 
 def _image_size(values: dict[str, Value], encoded: bytes) -> str:

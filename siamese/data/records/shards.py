@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +31,8 @@ OnCorrupt = Literal["error", "skip"]
 BUILDING = ".building"
 """Folder of what is not finished, in the folder of the records."""
 
+_APPLICATION = re.compile(rb"\xff[\xe1\xe2]")  # of a JPEG file; never among its pixels
+_MARKS = (b"Exif\0", b"http://ns.adobe.com/xap/", b"MPF\0")
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _IMAGES_AT_ONCE = 64
 _BYTES_AT_ONCE = 4 * 2**20
@@ -131,7 +134,7 @@ def write_shard(
     return WrittenShard(shard, sizes, tuple(whole.skipped))
 
 
-def load_image(path: str, verify: bool = True, size: int = 0) -> tuple[bytes, bytes, int, int]:
+def load_image(path: str, verify: bool = True) -> tuple[bytes, bytes, int, int]:
     """Reads one image file as it goes into a record.
 
     The bytes of RGB and grey JPEG and of RGB PNG stay as they are; all others become RGB PNG.
@@ -139,7 +142,6 @@ def load_image(path: str, verify: bool = True, size: int = 0) -> tuple[bytes, by
     Args:
         path: The file.
         verify: Decode it, to see that it is whole.
-        size: The size of the file in bytes, where it is known: that makes reading faster.
 
     Returns:
         The bytes, the format (`jpeg` or `png`), height and width in pixels.
@@ -147,9 +149,10 @@ def load_image(path: str, verify: bool = True, size: int = 0) -> tuple[bytes, by
     Raises:
         InputError: The file is missing, damaged or no image.
     """
-    data = _read_file(path, size)
-    if plain := _load_plain_jpeg(data, verify):
-        return plain
+    data = read_bytes(path)
+    size = _size_of_plain_jpeg(data)
+    if size is not None and (not verify or _is_whole_jpeg(data)):
+        return data, b"jpeg", *size
     pixels = decode_image(data, path)
     height, width = pixels.shape[:2]
     with Image.open(io.BytesIO(data)) as image:
@@ -164,29 +167,40 @@ def load_image(path: str, verify: bool = True, size: int = 0) -> tuple[bytes, by
     return data, kept, height, width
 
 
-def _load_plain_jpeg(data: bytes, verify: bool) -> tuple[bytes, bytes, int, int] | None:
-    """The short way for nearly all crops; None where Pillow has to have a closer look.
+def _size_of_plain_jpeg(data: bytes) -> tuple[int, int] | None:
+    """Height and width of nearly all crops; None where Pillow has to have a closer look."""
+    if data[:2] != b"\xff\xd8":
+        return None
+    # Exif and XMP may say that the image is turned, and MPF that there are several.
+    if _APPLICATION.search(data) and any(mark in data for mark in _MARKS):
+        return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    if colours not in ("YCbCr", "RGB", "Gray") or height * width > MAXIMUM_PIXELS:
+        return None
+    return height, width
+
+
+def _is_whole_jpeg(data: bytes) -> bool:
+    """Whether it can be decoded without a complaint.
 
     Decoding to an eighth of the size reads every bit of the file, which is where damage shows, and
     leaves out the transform and the colours, which cannot fail.
     """
-    # Exif and XMP may say that the image is turned, and MPF that there are several.
-    marked = b"Exif\0" in data or b"http://ns.adobe.com/xap/" in data or b"MPF\0" in data
-    if marked or data[:2] != b"\xff\xd8":
-        return None
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        if colours not in ("YCbCr", "RGB", "Gray") or height * width > MAXIMUM_PIXELS:
-            return None
-        if verify:
-            simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=8)
+        simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=8)
     except ValueError:
-        return None
-    return data, b"jpeg", height, width
+        return False
+    return True
 
 
-def _read_file(path: str, size: int) -> bytes:
-    """Reads a file that should be so large, in a third of the time of `Path.read_bytes`."""
+def _read_quickly(path: str, size: int) -> bytes:
+    """Reads a file that should be so large, in a third of the time of `Path.read_bytes`.
+
+    Nothing where it is of another size or cannot be read.
+    """
     try:
         file = os.open(path, _READ)
         try:
@@ -194,8 +208,8 @@ def _read_file(path: str, size: int) -> bytes:
         finally:
             os.close(file)
     except OSError:
-        return read_bytes(path)
-    return data if len(data) == size else read_bytes(path)
+        return b""
+    return data if len(data) == size else b""
 
 
 def _blocks(job: ShardJob) -> Iterator[Callable[[], _Block]]:
@@ -232,11 +246,22 @@ def _make_block(
     verify: bool,
     compress: bool,
 ) -> _Block:
+    # Step by step for all images, not image by image: reading and decoding let other threads run,
+    # and those that ask for Python's lock in between, at each image, mostly wait to be woken up.
+    files = [_read_quickly(sample.path, size) for sample, size in zip(samples, sizes, strict=True)]
+    plain = [_size_of_plain_jpeg(data) for data in files]
+    if verify:
+        plain = [
+            size if size is not None and _is_whole_jpeg(data) else None
+            for data, size in zip(files, plain, strict=True)
+        ]
     block = _Block(images=len(samples))
     frames = []
-    for sample, label, size in zip(samples, labels, sizes, strict=True):
+    for sample, label, data, size in zip(samples, labels, files, plain, strict=True):
         try:
-            data, kind, height, width = load_image(sample.path, verify, size)
+            data, kind, height, width = (
+                load_image(sample.path, verify) if size is None else (data, b"jpeg", *size)
+            )
         except InputError as error:
             if on_corrupt == "error":
                 raise
