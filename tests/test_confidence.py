@@ -141,22 +141,33 @@ def test_verification_draws_weigh_pairs_by_people():
     assert intervals["eer"] == Interval(0, 1)
 
 
-def test_verification_draws_agree_with_copies_of_people():
+def few_pairs():
     random = np.random.default_rng(5)
     first, second = random.integers(0, 6, (2, 80))
     second[:30] = first[:30]
-    sample = PairSample(random.random(80).astype(np.float32), first, second, "all pairs")
+    return PairSample(random.random(80).astype(np.float32), first, second, "all pairs")
+
+
+def copied(sample):
+    """50 draws of people, each as the distances of pairs of one person and of two, repeated."""
     draws = np.random.default_rng(0)
-    areas = []
     for _ in range(50):
         copies = list(draws.integers(0, 6, 6))
         near, far = [], []
-        for distance, a, b in zip(sample.distances, first, second, strict=True):
+        people = zip(sample.first_person, sample.second_person, strict=True)
+        for distance, (a, b) in zip(sample.distances, people, strict=True):
             times = copies.count(a) * (copies.count(b) if a != b else 1)
             (near if a == b else far).extend([distance] * times)
         if near and far:
-            wins = np.less.outer(near, far).mean() + np.equal.outer(near, far).mean() / 2
-            areas.append(wins)
+            yield np.array(near), np.array(far)
+
+
+def test_verification_draws_agree_with_copies_of_people():
+    sample = few_pairs()
+    areas = []
+    for near, far in copied(sample):
+        wins = np.less.outer(near, far).mean() + np.equal.outer(near, far).mean() / 2
+        areas.append(wins)
     low, high = np.quantile(areas, [0.025, 0.975])
     interval = bootstrap_verification(sample, samples=50)["auc"]
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-6)
@@ -247,20 +258,8 @@ def test_intervals_of_error_rates_hold_the_rates():
 
 
 def test_error_rates_of_draws_agree_with_copies_of_people():
-    random = np.random.default_rng(5)
-    first, second = random.integers(0, 6, (2, 80))
-    second[:30] = first[:30]
-    sample = PairSample(random.random(80).astype(np.float32), first, second, "all pairs")
-    draws = np.random.default_rng(0)
-    rates = []
-    for _ in range(50):
-        copies = list(draws.integers(0, 6, 6))
-        near, far = [], []
-        for distance, a, b in zip(sample.distances, first, second, strict=True):
-            times = copies.count(a) * (copies.count(b) if a != b else 1)
-            (near if a == b else far).extend([distance <= 0.4] * times)
-        if near and far:
-            rates.append((np.mean(far), 1 - np.mean(near)))
+    sample = few_pairs()
+    rates = [((far <= 0.4).mean(), (near > 0.4).mean()) for near, far in copied(sample)]
     expected = np.quantile(rates, [0.025, 0.975], axis=0).T
     found = bootstrap_error_rates(sample, 0.4, samples=50)
     assert np.array([[each.low, each.high] for each in found]) == pytest.approx(expected)

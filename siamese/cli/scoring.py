@@ -193,19 +193,17 @@ def print_scores(card: dict[str, Any], *, title: str) -> None:
 
 def _print_own_threshold(found: dict[str, Any] | None) -> None:
     """Prints what the model's own threshold promised, and what came true."""
-    for name in ("promised", "measured"):
-        if found is None or found[f"{name}_rates"] is None:
-            continue
-        intervals = found[f"{name}_intervals"]
-        shown = [
-            f"{rate:.2%}"
-            + ("" if intervals is None else f" (95 %: {ends[0]:.2%} to {ends[1]:.2%})")
-            for rate, ends in zip(found[f"{name}_rates"], intervals or [(), ()], strict=True)
-        ]
-        print(
-            f"  {'threshold' if name == 'promised' else '':<12} {found['threshold']:.4f} {name}: "
-            f"strangers accepted {shown[0]}, people rejected {shown[1]}"
-        )
+    if found is None:
+        return
+    from siamese.evaluate.protocol import describe_rates
+
+    for title, name in (("threshold", "promised"), ("", "measured")):
+        if found[f"{name}_rates"] is not None:
+            shown = describe_rates(found[f"{name}_rates"], found[f"{name}_intervals"])
+            print(
+                f"  {title:<12} {found['threshold']:.4f} {name}: "
+                f"strangers accepted {shown[0]}, people rejected {shown[1]}"
+            )
 
 
 def _heat_maps(model: Any) -> "HeatMaps":

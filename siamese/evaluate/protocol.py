@@ -1,6 +1,6 @@
 """What was done to get the scores, in words that stand alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _RULES = {
@@ -85,3 +85,20 @@ def _describe_tracklets(card: Mapping[str, Any]) -> str:
     if card["dataset"] == "mars":
         text += " The query tracklets stay in the gallery, as in MARS's own code."
     return text
+
+
+def describe_rates(
+    rates: Sequence[float], intervals: Sequence[Sequence[float]] | None
+) -> list[str]:
+    """Writes error rates in per cent, each with its 95 % interval where there is one.
+
+    Example:
+        >>> describe_rates([0.01, 0.156], [[0.005, 0.017], [0.094, 0.208]])
+        ['1.00% (95 %: 0.50% to 1.70%)', '15.60% (95 %: 9.40% to 20.80%)']
+    """
+    if intervals is None:
+        return [f"{rate:.2%}" for rate in rates]
+    return [
+        f"{rate:.2%} (95 %: {low:.2%} to {high:.2%})"
+        for rate, (low, high) in zip(rates, intervals, strict=True)
+    ]

@@ -16,6 +16,7 @@ from siamese import plots
 from siamese.atomic import whole_file
 from siamese.evaluate import lists
 from siamese.evaluate.lists import Pair, RankList, Shown
+from siamese.evaluate.protocol import describe_rates
 from siamese.evaluate.style import STYLE
 from siamese.scores.pairs import PairCounts
 from siamese.scores.ranking import RankingScores
@@ -250,25 +251,14 @@ def _thresholds(card: Mapping[str, Any]) -> str:
             "is no reliability diagram.</p>"
         )
     promised = "{} of strangers accepted, {} of people rejected".format(
-        *_with_intervals(found["promised_rates"], found["promised_intervals"])
+        *describe_rates(found["promised_rates"], found["promised_intervals"])
     )
     own = f"The model's own threshold is {found['threshold']:.4f}. It promises {promised}"
     if found["measured_rates"] is not None:
         own += "; on these people it was {} and {}".format(
-            *_with_intervals(found["measured_rates"], found["measured_intervals"])
+            *describe_rates(found["measured_rates"], found["measured_intervals"])
         )
     return f"{text}{_table(rows, head)}<p>{_text(own)}.</p>"
-
-
-def _with_intervals(
-    rates: Sequence[float], intervals: Sequence[Sequence[float]] | None
-) -> list[str]:
-    if intervals is None:
-        return [f"{rate:.2%}" for rate in rates]
-    return [
-        f"{rate:.2%} (95 %: {low:.2%} to {high:.2%})"
-        for rate, (low, high) in zip(rates, intervals, strict=True)
-    ]
 
 
 def _rank_lists(found: Sequence[RankList]) -> str:
