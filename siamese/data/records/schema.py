@@ -193,8 +193,16 @@ def _checksum(data: bytes) -> bytes:
 def _number_entry(key: str, value: int) -> bytes:
     """A key and a whole number, as they are in a record."""
     packed = _number(value & 0xFFFFFFFFFFFFFFFF)
-    feature = b"\x1a" + _sized(b"\n" + _sized(packed))
-    return b"\n" + _sized(b"\n" + _sized(key.encode()) + b"\x12" + _sized(feature))
+    return _number_head(key, len(packed)) + packed
+
+
+@functools.lru_cache
+def _number_head(key: str, size: int) -> bytes:
+    """A key and all that comes before a whole number of so many bytes."""
+    numbers = b"\n" + _number(size)
+    feature = b"\x1a" + _number(len(numbers) + size) + numbers
+    entry = b"\n" + _sized(key.encode()) + b"\x12" + _number(len(feature) + size) + feature
+    return b"\n" + _number(len(entry) + size) + entry
 
 
 @functools.lru_cache(maxsize=65_536)
