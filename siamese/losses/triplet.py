@@ -208,8 +208,8 @@ class WeightedTripletLoss(BatchLoss):
         labels = check_rows(labels, embeddings)
         distances = pairwise_distances(embeddings, distance=self.distance)
         positive, negative = pair_masks(labels)
-        to_positives = _weighted_distances(distances, distances, positive)
-        to_negatives = _weighted_distances(distances, -distances, negative)
+        to_positives = _weighted_distances(distances, 1, positive)
+        to_negatives = _weighted_distances(distances, -1, negative)
         return mean_where(ops.softplus(to_positives - to_negatives), has_both(positive, negative))
 
     def get_config(self) -> dict[str, Any]:
@@ -217,11 +217,12 @@ class WeightedTripletLoss(BatchLoss):
         return {**super().get_config(), "distance": self.distance}
 
 
-def _weighted_distances(distances: Tensor, logits: Tensor, mask: Tensor) -> Tensor:
-    """Sums each row's distances by the softmax of its logits, where the mask is true."""
+def _weighted_distances(distances: Tensor, sign: int, mask: Tensor) -> Tensor:
+    """Sums each row's distances by the softmax of themselves times a sign, where the mask is."""
+    distances = ops.where(mask, distances, 0)
     # -1e30 instead of -inf: a row without any place would divide 0 by 0.
-    weights = ops.softmax(ops.where(mask, logits, -1e30), axis=1)
-    return ops.sum(ops.where(mask, weights * distances, 0), axis=1)
+    weights = ops.softmax(ops.where(mask, sign * distances, -1e30), axis=1)
+    return ops.sum(weights * distances, axis=1)
 
 
 @keras.saving.register_keras_serializable("siamese")

@@ -54,19 +54,20 @@ def _call_fused(
         and norm.trainable
         and mask is None
         and not (norm.synchronized or norm.renorm)
-        and len(inputs.shape) == 4
-        and norm.axis in (-1, 3)
+        and len(inputs.shape) in (2, 4)
+        and norm.axis in (-1, len(inputs.shape) - 1)
         and keras.backend.standardize_dtype(inputs.dtype) in DTYPES
     )
     if not fits:
         return type(norm).call(norm, inputs, training=training, mask=mask)
     channels = (inputs.shape[-1],)
+    maps = inputs if len(inputs.shape) == 4 else inputs[:, None, None, :]
     outputs, mean, variance = normalise_batch(
-        inputs,
+        maps,
         ops.cast(norm.gamma, "float32") if norm.scale else ops.ones(channels),
         ops.cast(norm.beta, "float32") if norm.center else ops.zeros(channels),
         norm.epsilon,
     )
     for average, value in ((norm.moving_mean, mean), (norm.moving_variance, variance)):
         average.assign(average * norm.momentum + value * (1.0 - norm.momentum))
-    return outputs
+    return outputs if maps is inputs else outputs[:, 0, 0, :]

@@ -29,6 +29,7 @@ from siamese.models.pair import ConsecutiveDifference
 from siamese.models.start import architecture_of, is_model
 from siamese.recipes import LossSection, Recipe
 from siamese.train.averaging import embedder_of
+from siamese.train.fork import Fork
 from siamese.train.metrics import watch_metrics
 from siamese.train.norms import fuse_norms, shorten_averages
 from siamese.train.optimizer import build_optimizer
@@ -115,18 +116,20 @@ def _build(recipe: Recipe, *, image_size: tuple[int, int], classes: int, steps: 
     images = inputs
     for layer in build_augmentation(**vars(recipe.augmentation), seed=recipe.seed):
         images = layer(images)
-    features = parts.backbone(images)
-    normalised = features if parts.bottleneck is None else parts.bottleneck(features)
-    embeddings = layers.UnitNormalization(dtype="float32", name="unit")(normalised)
-    # With a bottleneck the metric loss works before it, on features of free length (BNNeck).
-    metric = embeddings if parts.bottleneck is None else features
+    # Every reader has a branch of its own: see `Fork`.
+    before, to_centre, onwards = Fork(3)(parts.backbone(images))
+    normalised = onwards if parts.bottleneck is None else parts.bottleneck(onwards)
+    to_identity, onwards = Fork(2)(normalised)
+    embeddings = layers.UnitNormalization(dtype="float32", name="unit")(onwards)
+    after, to_pairs = Fork(2)(embeddings)
     heads = _build_heads(
         recipe.loss,
         classes,
-        metric=metric,
-        features=features,
-        normalised=normalised,
-        embeddings=embeddings,
+        # With a bottleneck the metric loss works before it, on features of free length (BNNeck).
+        metric=after if parts.bottleneck is None else before,
+        features=to_centre,
+        normalised=to_identity,
+        embeddings=to_pairs,
     )
     model = keras.Model(
         inputs, {name: head.output for name, head in heads.items()}, name="training"
