@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from siamese.atomic import whole_file
 from siamese.data.datasets import Sample, list_samples
 from siamese.data.datasets.samples import read_name, walk_images
+from siamese.data.places import as_path
 from siamese.errors import InputError
 from siamese.inference import ImageLike, Model, load_model
 from siamese.inference.reading import Progress
@@ -148,7 +149,7 @@ def list_all(folder: Path) -> list[Sample]:
     Raises:
         InputError: There is no such folder, or no image in it.
     """
-    if not folder.is_dir():
+    if not as_path(folder).is_dir():
         raise InputError(f"{folder}: no such folder. Give a folder of images.")
     names = walk_images(folder)
     if not names:

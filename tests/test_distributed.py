@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 
 from siamese.data.distributed import open_ray
-from siamese.data.records import Engine, build_records, local_engine, verify_records
+from siamese.data.records import (
+    Engine,
+    build_records,
+    is_record_set,
+    local_engine,
+    verify_records,
+)
 from siamese.errors import InputError
 
 # Ray takes ten seconds to start and to end, and more on a busy machine.
@@ -54,6 +60,28 @@ def test_cluster_writes_the_bytes_of_the_local_writer(
     assert _content(tmp_path / "ray") == _content(tmp_path / "1") == _content(tmp_path / "4")
     assert seen[-1] == (112, 112)
     assert verify_records(tmp_path / "ray")[1] == []
+
+
+def test_cluster_reads_from_and_writes_to_addresses(
+    engine: Engine, pedestrians: Path, tmp_path: Path
+) -> None:
+    build_records(pedestrians, tmp_path / "local", num_shards=3)
+    source, target = f"file://{pedestrians}", f"file://{tmp_path}/ray"
+    build_records(source, target, num_shards=3, engine=engine)
+    assert _content(tmp_path / "ray") == _content(tmp_path / "local")
+    assert verify_records(target)[1] == []
+    broken = f"file://{tmp_path}/none"
+    shutil.copytree(pedestrians, tmp_path / "none")
+    victim = next((tmp_path / "none").rglob("*.jpg"))
+    victim.write_bytes(victim.read_bytes()[:-300])
+    with pytest.raises(InputError, match=f"^file://{victim}: is a damaged image"):
+        build_records(broken, target + "2", engine=engine)
+
+
+def test_folder_that_the_workers_do_not_share_is_named(engine: Engine, pedestrians: Path) -> None:
+    with pytest.raises(InputError, match=r"^memory://set/mars_.*: was written by a worker, and is"):
+        build_records(pedestrians, "memory://set", engine=engine)
+    assert not is_record_set("memory://set")
 
 
 def test_damaged_image_is_named_or_skipped_as_the_local_writer_does(

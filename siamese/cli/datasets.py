@@ -12,14 +12,17 @@ import tyro
 from siamese.cli.program import Flag, counting, open_console
 from siamese.errors import InputError
 
+# Text: `Path` folds the slashes of an address.
+Place = Annotated[str, tyro.conf.arg(metavar="PATH")]
+
 
 def create_records(
-    dataset_dir: Path,
+    dataset_dir: Place,
     tfrecord_filename: str = "mars",
     validation_size: float = 0.3,
     num_shards: int | None = None,
     random_seed: int = 0,
-    output_dir: Path | None = None,
+    output_dir: Annotated[str | None, tyro.conf.arg(metavar="{None}|PATH")] = None,
     split: Literal["identity", "tracklet", "image"] = "identity",
     pattern: str | None = None,
     on_corrupt: Literal["error", "skip"] = "error",
@@ -29,17 +32,19 @@ def create_records(
 ) -> None:
     """Make a training and a validation set of TFRecords from a folder of pedestrian crops.
 
-    An existing complete set is left alone; an interrupted one is continued.
+    An existing complete set is left alone; an interrupted one is continued. Images may come from,
+    and records go to, addresses such as s3://bucket/folder or gs://bucket/folder.
 
     Args:
         dataset_dir: Folder with categories/ID/*.jpg or ID/*.jpg, or another known dataset, or a CSV
-            file of identities or triplets.
+            file of identities or triplets; a path or an address.
         tfrecord_filename: First part of the names of the TFRecord files.
         validation_size: Expected share of the people (tracklets, images) in the validation set.
         num_shards: TFRecord files for each of the two sets; by default as many as make files of
             some 128 MB.
         random_seed: Seed of the split.
-        output_dir: Where to write; by default the folder records in dataset_dir.
+        output_dir: Where to write, a path or an address; by default the folder records in
+            dataset_dir.
         split: What stays whole. Only identity keeps people apart.
         pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
             of your own form.
@@ -90,7 +95,7 @@ def _open_engine(engine: str, address: str | None) -> Iterator[Any]:
 
 
 def verify_records(
-    folder: Annotated[Path, tyro.conf.Positional],
+    folder: Annotated[Place, tyro.conf.Positional],
     json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
 ) -> int:
     """Read every record of a set and say which file is broken, and where.
@@ -99,10 +104,11 @@ def verify_records(
     wrong.
 
     Args:
-        folder: A folder of records.
+        folder: A folder of records, or its address, such as s3://bucket/records.
         json_: Print one JSON object and nothing else.
     """
     from siamese.data import records
+    from siamese.data.places import join
 
     with counting("records") as progress:
         manifest, faults = records.verify_records(folder, progress)
@@ -115,7 +121,7 @@ def verify_records(
         return 1 if faults else 0
     for fault in faults:
         place = "" if fault.offset is None else f" at byte {fault.offset:,}"
-        print(f"{folder / fault.file}{place}: {fault.reason}")
+        print(f"{join(folder, fault.file)}{place}: {fault.reason}")
     if faults:
         print("Remove the folder and make the records again, or copy the broken files again.")
         return 1
@@ -124,7 +130,7 @@ def verify_records(
 
 
 def inspect(
-    folder: Annotated[Path, tyro.conf.Positional],
+    folder: Annotated[Place, tyro.conf.Positional],
     pattern: str | None = None,
     output: Path | None = None,
     json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
@@ -134,7 +140,8 @@ def inspect(
     Exits with 1 where something would spoil a result.
 
     Args:
-        folder: A dataset folder, or a CSV file of identities or triplets.
+        folder: A dataset folder, or a CSV file of identities or triplets; a path or an address
+            such as s3://bucket/folder.
         pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
             of your own form.
         output: Picture: some of the images, images a person, image sizes; none by default.

@@ -2,23 +2,29 @@
 
 Every task calls `siamese.data.records.write_shard`, as the local writer does, so the files are
 equal byte by byte. All machines must reach the images and the folder of the records under the same
-paths (a shared file system), and have this package installed.
+paths (a shared file system) or addresses (such as `s3://bucket/records`), and have this package
+installed.
 """
 
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from siamese.data.places import as_path, is_remote, reaching
 from siamese.data.records.shards import ShardJob, WrittenShard, write_shard
 from siamese.data.records.writer import Engine
 from siamese.errors import InputError
 
 RETRIES = 3
 """Times that a shard is begun again when the worker that writes it dies."""
+
+SEEN_WITHIN = 60.0
+"""Seconds after which a shared folder (NFS) shows all machines the same files at the latest."""
 
 
 @contextlib.contextmanager
@@ -95,11 +101,30 @@ def _write_on_ray(jobs: Sequence[ShardJob], step: Callable[[int], None]) -> Iter
             raise OSError(
                 f"{job.path}: could not be written, its worker died {RETRIES + 1} times ({reason})"
             ) from None
+        _find(job, written)
         step(len(job.samples))
         yield written
 
 
+def _find(job: ShardJob, written: WrittenShard) -> None:
+    """Sees whether the shard is where this computer looks for it: a folder may not be shared."""
+    deadline = time.monotonic() + (0 if is_remote(job.path) else SEEN_WITHIN)
+    while True:
+        with reaching(job.path):
+            path = as_path(job.path)
+            if path.is_file() and path.stat().st_size == written.shard.bytes:
+                return
+        if time.monotonic() >= deadline:
+            raise InputError(
+                f"{job.path}: was written by a worker, and is not seen from here. Give an output "
+                "folder that all machines share, or an address such as s3://bucket/records."
+            )
+        time.sleep(1)
+
+
 def _write_in_folder(job: ShardJob, folder: str) -> WrittenShard:
     """A Ray task: relative paths mean what they mean to the process that asked."""
-    with contextlib.chdir(folder):
+    # Where all is at addresses, the machines need not have that folder.
+    there = contextlib.chdir(folder) if Path(folder).is_dir() else contextlib.nullcontext()
+    with there, reaching(job.path):
         return write_shard(job)

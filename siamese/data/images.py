@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from siamese.data.places import as_path, is_remote, reaching
 from siamese.errors import InputError
 
 MAXIMUM_PIXELS = 50_000_000
@@ -37,7 +38,15 @@ def read_bytes(path: str | Path) -> bytes:
 
     Raises:
         InputError: There is no such file, or it is a folder or may not be read.
+        OSError: It is at an address that cannot be reached, or refuses access: no fault of the
+            image, which may be whole.
     """
+    if is_remote(path):
+        with reaching(path):
+            try:
+                return as_path(path).read_bytes()
+            except (FileNotFoundError, IsADirectoryError):
+                raise InputError(f"{path}: no such file. Give the path of an image.") from None
     try:
         return Path(path).read_bytes()
     except (FileNotFoundError, NotADirectoryError):

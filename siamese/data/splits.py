@@ -2,11 +2,12 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from siamese.data.datasets import Sample
+from siamese.data.places import FileState, file_states, read_each
 from siamese.errors import InputError
 
 SplitBy = Literal["identity", "tracklet", "image"]
@@ -88,13 +89,17 @@ def split_samples(
     return train, validation
 
 
-def refuse_duplicates(samples: Iterable[Sample]) -> None:
+def refuse_duplicates(
+    samples: Iterable[Sample], states: Mapping[str, FileState] | None = None
+) -> None:
     """Refuses samples that would put one image under two people, or count one image twice.
 
-    Files are compared by their whole content; those whose size is unique are not read.
+    Files are compared by their whole content; those whose size is unique are not read, nor those
+    of which the file system tells the MD5, as object stores do.
 
     Args:
         samples: What `list_samples` gives.
+        states: Path to size, where it is known already.
 
     Raises:
         InputError: A path occurs twice, or two people have the same file.
@@ -105,7 +110,7 @@ def refuse_duplicates(samples: Iterable[Sample]) -> None:
         if sample.path in seen:
             raise InputError(f"{sample.path}: occurs twice among the samples. Remove one of them.")
         seen.add(sample.path)
-    for group in same_files(samples):
+    for group in same_files(samples, states):
         first = group[0]
         for other in group[1:]:
             if other.person != first.person:
@@ -115,26 +120,38 @@ def refuse_duplicates(samples: Iterable[Sample]) -> None:
                 )
 
 
-def same_files(samples: Iterable[Sample]) -> list[list[Sample]]:
+def same_files(
+    samples: Iterable[Sample], states: Mapping[str, FileState] | None = None
+) -> list[list[Sample]]:
     """Finds files with equal content.
 
     Args:
         samples: The samples, each path once.
+        states: Path to size, where it is known already.
 
     Returns:
         Groups of at least two samples whose files are equal byte by byte, in the order given.
         Files that cannot be read are in no group.
     """
+    samples = list(samples)
+    if states is None:
+        states = file_states(sample.path for sample in samples)
     by_size = defaultdict(list)
     for sample in samples:
-        path = Path(sample.path)
-        if path.is_file():
-            by_size[path.stat().st_size].append(sample)
+        if sample.path in states:
+            by_size[states[sample.path].size].append(sample)
     by_content = defaultdict(list)
+    unknown = []
     for same_size in by_size.values():
-        if len(same_size) > 1:
-            for sample in same_size:
-                by_content[hash_content(Path(sample.path).read_bytes())].append(sample)
+        digests = [states[sample.path].digest for sample in same_size]
+        if len(same_size) > 1 and all(digests):
+            for sample, digest in zip(same_size, digests, strict=True):
+                by_content[digest.encode()].append(sample)
+        elif len(same_size) > 1:
+            unknown += same_size
+    for sample, data in zip(unknown, read_each([s.path for s in unknown]), strict=True):
+        if data is not None:
+            by_content[hash_content(data)].append(sample)
     return [group for group in by_content.values() if len(group) > 1]
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from siamese.atomic import whole_file
 from siamese.data.datasets import Sample, read_triplets
+from siamese.data.places import as_path, make_folder
 from siamese.errors import InputError
 
 TRIPLETS = "triplets.csv"
@@ -87,8 +88,9 @@ def keep_triplets(
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(rows)
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    with whole_file(Path(folder) / TRIPLETS) as temporary:
+    folder = as_path(folder)
+    make_folder(folder)
+    with whole_file(folder / TRIPLETS) as temporary:
         temporary.write_text(buffer.getvalue(), encoding="utf-8")
     return len(rows)
 

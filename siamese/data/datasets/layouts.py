@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from siamese.data.datasets import mars, tables
@@ -18,12 +18,16 @@ from siamese.data.datasets.samples import (
     Sample,
     compile_pattern,
     folder_names,
+    holds_file,
+    holds_folder,
     image_names,
+    images_by_folder,
     read_name,
     sample_from_match,
     sort_samples,
     walk_images,
 )
+from siamese.data.places import as_path, join
 from siamese.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -76,7 +80,8 @@ def recognise(folder: str | Path, pattern: str | None = None) -> Layout:
     """Finds out which dataset a folder holds.
 
     Args:
-        folder: A dataset's folder, or one folder of it, or the folder around it, or a CSV file.
+        folder: A dataset's folder, or one folder of it, or the folder around it, or a CSV file; a
+            local path or an address such as `s3://bucket/folder`.
         pattern: A regular expression that reads names of the user's own form.
 
     Returns:
@@ -85,7 +90,7 @@ def recognise(folder: str | Path, pattern: str | None = None) -> Layout:
     Raises:
         InputError: The folder is missing, empty, or of no known layout; or the pattern is wrong.
     """
-    root = Path(folder)
+    root = as_path(folder)
     if not root.exists():
         raise InputError(f"{root}: no such folder. Give the folder of a dataset.")
     if pattern is not None:
@@ -154,17 +159,18 @@ def _recognise_folder(root: Path, own_names: bool) -> Layout | None:
     """Recognises a dataset that lies in `root` itself."""
     if (parts := mars.part_folders(root)) and not own_names:
         return Layout("mars", str(root), parts)
-    market = {p: str(root / f) for p, f in MARKET_FOLDERS.items() if (root / f).is_dir()}
+    market = {p: str(root / f) for p, f in MARKET_FOLDERS.items() if holds_folder(root, f)}
     # A person may be called "query"; no person is called "bounding_box_train".
     if market and (set(market) != {"query"} or _has_market_names(root / "query")):
         name = "pattern" if own_names else _market_name(market)
         return Layout(name, str(root), market, _notes(name))
     for train, test in MSMT17_FOLDERS:
-        lists = {p for p, files in MSMT17_LISTS.items() if (root / files[0]).is_file()}
-        folders = {p: root / (train if p == "train" else test) for p in MSMT17_LISTS if p in lists}
-        if (parts := {p: str(f) for p, f in folders.items() if f.is_dir()}) and not own_names:
+        lists = {p for p, files in MSMT17_LISTS.items() if holds_file(root, files[0])}
+        folders = {p: train if p == "train" else test for p in MSMT17_LISTS if p in lists}
+        parts = {p: str(root / f) for p, f in folders.items() if holds_folder(root, f)}
+        if parts and not own_names:
             return Layout("msmt17", str(root), parts, _notes("msmt17"))
-    if (root / "categories").is_dir():
+    if holds_folder(root, "categories"):
         root = root / "categories"
     parts = {"train": str(root)}
     if own_names:
@@ -222,7 +228,7 @@ def _notes(name: str) -> tuple[str, ...]:
 
 
 def _list_part(layout: Layout, part: str, pattern: str | None) -> list[Sample]:
-    folder = Path(layout.parts[part])
+    folder = as_path(layout.parts[part])
     if pattern is not None:
         return _list_by_pattern(folder, compile_pattern(pattern))
     if layout.name == "identity-csv":
@@ -232,11 +238,11 @@ def _list_part(layout: Layout, part: str, pattern: str | None) -> list[Sample]:
             {s.path: s for row in tables.read_triplets(layout.folder) for s in row}.values()
         )
     if layout.name == "mars":
-        samples = mars.list_tracklets(Path(layout.folder), part)
+        samples = mars.list_tracklets(as_path(layout.folder), part)
     elif layout.name in ("mars-categories", "folders"):
         samples = _list_identity_folders(folder)
-    elif layout.name == "msmt17" and folder != Path(layout.folder):
-        return _list_msmt17(Path(layout.folder), folder, part)
+    elif layout.name == "msmt17" and folder != as_path(layout.folder):
+        return _list_msmt17(as_path(layout.folder), folder, part)
     else:
         samples = _list_by_pattern(folder, NAME_FORMS[layout.name], image_names)
     if layout.name in ("folders", "msmt17"):
@@ -246,9 +252,10 @@ def _list_part(layout: Layout, part: str, pattern: str | None) -> list[Sample]:
 
 def _list_identity_folders(folder: Path) -> list[Sample]:
     samples = []
-    for person in folder_names(folder):
-        for name in image_names(folder / person):
-            path = f"{folder / person / name}"
+    for person, names in images_by_folder(folder).items():
+        home = join(folder, person)
+        for name in names:
+            path = join(home, name)
             read = read_name(name)
             if read is None:
                 samples.append(Sample(path, person))
@@ -263,11 +270,12 @@ def _list_by_pattern(
     names_of: Callable[[Path], Iterable[str]] = walk_images,
 ) -> list[Sample]:
     samples, left_out = [], []
+    home = str(folder)
     for name in names_of(folder):
         # The known forms begin where the name begins; a user's pattern may match anywhere.
         match = pattern.search(name) if names_of is walk_images else pattern.match(name)
         if match and match["person"]:
-            samples.append(sample_from_match(match, f"{folder / name}"))
+            samples.append(sample_from_match(match, join(home, name)))
         else:
             left_out.append(name)
     if left_out:
@@ -283,6 +291,7 @@ def _list_by_pattern(
 
 def _list_msmt17(root: Path, folder: Path, part: str) -> list[Sample]:
     samples = []
+    home = str(folder)
     for list_name in MSMT17_LISTS[part]:
         if list_name != MSMT17_LISTS[part][0] and not (root / list_name).is_file():
             continue  # Some copies come without list_val.txt.
@@ -300,6 +309,6 @@ def _list_msmt17(root: Path, folder: Path, part: str) -> list[Sample]:
                     "Copy the list again."
                 )
             prefix = "" if part == "train" else "test/"
-            path = f"{folder / relative}"
+            path = join(home, str(PurePosixPath(relative)))
             samples.append(Sample(path, prefix + match["person"], int(match["camera"])))
     return samples

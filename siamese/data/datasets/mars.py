@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.data.datasets.samples import Sample, read_name
+from siamese.data.datasets.samples import Sample, holds_file, holds_folder, read_name
+from siamese.data.places import join, local_copy
 from siamese.errors import InputError
 
 
@@ -21,8 +22,9 @@ def part_folders(root: Path) -> dict[str, str]:
     return {
         part: str(root / f"bbox_{side}")
         for part, side in {"train": "train", "query": "test", "gallery": "test"}.items()
-        if (root / f"bbox_{side}").is_dir()
-        and (root / "info" / f"tracks_{side}_info.mat").is_file()
+        if holds_folder(root, f"bbox_{side}")
+        and holds_folder(root, "info")
+        and holds_file(root / "info", f"tracks_{side}_info.mat")
     }
 
 
@@ -65,7 +67,7 @@ def list_tracklets(root: Path, part: str) -> list[Sample]:
                 f"{info / 'query_IDX.mat'}: expected rows 1 to {len(tracks)} of track_test_info. "
                 f"Received: {rows.min()} to {rows.max()}. Copy it again."
             )
-    folder = root / f"bbox_{side}"
+    folder = str(root / f"bbox_{side}")
     samples = []
     for row in rows.tolist():
         first, last, person, camera = tracks[row - 1].tolist()
@@ -73,7 +75,7 @@ def list_tracklets(root: Path, part: str) -> list[Sample]:
             continue
         for name in names[first - 1 : last]:
             # The folder is the identity as the name writes it.
-            path = f"{folder / name[:4] / name}"
+            path = join(folder, f"{name[:4]}/{name}")
             read = read_name(name)
             frame = -1 if read is None else read.frame
             samples.append(Sample(path, f"{person:04d}", camera, row, frame))
@@ -87,7 +89,8 @@ def _read_matrix(path: Path, variable: str) -> NDArray[np.int64]:
     if not path.is_file():
         raise InputError(f"{path}: no such file. Copy the folder `info` of MARS completely.")
     try:
-        content = loadmat(path)
+        with local_copy(path) as copy:
+            content = loadmat(copy)
     except (ValueError, TypeError, OSError, NotImplementedError) as error:
         raise InputError(f"{path}: is not a MATLAB file ({error}). Copy it again.") from None
     matrix = content.get(variable)

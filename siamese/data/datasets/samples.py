@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from siamese.data.places import FileState, is_remote, list_remote
 from siamese.errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -35,6 +36,8 @@ JUNK_PERSONS = frozenset({"-1", "00-1"})
 DISTRACTOR_PERSON = "0000"
 """Market-1501 and MARS name all people who are never asked for so: in the gallery, never a match.
 In any other dataset `0000` is a person like others."""
+
+_NOT_THERE = FileState(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,26 +147,67 @@ def is_image_name(name: str) -> bool:
 
 def image_names(folder: str | Path) -> list[str]:
     """Lists the names of the images that lie directly in a folder, sorted."""
+    if is_remote(folder):
+        found = list_remote(folder)
+        return sorted(n for n, state in found.items() if state is not None and is_image_name(n))
     with os.scandir(folder) as entries:
         return sorted(e.name for e in entries if is_image_name(e.name) and e.is_file())
 
 
 def folder_names(folder: str | Path) -> list[str]:
     """Lists the names of the folders that lie directly in a folder, sorted; hidden ones are not."""
+    if is_remote(folder):
+        return sorted(n for n, state in list_remote(folder).items() if state is None and _seen(n))
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith((".", "__")))
+        return sorted(e.name for e in entries if e.is_dir() and _seen(e.name))
+
+
+def holds_folder(folder: Path, name: str) -> bool:
+    """Whether a folder has another of this name."""
+    if is_remote(folder):
+        return list_remote(folder).get(name, _NOT_THERE) is None
+    return (folder / name).is_dir()
+
+
+def holds_file(folder: Path, name: str) -> bool:
+    """Whether a folder has a file of this name."""
+    if is_remote(folder):
+        return list_remote(folder).get(name) is not None
+    return (folder / name).is_file()
 
 
 def walk_images(folder: str | Path) -> list[str]:
     """Lists all images under a folder at any depth, as sorted paths relative to it with `/`."""
+    if is_remote(folder):
+        split = ((name, name.split("/")) for name in list_remote(folder, below=True))
+        return sorted(n for n, p in split if is_image_name(p[-1]) and all(map(_seen, p[:-1])))
     root = Path(folder)
     found: list[str] = []
     for parent, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+        folders[:] = [name for name in folders if _seen(name)]
         prefix = Path(parent).relative_to(root).as_posix()
         prefix = "" if prefix == "." else f"{prefix}/"
         found.extend(prefix + name for name in names if is_image_name(name))
     return sorted(found)
+
+
+def images_by_folder(folder: str | Path) -> dict[str, list[str]]:
+    """Lists the folders that lie directly in a folder, sorted, with the images in each, sorted.
+
+    Folders without an image may be left out.
+    """
+    if not is_remote(folder):
+        return {name: image_names(Path(folder) / name) for name in folder_names(folder)}
+    found: dict[str, list[str]] = {}
+    for inner, separator, name in (path.partition("/") for path in walk_images(folder)):
+        if separator and "/" not in name:
+            found.setdefault(inner, []).append(name)
+    return {inner: sorted(found[inner]) for inner in sorted(found)}
+
+
+def _seen(folder: str) -> bool:
+    """Whether a folder of this name is not hidden."""
+    return not folder.startswith((".", "__"))
 
 
 def sort_samples(samples: Iterable[Sample]) -> list[Sample]:

@@ -1,11 +1,13 @@
 """Datasets that are a table: triplets, or an identity a file."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from siamese.data.datasets.samples import Sample, read_name
+from siamese.data.places import as_path, file_states, is_remote, join
 from siamese.errors import InputError
 
 TRIPLET_COLUMNS = ("anchor", "positive", "negative")
@@ -25,7 +27,7 @@ def csv_kind(table: str | Path) -> Literal["triplet", "identity"]:
     Raises:
         InputError: There is no such file, or its columns are of neither kind.
     """
-    header, _ = _read_table(Path(table))
+    header, _ = _read_table(as_path(table))
     if set(TRIPLET_COLUMNS) <= set(header):
         return "triplet"
     if set(IDENTITY_COLUMNS) <= set(header):
@@ -57,18 +59,19 @@ def read_triplets(
         InputError: A column or an image is missing, or an anchor and its positive (negative) are
             two people (one person) by their names. The message names the row.
     """
-    table = Path(table)
+    table = as_path(table)
     header, rows = _read_table(table)
     _require_columns(table, header, TRIPLET_COLUMNS, "Anchor, Positive, Negative")
     columns = [header.index(column) for column in TRIPLET_COLUMNS]
     names = [[row[column].strip() for column in columns] for _, row in rows]
     samples = _samples_of_triplets(names)
-    folder = _image_folder(table, names[0][0]) if image_folder is None else Path(image_folder)
+    folder = _image_folder(table, names[0][0]) if image_folder is None else as_path(image_folder)
+    paths = _find_images(
+        table, folder, [(line, row) for (line, _), row in zip(rows, names, strict=True)]
+    )
     triplets = []
     for (line, _), row in zip(rows, names, strict=True):
-        anchor, positive, negative = (
-            replace(samples[name], path=_existing(table, line, folder, name)) for name in row
-        )
+        anchor, positive, negative = (replace(samples[name], path=paths[name]) for name in row)
         if anchor.person != positive.person or anchor.person == negative.person:
             raise InputError(
                 f"{table}: row {line}: anchor and positive must show one person, the negative "
@@ -93,15 +96,18 @@ def read_identities(table: str | Path, image_folder: str | Path | None = None) -
         InputError: A column, an identity or a file is missing, or a number is not one. The
             message names the row.
     """
-    table = Path(table)
+    table = as_path(table)
     header, rows = _read_table(table)
     _require_columns(table, header, IDENTITY_COLUMNS, "identity, path")
     if image_folder is None:
         image_folder = _image_folder(table, rows[0][1][header.index("path")].strip())
-    folder = Path(image_folder)
+    all_cells = [
+        (line, dict(zip(header, (cell.strip() for cell in row), strict=True))) for line, row in rows
+    ]
+    names = [(line, [cells["path"]]) for line, cells in all_cells]
+    paths = _find_images(table, as_path(image_folder), names)
     samples = []
-    for line, row in rows:
-        cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
+    for line, cells in all_cells:
         numbers = {}
         for column in NUMBER_COLUMNS:
             text = cells.get(column, "")
@@ -113,8 +119,7 @@ def read_identities(table: str | Path, image_folder: str | Path | None = None) -
             numbers[column] = int(text) if text else -1
         if not cells["identity"]:
             raise InputError(f"{table}: row {line}: has no identity. Name it or remove the row.")
-        path = _existing(table, line, folder, cells["path"])
-        samples.append(Sample(path, cells["identity"], **numbers))
+        samples.append(Sample(paths[cells["path"]], cells["identity"], **numbers))
     return samples
 
 
@@ -147,14 +152,26 @@ def _image_folder(table: Path, name: str) -> Path:
     return inside[0] if len(inside) == 1 else table.parent
 
 
-def _existing(table: Path, line: int, folder: Path, name: str) -> str:
-    path = folder / name
-    if not name or not path.is_file():
-        raise InputError(
-            f"{table}: row {line}: no such file: {path}. Put the CSV file into the folder that the "
-            "names are relative to, or beside that folder; or correct the row."
-        )
-    return str(path)
+def _find_images(
+    table: Path, folder: Path, rows: Sequence[tuple[int, Sequence[str]]]
+) -> dict[str, str]:
+    """The path of every file that the rows name; each row comes with its line number."""
+    home = str(folder)
+    paths = {
+        name: name if is_remote(name) else join(home, str(PurePosixPath(name)))
+        for _, names in rows
+        for name in names
+    }
+    there = file_states(paths.values())
+    for line, names in rows:
+        for name in names:
+            if not name or paths[name] not in there:
+                raise InputError(
+                    f"{table}: row {line}: no such file: {paths[name]}. Put the CSV file into the "
+                    "folder that the names are relative to, or beside that folder; or correct the "
+                    "row."
+                )
+    return paths
 
 
 def _require_columns(table: Path, header: list[str], columns: tuple[str, ...], text: str) -> None:

@@ -22,6 +22,7 @@ from siamese.data.inspection.findings import (
 )
 from siamese.data.inspection.looks import look_at_all
 from siamese.data.inspection.report import SEVERITIES, Finding, PartSummary, Report
+from siamese.data.places import listed_once, reaching
 from siamese.errors import InputError
 
 __all__ = ["Finding", "PartSummary", "Report", "inspect_folder"]
@@ -44,7 +45,15 @@ def inspect_folder(
 
     Raises:
         InputError: There is no such folder, no dataset was recognised, or it has no image.
+        OSError: An address cannot be reached.
     """
+    with reaching(folder), listed_once():
+        return _inspect(folder, pattern, progress)
+
+
+def _inspect(
+    folder: str | Path, pattern: str | None, progress: Callable[[int, int], None] | None
+) -> Report:
     layout = recognise(folder, pattern)
     parts: dict[str, list[Sample]] = {}
     findings: list[Finding] = []

@@ -1,5 +1,6 @@
 """The rules of the dataset doctor: each looks at samples and says what it found."""
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,12 +11,13 @@ from siamese.data.datasets import Layout, Sample
 from siamese.data.datasets.samples import (
     JUNK_PERSONS,
     folder_names,
-    image_names,
+    images_by_folder,
     read_name,
     walk_images,
 )
 from siamese.data.inspection.looks import MOST_COMPARED, Look, near_pairs
 from siamese.data.inspection.report import Finding
+from siamese.data.places import join
 
 SMALLEST_SIZE = (32, 16)
 """Height and width below which an image shows too little of a person: a quarter of 128 x 64."""
@@ -264,9 +266,10 @@ def folder_findings(layout: Layout, samples: Iterable[Sample]) -> list[Finding]:
     for folder in sorted(set(layout.parts.values())):
         if of_identities:
             people = folder_names(folder)
-            empty += [f"{Path(folder) / p}" for p in people if not image_names(Path(folder) / p)]
+            filled = images_by_folder(folder)
+            empty += [join(folder, person) for person in people if not filled.get(person)]
         for name in walk_images(folder):
-            path = f"{Path(folder) / name}"
+            path = join(folder, name)
             if path not in used:
                 read = read_name(name.rsplit("/", 1)[-1])
                 (junk if read and read.person in JUNK_PERSONS else left_out).append(path)
@@ -307,7 +310,8 @@ def _mixed_folders(samples: Iterable[Sample]) -> list[Finding]:
     named = defaultdict(set)
     for sample in samples:
         if read := read_name(Path(sample.path).name):
-            named[str(Path(sample.path).parent)].add(read.person)
+            home = os.path.dirname(sample.path)  # noqa: PTH120 - `pathlib` would spoil an address
+            named[home].add(read.person)
     mixed = [f"{f} ({', '.join(sorted(names))})" for f, names in named.items() if len(names) > 1]
     if not mixed:
         return []

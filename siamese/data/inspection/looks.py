@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siamese.data.images import decode_image
+from siamese.data.images import decode_image, read_bytes
+from siamese.data.places import is_remote
 from siamese.data.splits import hash_content
 from siamese.errors import InputError
 
@@ -56,13 +57,18 @@ def look_at(path: str | Path) -> Look:
 
     Returns:
         What it is, or why it could not be read.
+
+    Raises:
+        OSError: It is at an address that cannot be reached.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_bytes(path)
         image = decode_image(data, path)
         with Image.open(io.BytesIO(data)) as stored:
             mode = stored.mode
     except (InputError, OSError) as error:
+        if is_remote(path) and isinstance(error, OSError):
+            raise  # the network, not the image
         return Look(b"", (0, 0), "", (0, 0), str(error))
     return Look(hash_content(data), image.shape[:2], mode, perceptual_hash(image))
 
@@ -80,7 +86,9 @@ def look_at_all(
         A look by path.
     """
     looks: dict[str, Look] = {}
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as threads:
+    # Those at an address are mostly waited for.
+    workers = 32 if any(map(is_remote, paths)) else min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers) as threads:
         # In blocks, since a million waiting tasks would hold a gigabyte.
         for start in range(0, len(paths), _BLOCK):
             block = paths[start : start + _BLOCK]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from siamese.data.places import as_path, local_copy, reaching
 from siamese.data.records.manifest import Manifest, Shard
 from siamese.data.records.reader import read_manifest
 from siamese.data.records.schema import DamagedRecord, read_examples
@@ -36,7 +37,8 @@ def verify_records(
     person against the manifest, and the number of records of each shard and label.
 
     Args:
-        folder: A record set.
+        folder: A record set, at a path or an address; each file at an address is copied here for
+            as long as it is read.
         progress: Called with the records read and all records.
 
     Returns:
@@ -44,8 +46,15 @@ def verify_records(
 
     Raises:
         InputError: There is no manifest, or it cannot be read.
+        OSError: An address cannot be reached.
     """
-    folder = Path(folder)
+    with reaching(folder):
+        return _verify(as_path(folder), progress)
+
+
+def _verify(
+    folder: Path, progress: Callable[[int, int], None] | None
+) -> tuple[Manifest, list[Fault]]:
     manifest = read_manifest(folder, check_shards=False)
     total = sum(shard.records for part in manifest.parts.values() for shard in part.shards)
     done = 0
@@ -70,9 +79,16 @@ def _read_shard(
     path: Path, shard: Shard, people: dict[int, bytes]
 ) -> tuple[list[int], Fault | None]:
     """The labels in a shard, up to its first fault, and that fault."""
-    labels: list[int] = []
     if not path.is_file():
-        return labels, Fault(shard.file, None, "is missing")
+        return [], Fault(shard.file, None, "is missing")
+    with local_copy(path) as copy:
+        return _read_local(copy, shard, people)
+
+
+def _read_local(
+    path: Path, shard: Shard, people: dict[int, bytes]
+) -> tuple[list[int], Fault | None]:
+    labels: list[int] = []
     try:
         for offset, label, _, values in read_examples(path):
             person = values.get("image/class/text")

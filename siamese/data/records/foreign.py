@@ -16,6 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from siamese.data.places import as_path, local_copy
 from siamese.data.records.manifest import LABELS, MANIFEST, Manifest, Part, Shard
 from siamese.data.records.schema import (
     DamagedRecord,
@@ -38,7 +39,7 @@ def has_foreign_records(folder: str | Path, name: str | None = None) -> bool:
         folder: The folder.
         name: First part of the files' names; any when None.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     if (folder / MANIFEST).exists() or not folder.is_dir():
         return False
     sets = _find_sets(folder)
@@ -55,7 +56,7 @@ def is_of_another_program(path: Path) -> bool:
 def _first_keys(path: Path) -> set[str]:
     """The keys of the first record; none where it cannot be read."""
     try:
-        with open_shard(path) as file:
+        with local_copy(path) as copy, open_shard(copy) as file:
             return {
                 key for _, record in islice(read_frames(file), 1) for key in decode_example(record)
             }
@@ -76,7 +77,7 @@ def scan_foreign_records(folder: str | Path) -> Manifest:
     Raises:
         InputError: There are several sets, a file is damaged, or a record lacks image or label.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     sets = _find_sets(folder)
     if len(sets) != 1:
         raise InputError(
@@ -102,7 +103,7 @@ def _scan(folder: Path, name: str, files: tuple[tuple[str, str, int, int], ...])
         by_label, sizes, shards = Counter[int](), Counter[str](), []
         for path, size in ((path, size) for each, path, size, _ in files if each == part):
             records = 0
-            for label, image_size in _read_records(Path(path)):
+            for label, image_size in _read_records(as_path(path)):
                 by_label[label] += 1
                 sizes[image_size] += 1
                 records += 1
@@ -132,7 +133,7 @@ def _find_sets(folder: Path) -> dict[str, dict[str, list[Path]]]:
     """The sets in a folder that have both parts with all their shards: name to part to files."""
     found: dict[str, dict[str, dict[int, Path]]] = {}
     expected: dict[tuple[str, str], int] = {}
-    for path in sorted(folder.glob("*_*-of-*.tfrecord")):
+    for path in sorted(path for path in folder.iterdir() if path.suffix == ".tfrecord"):
         if match := _FILE.fullmatch(path.stem):
             name, part = match["name"], match["part"]
             found.setdefault(name, {}).setdefault(part, {})[int(match["number"])] = path
@@ -146,10 +147,11 @@ def _find_sets(folder: Path) -> dict[str, dict[str, list[Path]]]:
 
 def _read_records(path: Path) -> list[tuple[int, str]]:
     try:
-        return [
-            (label, _image_size(values, encoded))
-            for _, label, encoded, values in read_examples(path)
-        ]
+        with local_copy(path) as copy:
+            return [
+                (label, _image_size(values, encoded))
+                for _, label, encoded, values in read_examples(copy)
+            ]
     except (DamagedRecord, OSError, ValueError) as error:
         raise InputError(
             f"{path}: is not a file of records of images ({error}). Make it again."

@@ -2,14 +2,14 @@
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any
 
-from siamese.atomic import whole_file
+from siamese.atomic import remove, whole_file
 from siamese.data.datasets import Sample
+from siamese.data.places import FileState, as_path, make_folder, remove_folder
 from siamese.data.records.foreign import is_of_another_program
 from siamese.data.records.manifest import MANIFEST, Shard, Skipped
 from siamese.data.records.shards import BUILDING, ShardJob, WrittenShard
@@ -26,6 +26,7 @@ def plan_part(
     labels: Mapping[str, int],
     num_shards: int | None,
     compress: bool,
+    known: Mapping[str, FileState],
 ) -> Iterator[tuple[tuple[str, tuple[Sample, ...], tuple[int, ...], tuple[int, ...]], str]]:
     """Deals the images of a part into shards.
 
@@ -35,18 +36,19 @@ def plan_part(
         labels: Person to label.
         num_shards: Files; None: as many as make some 128 MB each.
         compress: Whether the files are to be GZIP.
+        known: Path to size and version of the images at addresses; those on the disk are asked.
 
     Yields:
         Path, samples, labels and sizes of a shard, and a digest of all that its bytes depend on.
     """
     ordered = sorted(samples, key=_scatter)
-    states = [_state(sample.path) for sample in ordered]
+    states = [known.get(sample.path) or _state(sample.path) for sample in ordered]
     if num_shards is None:
-        total = sum(size for size, _ in states)
+        total = sum(state[0] for state in states)
         num_shards = min(max(1, -(-total // SHARD_BYTES)), len(ordered))
     for number in range(num_shards):
         mine = slice(number, None, num_shards)
-        chosen, sizes = tuple(ordered[mine]), tuple(size for size, _ in states[mine])
+        chosen, sizes = tuple(ordered[mine]), tuple(state[0] for state in states[mine])
         numbers = tuple(labels[sample.person] for sample in chosen)
         digest = blake2b(digest_size=16)
         for sample, label, state in zip(chosen, numbers, states[mine], strict=True):
@@ -90,29 +92,29 @@ def begin(
         InputError: A shard's name is taken by a file of another program.
     """
     building = folder / BUILDING
-    (folder / MANIFEST).unlink(missing_ok=True)
+    remove(folder / MANIFEST)
     old = _read_json(building / _PLAN)
     if old == plan:
         finished = {job.path: _finished(building, job) for job in jobs}
         return {each.shard.file: each for each in finished.values() if each is not None}
     if isinstance(old, dict):
         for file in old["shards"]:
-            (folder / file).unlink(missing_ok=True)
+            remove(folder / file)
     for job in jobs:
-        if is_of_another_program(Path(job.path)):
+        if is_of_another_program(as_path(job.path)):
             raise InputError(
                 f"{job.path}: is there already, and not of this program, or damaged. Remove it, or "
                 "give another output folder or name."
             )
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir()
+    remove_folder(building)
+    make_folder(building)
     write_text(building / _PLAN, json.dumps(plan))
     return {}
 
 
 def _finished(building: Path, job: ShardJob) -> WrittenShard | None:
     """What a finished shard holds; None where it has to be written (again)."""
-    path = Path(job.path)
+    path = as_path(job.path)
     note = _read_json(building / f"{path.name}.json")
     if not isinstance(note, dict) or not path.is_file():
         return None

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from siamese.data.places import as_path, is_remote
 from siamese.data.records.foreign import has_foreign_records, scan_foreign_records
 from siamese.data.records.manifest import MANIFEST, SCHEMA_VERSION, Manifest
 from siamese.errors import InputError
@@ -11,7 +12,7 @@ from siamese.errors import InputError
 
 def is_record_set(folder: str | Path) -> bool:
     """Whether a folder holds a complete record set, of this program or of the earlier project."""
-    return (Path(folder) / MANIFEST).is_file() or has_foreign_records(folder)
+    return (as_path(folder) / MANIFEST).is_file() or has_foreign_records(folder)
 
 
 def read_manifest(folder: str | Path, check_shards: bool = True) -> Manifest:
@@ -30,7 +31,7 @@ def read_manifest(folder: str | Path, check_shards: bool = True) -> Manifest:
         InputError: There is no manifest, it is of another version or damaged, or a shard is missing
             or of another size.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     path = folder / MANIFEST
     if not path.exists() and has_foreign_records(folder):
         return scan_foreign_records(folder)
@@ -64,7 +65,16 @@ def read_manifest(folder: str | Path, check_shards: bool = True) -> Manifest:
 
 
 def shard_paths(folder: str | Path, manifest: Manifest, part: str) -> list[str]:
-    """The files of one part of a record set, in order."""
+    """The files of one part of a record set, in order, for TensorFlow to read.
+
+    Raises:
+        InputError: The folder is an address.
+    """
+    if is_remote(folder):
+        raise InputError(
+            f"{folder}: training, scoring and embedding read records from a local folder. Copy "
+            "the set to this computer, and give its path."
+        )
     return [str(Path(folder) / shard.file) for shard in manifest.parts[part].shards]
 
 

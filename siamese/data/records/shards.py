@@ -14,14 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Literal
 
 import simplejpeg  # type: ignore[import-untyped]
 from PIL import Image
 
+from siamese.atomic import move, remove
 from siamese.data.datasets import Sample
 from siamese.data.images import MAXIMUM_PIXELS, decode_image, read_bytes
+from siamese.data.places import as_path, is_remote, make_folder, read_many
 from siamese.data.records.manifest import Shard, Skipped
 from siamese.data.records.schema import encode_example, frame
 from siamese.errors import InputError
@@ -36,6 +37,7 @@ _MARKS = (b"Exif\0", b"http://ns.adobe.com/xap/", b"MPF\0")
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _IMAGES_AT_ONCE = 64
 _BYTES_AT_ONCE = 4 * 2**20
+_REMOTE_WORKERS = 4
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def write_shard(
 
     Args:
         job: What it is to hold. A name that ends in `.gz` is compressed.
-        workers: Threads that read, verify and serialise.
+        workers: Threads that read, verify and serialise; at least four for images at addresses,
+            which are mostly waited for.
         step: Called with the number of images done since the last call.
 
     Returns:
@@ -103,10 +106,12 @@ def write_shard(
         InputError: An image is damaged or missing, and the job does not skip such.
         OSError: The file cannot be written.
     """
-    path = Path(job.path)
+    path = as_path(job.path)
     # Two writers of one set write the same bytes: each under a name of its own, the last one wins.
     temporary = path.parent / BUILDING / f"{path.name}.{os.getpid()}.partial"
-    temporary.parent.mkdir(exist_ok=True)
+    make_folder(temporary.parent)
+    if any("://" in sample.path for sample in job.samples):
+        workers = max(workers, _REMOTE_WORKERS)
     checksum, size = hashlib.sha256(), 0
     whole = _Block()
     try:
@@ -120,15 +125,16 @@ def write_shard(
                 whole.skipped += block.skipped
                 if step is not None:
                     step(block.images)
-        temporary.replace(path)
-    except OSError as error:
-        # A write that fails does not say where.
-        raise OSError(error.errno, error.strerror or str(error), error.filename or str(path)) from (
-            None
-        )
-    finally:
+        move(temporary, path)
+    except BaseException as error:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            remove(temporary)
+        if isinstance(error, OSError) and not is_remote(job.path):
+            # A write that fails does not say where.
+            raise OSError(
+                error.errno, error.strerror or str(error), error.filename or str(path)
+            ) from None
+        raise
     shard = Shard(path.name, whole.records, size, checksum.hexdigest())
     sizes = {f"{height}x{width}": n for (height, width), n in sorted(whole.image_sizes.items())}
     return WrittenShard(shard, sizes, tuple(whole.skipped))
@@ -212,6 +218,18 @@ def _read_quickly(path: str, size: int) -> bytes:
     return data if len(data) == size else b""
 
 
+def _read_files(paths: Sequence[str], sizes: Sequence[int]) -> list[bytes]:
+    """Reads the files of a block; nothing where one is of another size or cannot be read."""
+    remote = [path for path in paths if "://" in path]
+    if not remote:
+        return [_read_quickly(path, size) for path, size in zip(paths, sizes, strict=True)]
+    content = dict(zip(remote, read_many(remote), strict=True))
+    return [
+        (content[path] or b"") if path in content else _read_quickly(path, size)
+        for path, size in zip(paths, sizes, strict=True)
+    ]
+
+
 def _blocks(job: ShardJob) -> Iterator[Callable[[], _Block]]:
     """The work of a job in pieces of some 64 images, or fewer where they are large."""
     first, weight = 0, 0
@@ -248,7 +266,7 @@ def _make_block(
 ) -> _Block:
     # Step by step for all images, not image by image: reading and decoding let other threads run,
     # and those that ask for Python's lock in between, at each image, mostly wait to be woken up.
-    files = [_read_quickly(sample.path, size) for sample, size in zip(samples, sizes, strict=True)]
+    files = _read_files([sample.path for sample in samples], sizes)
     plain = [_size_of_plain_jpeg(data) for data in files]
     if verify:
         plain = [

@@ -7,7 +7,6 @@ shards; one with another plan removes them. The manifest comes last.
 
 import json
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -16,6 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from siamese.data.datasets import Sample, list_samples, recognise
+from siamese.data.places import (
+    FileState,
+    as_path,
+    file_states,
+    is_remote,
+    listed_once,
+    make_folder,
+    reaching,
+    remove_folder,
+)
 from siamese.data.records.foreign import has_foreign_records
 from siamese.data.records.manifest import (
     LABELS,
@@ -61,8 +70,10 @@ def build_records(
     left alone. The triplets of a triplet CSV file are kept beside the records.
 
     Args:
-        dataset_dir: Any folder or CSV file that `siamese.data.datasets.recognise` knows.
-        folder: Where the records go; by default `records` in the dataset folder.
+        dataset_dir: Any folder or CSV file that `siamese.data.datasets.recognise` knows; a local
+            path or an address such as `s3://bucket/market1501`.
+        folder: Where the records go, a path or an address; by default `records` in the dataset
+            folder.
         name: First part of the shards' names.
         validation_size: Expected share of people (tracklets, images) in validation, in (0, 1).
         num_shards: Files for each part; None: as many as make some 128 MB each.
@@ -81,7 +92,7 @@ def build_records(
     Raises:
         InputError: The dataset cannot be used, or the folder holds a complete set that was made
             with other arguments.
-        OSError: The folder cannot be written.
+        OSError: The folder cannot be written, or an address cannot be reached.
     """
     if not 0 < validation_size < 1:
         raise InputError(
@@ -89,61 +100,75 @@ def build_records(
         )
     if not name or Path(name).name != name:
         raise InputError(f"`name` must be a file name without a folder. Received: {name}")
-    folder = default_folder(dataset_dir) if folder is None else Path(folder)
-    samples = list_samples(dataset_dir, "train", pattern)
     rule = {"by": split, "validation_size": validation_size, "random_seed": random_seed}
-    if (folder / MANIFEST).exists():
-        manifest = read_manifest(folder)
-        asked = {"name": name, "compress": compress, "pattern": pattern, **rule}
-        shards = manifest.parts["train"].shards
-        there = {
-            "name": manifest.name,
-            "compress": shards[0].file.endswith(".gz"),
-            "pattern": manifest.pattern,
-            **manifest.split,
-        }
-        if num_shards is not None:
-            asked["num_shards"], there["num_shards"] = num_shards, len(shards)
-        other = [f"{key} {there.get(key)} (asked: {asked[key]})" for key in asked
-                 if there.get(key) != asked[key]]  # fmt: skip
-        if other:
-            raise InputError(
-                f"{folder}: holds a complete record set made with other arguments: "
-                f"{', '.join(other)}. Remove it, or give another output folder."
-            )
-        check_source(folder, manifest, samples)
-        return folder, manifest, False
-    if has_foreign_records(folder, name):
-        return folder, read_manifest(folder), False
-    refuse_duplicates(samples)
-    train, validation = split_samples(samples, split, validation_size, random_seed)
-    layout = recognise(dataset_dir, pattern)
-    if layout.name == "triplet-csv":
-        if (folder / TRIPLETS).resolve() == Path(layout.folder).resolve():
-            raise InputError(
-                f"{folder}: the records come with a file {TRIPLETS}, which is the name of the "
-                "dataset's own. Give another output folder."
-            )
-        keep_triplets(layout.folder, folder, train)
-    manifest = write_records(
-        {"train": train, "validation": validation},
-        folder,
-        name=name,
-        num_shards=num_shards,
-        dataset=layout.name,
-        split=rule,
-        pattern=pattern,
-        on_corrupt=on_corrupt,
-        compress=compress,
-        engine=engine,
-        progress=progress,
-    )
+    with reaching(dataset_dir if folder is None else folder):
+        folder = default_folder(dataset_dir) if folder is None else as_path(folder)
+        complete = (folder / MANIFEST).exists()
+        with reaching(dataset_dir), listed_once():
+            samples = list_samples(dataset_dir, "train", pattern)
+            layout = recognise(dataset_dir, pattern)
+            # On the disk it is cheaper to ask again than to remember.
+            remember = not complete and all(is_remote(sample.path) for sample in samples)
+            states = file_states(sample.path for sample in samples) if remember else None
+        if complete:
+            manifest = read_manifest(folder)
+            asked = {"name": name, "compress": compress, "pattern": pattern, **rule}
+            _refuse_other_arguments(folder, manifest, asked, num_shards)
+            check_source(folder, manifest, samples)
+            return folder, manifest, False
+        if has_foreign_records(folder, name):
+            return folder, read_manifest(folder), False
+        refuse_duplicates(samples, states)
+        train, validation = split_samples(samples, split, validation_size, random_seed)
+        if layout.name == "triplet-csv":
+            if (folder / TRIPLETS).resolve() == as_path(layout.folder).resolve():
+                raise InputError(
+                    f"{folder}: the records come with a file {TRIPLETS}, which is the name of the "
+                    "dataset's own. Give another output folder."
+                )
+            keep_triplets(layout.folder, folder, train)
+        manifest = write_records(
+            {"train": train, "validation": validation},
+            folder,
+            name=name,
+            num_shards=num_shards,
+            dataset=layout.name,
+            split=rule,
+            pattern=pattern,
+            on_corrupt=on_corrupt,
+            compress=compress,
+            states=states,
+            engine=engine,
+            progress=progress,
+        )
     return folder, manifest, True
+
+
+def _refuse_other_arguments(
+    folder: Path, manifest: Manifest, asked: Mapping[str, Any], num_shards: int | None
+) -> None:
+    """Makes sure that a complete set was made with these arguments."""
+    shards = manifest.parts["train"].shards
+    there = {
+        "name": manifest.name,
+        "compress": shards[0].file.endswith(".gz"),
+        "pattern": manifest.pattern,
+        **manifest.split,
+    }
+    if num_shards is not None:
+        asked, there["num_shards"] = {**asked, "num_shards": num_shards}, len(shards)
+    other = [f"{key} {there.get(key)} (asked: {asked[key]})" for key in asked
+             if there.get(key) != asked[key]]  # fmt: skip
+    if other:
+        raise InputError(
+            f"{folder}: holds a complete record set made with other arguments: "
+            f"{', '.join(other)}. Remove it, or give another output folder."
+        )
 
 
 def default_folder(dataset_dir: str | Path) -> Path:
     """Where the records of a dataset are unless another folder is named."""
-    dataset_dir = Path(dataset_dir)
+    dataset_dir = as_path(dataset_dir)
     return (dataset_dir.parent if dataset_dir.is_file() else dataset_dir) / "records"
 
 
@@ -178,6 +203,7 @@ def write_records(
     on_corrupt: OnCorrupt = "error",
     compress: bool = False,
     verify: bool = True,
+    states: Mapping[str, FileState] | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -190,7 +216,8 @@ def write_records(
 
     Args:
         parts: `train` and `validation` to their samples.
-        folder: Where to; made when missing. A partial set of the same arguments is continued.
+        folder: Where to, a path or an address; made when missing. A partial set of the same
+            arguments is continued.
         name: First part of the shards' names.
         num_shards: Files for each part; None: as many as make some 128 MB each.
         dataset: What the images came from, for the manifest.
@@ -199,6 +226,7 @@ def write_records(
         on_corrupt: "error" or "skip".
         compress: Write GZIP files.
         verify: Decode every image.
+        states: Path to size and version of the images at addresses, where they are known already.
         engine: What writes the shards; by default threads of this process.
         progress: Called with the images done and all images.
 
@@ -216,15 +244,18 @@ def write_records(
             f"`num_shards` must be between 1 and the images of the smaller part ({fewest}). "
             f"Received: {num_shards}"
         )
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = as_path(folder)
+    make_folder(folder)
+    if states is None:
+        paths = (sample.path for samples in parts.values() for sample in samples)
+        states = file_states(path for path in paths if "://" in path)
     labels = _number_people(parts)
     jobs: dict[str, list[ShardJob]] = {}
     plan: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "verify": verify, "shards": {}}
     for part, samples in parts.items():
         stem = folder / f"{name}_{part}"
         jobs[part] = []
-        for job, digest in plan_part(stem, samples, labels, num_shards, compress):
+        for job, digest in plan_part(stem, samples, labels, num_shards, compress, states):
             jobs[part].append(ShardJob(*job, on_corrupt=on_corrupt, verify=verify))
             plan["shards"][Path(job[0]).name] = digest
     every_job = [job for part_jobs in jobs.values() for job in part_jobs]
@@ -267,7 +298,7 @@ def write_records(
     write_text(folder / LABELS, "".join(f"{label}:{person}\n" for person, label in by_label))
     write_text(folder / SUMMARY, describe(manifest))
     write_text(folder / MANIFEST, manifest.to_json())
-    shutil.rmtree(folder / BUILDING)
+    remove_folder(folder / BUILDING)
     return manifest
 
 

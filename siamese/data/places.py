@@ -1,0 +1,399 @@
+"""Local paths, and addresses such as `s3://bucket/folder` on any file system that fsspec knows.
+
+An address is handled as a `UPath` of the package universal-pathlib: a pathlib with fsspec below.
+Asking such a file system takes milliseconds each time, so files are listed and read many at once.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from glob import has_magic
+from itertools import takewhile
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any, NamedTuple, cast
+
+from siamese.errors import InputError
+
+_COLLAPSED = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):[/\\]")
+_MD5 = re.compile("[0-9a-f]{32}")
+_MOST_FOLDERS = 8
+_FILES_AT_ONCE = 256
+# What the file systems call it: object stores, local disks, HDFS, and memory.
+_VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+
+
+class FileState(NamedTuple):
+    """What changes when a file is replaced.
+
+    Attributes:
+        size: In bytes.
+        version: The time of its last change, or what else the file system tells versions by.
+        digest: The MD5 of its content where the file system tells it, else empty.
+    """
+
+    size: int
+    version: int | str
+    digest: str = ""
+
+
+@dataclass(slots=True)
+class _Listings:
+    """What was listed in a `listed_once` block."""
+
+    folders: dict[tuple[str, bool], dict[str, FileState | None]] = field(default_factory=dict)
+    files: dict[str, FileState] = field(default_factory=dict)
+
+
+_listings: ContextVar[_Listings | None] = ContextVar("_listings", default=None)
+
+
+def is_remote(place: str | Path) -> bool:
+    """Whether a place is an address and no local path.
+
+    Example:
+        >>> is_remote("s3://bucket/market1501"), is_remote("market1501")
+        (True, False)
+    """
+    return "://" in str(place)
+
+
+def as_path(place: str | Path) -> Path:
+    """A path to work with: `pathlib.Path` for a local one, `UPath` for an address.
+
+    Args:
+        place: A local path, or an address such as `s3://bucket/folder`.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: A package that the address needs is not installed, its kind is not known, or it
+            is a `pathlib.Path`, which cannot hold an address.
+        OSError: The file system cannot be opened.
+
+    Example:
+        >>> as_path("bounding_box_train").name
+        'bounding_box_train'
+    """
+    if not is_remote(place):
+        collapsed = _COLLAPSED.match(str(place)) if isinstance(place, Path) else None
+        if collapsed and not Path(place).exists():
+            address = f"{collapsed['scheme']}://{str(place)[collapsed.end() :]}"
+            raise InputError(
+                f"{address}: an address is read only by siamese records make, records verify and "
+                "inspect (in Python by their functions, from text). Copy the folder to this "
+                "computer first, and give its path."
+            )
+        return Path(place)
+    if isinstance(place, os.PathLike) or not isinstance(place, str):
+        return place  # a UPath already
+    try:
+        from fsspec.config import conf  # type: ignore[import-untyped]
+        from upath import UPath
+        from upath.implementations.cloud import CloudPath, S3Path
+    except ImportError:
+        raise InputError(
+            f"{place}: addresses need the package universal-pathlib. Received: an installation "
+            "without it. Install it with pip install 'siamese-reid[cluster]'."
+        ) from None
+    scheme, _, rest = place.partition("://")
+    address = f"{scheme}://{rest.rstrip('/') or rest}"
+    try:
+        path = UPath(address)
+        if isinstance(path, CloudPath):
+            # Other processes write here too: what was listed a while ago is not what is there.
+            options: dict[str, Any] = {"use_listings_cache": False}
+            if isinstance(path, S3Path):
+                # It waits for ten answers at once unless told otherwise.
+                own = conf.get("s3", {}).get("config_kwargs", {})
+                options["config_kwargs"] = {"max_pool_connections": 64, **own}
+            path = UPath(address, **options)
+        _ = path.fs  # opened now, so that what is missing is said here
+    except ImportError as error:
+        package = re.search(r"[Ii]nstall (\S+)", str(error))
+        raise InputError(
+            f"{place}: this kind of address needs another package ({_reason(error)}). "
+            f"Install it with pip install {package[1] if package else scheme + 'fs'}."
+        ) from None
+    except ValueError as error:
+        raise InputError(
+            f"{place}: is no address that fsspec can use ({_reason(error)}). Give a local path, or "
+            "an address such as s3://bucket/folder."
+        ) from None
+    except Exception as error:  # each file system raises its own
+        raise _unreachable(place, error) from error
+    # A pathlib in all but its base class.
+    return cast(Path, path)
+
+
+def join(folder: str | Path, name: str) -> str:
+    """The path of a file in a folder, as samples have it.
+
+    Args:
+        folder: A local path or an address.
+        name: The file, perhaps with folders and `/`, as listing gives it: without `.` and `..`.
+
+    Example:
+        >>> join("s3://bucket/train", "0002/a.jpg"), join(Path(), "a.jpg")
+        ('s3://bucket/train/0002/a.jpg', 'a.jpg')
+    """
+    home = str(folder)
+    if is_remote(home):
+        return f"{home.rstrip('/')}/{name}"
+    # What `pathlib` gives, in a tenth of the time.
+    local = name if os.sep == "/" else name.replace("/", os.sep)
+    return local if home == "." else os.path.join(home, local)  # noqa: PTH118
+
+
+@contextlib.contextmanager
+def reaching(place: str | Path) -> Iterator[None]:
+    """Turns what the file system of an address raises into one line that names the address.
+
+    Each has errors of its own; they are known by having come through fsspec. Others pass unchanged.
+
+    Args:
+        place: What is worked on in the block.
+
+    Raises:
+        InputError: There is no such bucket or folder.
+        OSError: It cannot be reached, or access is refused.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        if not is_remote(place) or not _is_of_file_system(error):
+            raise
+        raise _unreachable(place, error) from error
+
+
+def _is_of_file_system(error: Exception) -> bool:
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+    return any(module.partition(".")[0] in ("fsspec", "upath") for module in modules)
+
+
+def _unreachable(place: str | Path, error: Exception) -> Exception:
+    reason = _reason(error)
+    if isinstance(error, FileNotFoundError):
+        return InputError(
+            f"{place}: no such bucket, folder or file ({reason}). Correct the address, or make the "
+            "bucket."
+        )
+    if isinstance(error, PermissionError):
+        text = f"access is refused ({reason}); check the credentials"
+        return PermissionError(errno.EACCES, text, str(place))
+    text = f"cannot be used ({reason}); check address, credentials and network"
+    return OSError(errno.EIO, text, str(place))
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those above it, unless it is there.
+
+    Object stores have no folders, and making one would make a bucket that does not exist.
+    """
+    if not isinstance(folder, Path):
+        from upath.implementations.cloud import CloudPath
+
+        if isinstance(folder, CloudPath):
+            return
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a folder of files, where it is there."""
+    if isinstance(folder, Path):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    system, name = _system(folder), cast(Any, folder).path
+    with contextlib.suppress(FileNotFoundError):
+        if not has_magic(name):
+            system.rm(name, recursive=True)
+            return
+        for each in system.find(name):  # `rm` takes brackets in a name for a pattern
+            system.rm_file(each)
+        if system.isdir(name):
+            system.rmdir(name)
+
+
+@contextlib.contextmanager
+def listed_once() -> Iterator[None]:
+    """Within the block the content of a remote folder is asked for once and then remembered."""
+    token = _listings.set(_Listings())
+    try:
+        yield
+    finally:
+        _listings.reset(token)
+
+
+def list_remote(folder: str | Path, *, below: bool = False) -> dict[str, FileState | None]:
+    """Lists a folder at an address.
+
+    Args:
+        folder: The folder.
+        below: List all files below it, at any depth, and no folders.
+
+    Returns:
+        Name (relative to the folder, with `/`) to state; None for a folder.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+    """
+    known = _listings.get()
+    key = (str(folder), below)
+    if known is not None and key in known.folders:
+        return known.folders[key]
+    path: Any = as_path(folder)
+    if below:
+        infos = path.fs.find(path.path, detail=True).values()
+    else:
+        infos = path.fs.ls(path.path, detail=True)
+    root = path.path.strip("/")
+    found: dict[str, FileState | None] = {}
+    for info in infos:
+        name = info["name"].strip("/").removeprefix(root).strip("/")
+        if name:  # object stores may list the folder itself
+            found[name] = None if info["type"] == "directory" else _state_of(info)
+    if known is not None:
+        known.folders[key] = found
+        home = str(folder)
+        known.files.update(
+            (join(home, name), state) for name, state in found.items() if state is not None
+        )
+    return found
+
+
+def _state_of(info: dict[str, Any]) -> FileState:
+    version = next((info[key] for key in _VERSIONS if info.get(key)), "")
+    # S3's ETag is the MD5 of what was uploaded in one piece, and not encrypted by a key of KMS.
+    tag = str(info.get("ETag", "")).strip('"')
+    digest = str(info.get("md5Hash") or (tag if _MD5.fullmatch(tag) else ""))
+    return FileState(info["size"] or 0, str(version), digest)
+
+
+def file_states(paths: Iterable[str]) -> dict[str, FileState]:
+    """Size and time of files; those that are missing, or no files, are left out.
+
+    Args:
+        paths: Local paths and addresses.
+
+    Returns:
+        Path to state.
+    """
+    found: dict[str, FileState] = {}
+    remote: list[str] = []
+    for path in paths:
+        if "://" in path:
+            remote.append(path)
+            continue
+        try:
+            state = os.stat(path)  # noqa: PTH116 - speed
+        except (OSError, ValueError):  # the reader will say it in words
+            continue
+        if stat.S_ISREG(state.st_mode):
+            found[path] = FileState(state.st_size, state.st_mtime_ns)
+    if remote:
+        known = _listings.get()
+        with contextlib.nullcontext() if known is not None else listed_once():
+            found.update(_remote_states(remote))
+    return found
+
+
+def _remote_states(paths: Sequence[str]) -> dict[str, FileState]:
+    known = _listings.get()
+    files = known.files if known is not None else {}
+    folders = {path.rpartition("/")[0] for path in paths if path not in files}
+    trees = defaultdict(list)
+    for folder in sorted(folders):
+        trees[_system_of(folder)].append(folder)
+    for of_system in trees.values():
+        # One question for all of them where there are many folders.
+        many = len(of_system) > _MOST_FOLDERS
+        for folder in [_above(of_system[0], of_system[-1])] if many else of_system:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                list_remote(folder, below=many)
+    return {path: files[path] for path in paths if path in files}
+
+
+def _above(first: str, last: str) -> str:
+    """The folder above the first and the last of sorted folders, and so above all of them."""
+    parts = zip(first.split("/"), last.split("/"), strict=False)
+    return "/".join(one for one, other in takewhile(lambda both: both[0] == both[1], parts))
+
+
+def read_many(paths: Sequence[str]) -> list[bytes | None]:
+    """Reads files at addresses, many at once where the file system can.
+
+    Args:
+        paths: Addresses.
+
+    Returns:
+        The content of each; None where it could not be read.
+    """
+    by_system = defaultdict(list)
+    for path in paths:
+        by_system[_system_of(path)].append(path)
+    content: dict[str, bytes | None] = {}
+    for mine in by_system.values():
+        system = _system(as_path(mine[0]))
+        names = [system._strip_protocol(path) for path in mine]
+        # s3fs would first ask for the size of each, to read large files in pieces.
+        how = {"max_concurrency": 1} if "s3" in system.protocol else {}
+        # From the beginning to the end of each; `cat` takes brackets in a name for a pattern.
+        read = system.cat_ranges(names, None, None, on_error="return", **how)
+        for path, data in zip(mine, read, strict=True):
+            content[path] = data if isinstance(data, bytes) else None
+    return [content[path] for path in paths]
+
+
+def read_each(paths: Sequence[str]) -> Iterator[bytes | None]:
+    """Reads files one after another, those at addresses some hundred at once.
+
+    Args:
+        paths: Local paths and addresses.
+
+    Yields:
+        The content of each; None where a file at an address could not be read.
+    """
+    for first in range(0, len(paths), _FILES_AT_ONCE):
+        some = paths[first : first + _FILES_AT_ONCE]
+        remote = [path for path in some if is_remote(path)]
+        content = dict(zip(remote, read_many(remote), strict=True))
+        for path in some:
+            yield content.pop(path) if path in content else Path(path).read_bytes()
+
+
+@contextlib.contextmanager
+def local_copy(path: Path) -> Iterator[Path]:
+    """A local file with the content of a file: itself, or a copy for as long as the block lasts."""
+    if isinstance(path, Path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / path.name
+        _system(path).get_file(path.path, str(copy))
+        yield copy
+
+
+def _system(path: Path) -> Any:
+    """The fsspec file system of a `UPath`."""
+    return cast(Any, path).fs
+
+
+def _system_of(address: str) -> str:
+    """What addresses on one file system share: `s3://bucket`."""
+    return "/".join(address.split("/", 3)[:3])
