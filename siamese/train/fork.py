@@ -14,7 +14,8 @@ class Fork(layers.Layer):  # type: ignore[misc]
     beginning with the first one that may be overwritten at that moment. Which one that is depends
     on the timing of threads, and rounding on the order: without this, two runs of a seed differ in
     the last bit of the first gradient and in the fifth digit of the loss after an epoch. Here the
-    gradients come back as one stack, which one sum adds up.
+    gradients come back as one stack, which one sum adds up. On JAX, whose compiler fixes
+    the order, the readers get the tensor itself.
 
     Args:
         readers: How many there are.
@@ -26,6 +27,8 @@ class Fork(layers.Layer):  # type: ignore[misc]
 
     def call(self, features: Any) -> list[Any]:
         """Takes `(images, dimensions)`, returns it `readers` times."""
+        if keras.backend.backend() != "tensorflow":
+            return [features] * self.readers
         copies = ops.tile(features[None], (self.readers, 1, 1))
         return list(ops.unstack(copies, self.readers))
 
