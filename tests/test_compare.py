@@ -86,8 +86,10 @@ def test_a_small_constant_gain_is_more_than_noise_and_a_scattered_one_is_not(
     queries = len({(s.person, s.camera) for s in list_samples(pedestrians)})
     constant = with_precisions(cards, tmp_path / "constant", np.full(queries, -0.01))
     verdict = compare(cards / "fine", constant).verdict()
-    assert verdict.startswith("The first model is better in mAP (+1.0 points")
+    assert verdict.startswith("The first model is better in mAP by 1.0 points (95 % ")
     assert "more than noise" in verdict
+    turned = compare(constant, cards / "fine").verdict()
+    assert turned == verdict.replace("first", "second")
     # The same mean, made by two people out of fourteen.
     few = np.zeros(queries)
     few[:4] = -0.01 * queries / 4

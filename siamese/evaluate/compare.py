@@ -44,15 +44,19 @@ class Comparison:
             The sentence.
         """
         found = next(each for each in self.scores if each.score == score)
-        low, high = found.interval.low, found.interval.high
-        span = f"({100 * found.difference:+.1f} points, 95 % {100 * low:+.1f} to {100 * high:+.1f})"
+        difference = 100 * found.difference
+        low, high = 100 * found.interval.low, 100 * found.interval.high
         if low <= 0 <= high:
             return (
-                f"The difference in {score} {span} is within noise: other people could turn it "
-                "round."
+                f"The difference in {score} (first less second {difference:+.1f} points, 95 % "
+                f"{low:+.1f} to {high:+.1f}) is within noise: other people could turn it round."
             )
-        better = "first" if found.difference > 0 else "second"
-        return f"The {better} model is better in {score} {span}: more than noise."
+        better = "first" if difference > 0 else "second"
+        least, most = sorted((abs(low), abs(high)))
+        return (
+            f"The {better} model is better in {score} by {abs(difference):.1f} points (95 % "
+            f"{least:.1f} to {most:.1f}): more than noise."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as plain values, ready for JSON."""
