@@ -65,6 +65,17 @@ def test_one_kernel_gives_keras_values_gradients_and_averages(options: dict[str,
     np.testing.assert_allclose(norm.moving_variance.numpy(), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{}, {"center": False}])
+def test_one_kernel_gives_the_same_for_features_without_places(options: dict[str, Any]) -> None:
+    features = (3 + 2 * RANDOM.normal(size=(32, 6))).astype(np.float32)
+    slopes = RANDOM.normal(size=features.shape).astype(np.float32)
+    plain, fused = _model((6,), **options), _model((6,), **options)
+    fuse_norms(fused)
+    found = _train(fused, features, slopes)
+    for one, other in zip(_train(plain, features, slopes), found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=2e-5, atol=2e-5)
+
+
 def test_one_place_alone_has_no_variance_and_finite_gradients() -> None:
     maps, slopes = np.full((1, 1, 1, 2), 5, np.float32), np.ones((1, 1, 1, 2), np.float32)
     plain, fused = _model((1, 1, 2)), _model((1, 1, 2))

@@ -297,7 +297,7 @@ def file_states(paths: Iterable[str]) -> dict[str, FileState]:
     found: dict[str, FileState] = {}
     remote: list[str] = []
     for path in paths:
-        if "://" in path:
+        if is_remote(path):
             remote.append(path)
             continue
         try:

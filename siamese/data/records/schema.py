@@ -33,6 +33,7 @@ DEFAULTS: dict[str, Value | None] = {
 
 _ONE_BYTE = [bytes([value]) for value in range(0x80)]
 _BYTES, _NUMBERS = 1, 3  # fields of tf.train.Feature: bytes_list and int64_list
+_BYTES_LIST, _INT64_LIST = b"\n", b"\x1a"  # how these fields begin
 _NUMBER, _EIGHT, _TEXT, _FOUR = 0, 1, 2, 5  # wire types
 
 
@@ -66,7 +67,7 @@ def encode_example(values: Mapping[str, Value]) -> bytes:
     parts: list[bytes] = []
     for key, value in sorted(values.items()):
         if isinstance(value, bytes):
-            parts += (_text_head(key, len(value)), value)
+            parts += (_head(key, _BYTES_LIST, len(value)), value)
         else:
             parts.append(_number_entry(key, value))
     features = b"".join(parts)
@@ -193,23 +194,14 @@ def _checksum(data: bytes) -> bytes:
 def _number_entry(key: str, value: int) -> bytes:
     """A key and a whole number, as they are in a record."""
     packed = _number(value & 0xFFFFFFFFFFFFFFFF)
-    return _number_head(key, len(packed)) + packed
-
-
-@functools.lru_cache
-def _number_head(key: str, size: int) -> bytes:
-    """A key and all that comes before a whole number of so many bytes."""
-    numbers = b"\n" + _number(size)
-    feature = b"\x1a" + _number(len(numbers) + size) + numbers
-    entry = b"\n" + _sized(key.encode()) + b"\x12" + _number(len(feature) + size) + feature
-    return b"\n" + _number(len(entry) + size) + entry
+    return _head(key, _INT64_LIST, len(packed)) + packed
 
 
 @functools.lru_cache(maxsize=65_536)
-def _text_head(key: str, size: int) -> bytes:
-    """A key and all that comes before so many bytes of text in a record."""
-    texts = b"\n" + _number(size)
-    feature = b"\n" + _number(len(texts) + size) + texts
+def _head(key: str, kind: bytes, size: int) -> bytes:
+    """A key and all that comes before its one text or number of so many bytes in a record."""
+    items = b"\n" + _number(size)
+    feature = kind + _number(len(items) + size) + items
     entry = b"\n" + _sized(key.encode()) + b"\x12" + _number(len(feature) + size) + feature
     return b"\n" + _number(len(entry) + size) + entry
 

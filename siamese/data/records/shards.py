@@ -110,7 +110,7 @@ def write_shard(
     # Two writers of one set write the same bytes: each under a name of its own, the last one wins.
     temporary = path.parent / BUILDING / f"{path.name}.{os.getpid()}.partial"
     make_folder(temporary.parent)
-    if any("://" in sample.path for sample in job.samples):
+    if any(is_remote(sample.path) for sample in job.samples):
         workers = max(workers, _REMOTE_WORKERS)
     checksum, size = hashlib.sha256(), 0
     whole = _Block()
@@ -220,7 +220,7 @@ def _read_quickly(path: str, size: int) -> bytes:
 
 def _read_files(paths: Sequence[str], sizes: Sequence[int]) -> list[bytes]:
     """Reads the files of a block; nothing where one is of another size or cannot be read."""
-    remote = [path for path in paths if "://" in path]
+    remote = [path for path in paths if is_remote(path)]
     if not remote:
         return [_read_quickly(path, size) for path, size in zip(paths, sizes, strict=True)]
     content = dict(zip(remote, read_many(remote), strict=True))

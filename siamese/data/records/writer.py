@@ -248,7 +248,7 @@ def write_records(
     make_folder(folder)
     if states is None:
         paths = (sample.path for samples in parts.values() for sample in samples)
-        states = file_states(path for path in paths if "://" in path)
+        states = file_states(path for path in paths if is_remote(path))
     labels = _number_people(parts)
     jobs: dict[str, list[ShardJob]] = {}
     plan: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "verify": verify, "shards": {}}
