@@ -142,6 +142,26 @@ def test_random_numbers_restart_with_the_epoch() -> None:
     np.testing.assert_array_equal(draw(0), first)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX compiles whole steps")
+@pytest.mark.parametrize("kind", [PadAndCrop, RandomErasing, GrayscalePatch])
+def test_compiled_pixels_are_those_of_plain_operations(kind: type) -> None:
+    import tensorflow as tf
+
+    argument = 16 if kind is PadAndCrop else 0.5
+    plain, layer = kind(argument, seed=4), kind(argument, seed=4)
+
+    @tf.function
+    def train(images: object) -> object:
+        return layer(images, training=True)
+
+    images = IMAGES.astype(np.uint8)
+    for count in (64, 24):  # the last batch of an epoch may be smaller
+        np.testing.assert_allclose(train(images[:count]), _call(plain, images[:count]), atol=1e-4)
+    graph = train.get_concrete_function(images).graph
+    functions = graph.as_graph_def().library.function
+    assert sum(function.attr["_XlaMustCompile"].b for function in functions) == 1
+
+
 # Where pixels go.
 
 

@@ -1,5 +1,7 @@
-"""TensorFlow's batch normalisation in one kernel, in place of the ten of `tf.nn.moments`."""
+"""What TensorFlow does in one pass over its data where Keras's operations take several."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -26,3 +28,30 @@ def normalise_batch(maps: Any, scale: Any, offset: Any, epsilon: float) -> tuple
     )
     places = tf.cast(tf.reduce_prod(tf.shape(maps)[:3]), variance.dtype)
     return normalised, mean, variance * tf.maximum(places - 1.0, 1.0) / places
+
+
+def compile_pixels(change: Callable[..., Any]) -> Callable[..., Any]:
+    """Has TensorFlow's compiler make one loop of what a function does to each pixel.
+
+    On the processor operations run one after the other, each over all pixels. The compiler needs
+    half a second for each function and each size of images, which only training pays: elsewhere,
+    on a GPU and where several devices hold copies of a model, the function is as it was.
+
+    Args:
+        change: A function of tensors, which has no variables and draws no random numbers.
+
+    Returns:
+        The function, or its compiled form.
+    """
+    plain = (
+        not tf.inside_function()
+        or tf.distribute.has_strategy()
+        or tf.config.list_physical_devices("GPU")
+    )
+    return change if plain else _compiled(change)
+
+
+@functools.cache
+def _compiled(change: Callable[..., Any]) -> Callable[..., Any]:
+    compiled: Callable[..., Any] = tf.function(change, jit_compile=True, autograph=False)
+    return compiled

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from siamese.data.augment.frame import Augmentation, select
+from siamese.data.augment.frame import Augmentation, one_pass, select
 
 
 @keras.saving.register_keras_serializable("siamese")
@@ -23,6 +23,7 @@ class PadAndCrop(Augmentation):
     """
 
     options: ClassVar[tuple[str, ...]] = ("padding", "flip")
+    takes_bytes = True
 
     def __init__(self, padding: int, flip: bool = False, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
@@ -31,23 +32,29 @@ class PadAndCrop(Augmentation):
 
     def change(self, images: Any) -> Any:
         """Crops."""
-        _, height, width, _ = images.shape
-        count = ops.shape(images)[0]
-        pad = max(1, round(self.padding * height / 128))
-        shape = (count, 1, 1)
-        rows = ops.reshape(ops.arange(height), (1, height, 1))
-        rows = rows + keras.random.randint(shape, -pad, pad + 1, seed=self.generator)
-        columns = ops.reshape(ops.arange(width), (1, 1, width))
-        columns = columns + keras.random.randint(shape, -pad, pad + 1, seed=self.generator)
-        if self.flip:
-            columns = ops.where(self.uniform(shape) < 0.5, width - 1 - columns, columns)
-        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-        first = ops.reshape(ops.arange(count), shape) * (height * width)
-        black = count * height * width  # one more pixel, at the end
-        pixels = ops.reshape(images, (black, 3))
-        pixels = ops.concatenate([pixels, ops.zeros((1, 3), images.dtype)], axis=0)
-        places = ops.where(inside, first + rows * width + columns, black)
-        return ops.take(pixels, places, axis=0)
+        shape = (ops.shape(images)[0], 1, 1)
+        pad = max(1, round(self.padding * images.shape[1] / 128))
+        down = keras.random.randint(shape, -pad, pad + 1, seed=self.generator)
+        right = keras.random.randint(shape, -pad, pad + 1, seed=self.generator)
+        mirrored = self.uniform(shape) < (0.5 if self.flip else 0.0)
+        return _move(images, down, right, mirrored, self.compute_dtype)
+
+
+@one_pass
+def _move(images: Any, down: Any, right: Any, mirrored: Any, dtype: str) -> Any:
+    """Takes each pixel from so far down and right of it, black outside; `(images, 1, 1)` each."""
+    _, height, width, _ = images.shape
+    count = ops.shape(images)[0]
+    rows = ops.reshape(ops.arange(height), (1, height, 1)) + down
+    columns = ops.reshape(ops.arange(width), (1, 1, width)) + right
+    columns = ops.where(mirrored, width - 1 - columns, columns)
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    first = ops.reshape(ops.arange(count), (-1, 1, 1)) * (height * width)
+    black = count * height * width  # one more pixel, at the end
+    pixels = ops.reshape(images, (black, 3))
+    pixels = ops.concatenate([pixels, ops.zeros((1, 3), images.dtype)], axis=0)
+    places = ops.where(inside, first + rows * width + columns, black)
+    return ops.cast(ops.take(pixels, places, axis=0), dtype)
 
 
 @keras.saving.register_keras_serializable("siamese")

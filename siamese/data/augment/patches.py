@@ -7,7 +7,10 @@ import numpy as np
 from keras import ops
 
 from siamese.data.augment.colour import to_grey
-from siamese.data.augment.frame import Augmentation
+from siamese.data.augment.frame import Augmentation, one_pass
+
+ERASED = (123.7, 116.3, 103.5)
+"""What random erasing fills with: the mean colour of ImageNet."""
 
 
 class _Patch(Augmentation):
@@ -25,8 +28,8 @@ class _Patch(Augmentation):
         super().__init__(seed, **kwargs)
         self.probability = probability
 
-    def patch(self, images: Any) -> Any:
-        """Which numbers are in the patch, `(images, height, width * 3)`, bool."""
+    def place(self, images: Any) -> tuple[Any, Any, Any, Any]:
+        """Upper left corner, height and width of the patches, `(images, 1, 1)` each, in pixels."""
         _, height, width, _ = images.shape
         shape = (ops.shape(images)[0], 1, 1)
         chosen = self.chosen(images, self.probability)[:, None, None]
@@ -36,17 +39,18 @@ class _Patch(Augmentation):
         wide = ops.clip(area / tall, 1.0, float(width))
         top = self.uniform(shape) * (height - tall)
         left = self.uniform(shape) * (width - wide)
-        row = np.arange(height, dtype=np.float32).reshape(1, height, 1)
-        column = np.arange(width, dtype=np.float32).repeat(3).reshape(1, 1, width * 3)
         # Not chosen: from the last row on.
-        top = ops.where(chosen, top, float(height))
-        return ((row >= top) & (row < top + tall)) & ((column >= left) & (column < left + wide))
+        return ops.where(chosen, top, float(height)), left, tall, wide
 
-    def fill(self, images: Any, content: Any) -> Any:
-        """Puts content, which broadcasts to `(images, height, width * 3)`, into the patches."""
-        _, height, width, _ = images.shape
-        rows = ops.reshape(images, (-1, height, width * 3))
-        return ops.reshape(ops.where(self.patch(images), content, rows), ops.shape(images))
+
+def _fill(images: Any, content: Any, top: Any, left: Any, tall: Any, wide: Any) -> Any:
+    """Puts content, which broadcasts to `(images, height, width * 3)`, into the patches."""
+    _, height, width, _ = images.shape
+    row = np.arange(height, dtype=np.float32).reshape(1, height, 1)
+    column = np.arange(width, dtype=np.float32).repeat(3).reshape(1, 1, width * 3)
+    inside = ((row >= top) & (row < top + tall)) & ((column >= left) & (column < left + wide))
+    rows = ops.reshape(images, (-1, height, width * 3))
+    return ops.reshape(ops.where(inside, content, rows), ops.shape(images))
 
 
 @keras.saving.register_keras_serializable("siamese")
@@ -63,12 +67,15 @@ class RandomErasing(_Patch):
         **kwargs: Of `keras.layers.Layer`.
     """
 
-    colour = (123.7, 116.3, 103.5)
-
     def change(self, images: Any) -> Any:
         """Erases."""
-        row = np.tile(np.array(self.colour, np.float32), images.shape[2])
-        return self.fill(images, ops.cast(row.reshape(1, 1, -1), images.dtype))
+        return _erase(images, *self.place(images))
+
+
+@one_pass
+def _erase(images: Any, *place: Any) -> Any:
+    row = np.tile(np.array(ERASED, np.float32), images.shape[2])
+    return _fill(images, ops.cast(row.reshape(1, 1, -1), images.dtype), *place)
 
 
 @keras.saving.register_keras_serializable("siamese")
@@ -87,6 +94,11 @@ class GrayscalePatch(_Patch):
 
     def change(self, images: Any) -> Any:
         """Takes the colour out."""
-        _, height, width, _ = images.shape
-        grey = ops.reshape(to_grey(images), (-1, height, width))
-        return self.fill(images, ops.repeat(grey, 3, axis=2))
+        return _fade(images, *self.place(images))
+
+
+@one_pass
+def _fade(images: Any, *place: Any) -> Any:
+    _, height, width, _ = images.shape
+    grey = ops.reshape(to_grey(images), (-1, height, width))
+    return _fill(images, ops.repeat(grey, 3, axis=2), *place)
