@@ -263,7 +263,16 @@ def read_embeddings(path: str | Path) -> EmbeddingTable:
             np.array(embeddings, np.float32),
             str(fingerprint),
         )
-    except (ValueError, KeyError, IndexError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        KeyError,
+        IndexError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+    ) as error:
         raise InputError(
             f"{path}: is not a file of embeddings, or a damaged one "
             f"({' '.join(str(error).split())[:120]}). Make it again with siamese embed."

@@ -214,6 +214,13 @@ def test_files_that_hold_no_embeddings_are_named(
         path.write_bytes(b"a,b\n1,2\n")
         with pytest.raises(InputError, match="is not a file of embeddings"):
             read_embeddings(path)
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    write_embeddings(table, tmp_path / "short.csv")
+    (tmp_path / "short.csv").write_bytes((tmp_path / "short.csv").read_bytes()[:60])
+    for name in ("array.npz", "short.csv"):
+        with pytest.raises(InputError, match="is not a file of embeddings"):
+            read_embeddings(tmp_path / name)
     write_embeddings(table, tmp_path / "cut.npz")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:-300])
     with pytest.raises(InputError, match="damaged"):

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from networks import colour_network
 from PIL import Image
 
 from siamese.data.datasets import Sample, list_samples
+from siamese.data.records import build_records
 from siamese.errors import InputError
 from siamese.evaluate import (
     EmbeddedImages,
@@ -19,6 +21,8 @@ from siamese.evaluate import (
     embed_records,
     embed_samples,
     evaluate,
+    first_queries,
+    pairs_of,
 )
 from siamese.evaluate.scoring import rank
 from siamese.inference import Model, load_model
@@ -259,6 +263,36 @@ def test_records_of_the_earlier_project_are_scored_with_a_folder_of_people_aroun
         assert card["queries"] == people  # they do not say cameras: one image of each asks
         for shard in folder.glob("*.tfrecord"):
             shard.unlink()
+
+
+def test_person_0000_of_a_record_set_is_a_person_like_others() -> None:
+    images = EmbeddedImages(
+        np.eye(4, dtype=np.float32),
+        np.array(["0000", "0000", "0001", "0001"]),
+        np.array([1, 2, 1, 2]),
+        np.array(list("abcd")),
+    )
+    assert first_queries(images).people.tolist() == images.people.tolist()
+    assert pairs_of(images).same.sum() == 2
+    assert rank(images, images).scores.queries == 4
+    nobody = replace(images, distractors=("0000",))
+    assert first_queries(nobody).people.tolist() == ["0001", "0001"]
+    assert rank(nobody.rows(np.array([2, 3])), nobody).scores.queries == 2
+
+
+def test_images_of_one_name_in_two_folders_are_two_images(tmp_path: Path, colours: Model) -> None:
+    for person, colour in (("anna", 40), ("bert", 90), ("carl", 140), ("dora", 190)):
+        for walk in ("morning", "evening"):
+            path = tmp_path / "tree" / f"{person}.{walk}" / "1.jpg"
+            path.parent.mkdir(parents=True)
+            Image.new("RGB", (32, 64), (colour, 250 - colour, len(walk))).save(path)
+    pattern = r"(?P<person>\w+)\."
+    build_records(tmp_path / "tree", pattern=pattern, validation_size=0.5)
+    # The folder stands for its records, whatever the pattern of their names.
+    card = evaluate(colours, tmp_path / "tree")
+    assert card["dataset"] == "records"
+    assert card["queries"] == card["people"] > 1  # the other image of the name is the match
+    assert card["queries_without_match"] == 0
 
 
 def test_expansion_never_uses_the_query_image_itself(calibrated: Path, records: Path) -> None:

@@ -483,6 +483,42 @@ def test_record_set_gives_the_rows_of_its_folder(
     assert open_image(path).shape == (64, 32, 3)
 
 
+def test_compressed_records_are_there_as_long_as_their_shards_are(
+    people: Path, model: Model, tmp_path: Path
+) -> None:
+    from siamese.data.records import build_records
+    from siamese.gallery import open_image
+
+    folder, _, _ = build_records(people, tmp_path / "set", compress=True)
+    gallery = Gallery(tmp_path / "gallery", model)
+    gallery.add(folder)
+    path = gallery.images()[7].path
+    assert ".tfrecord.gz#" in path
+    assert gallery.verify(contents=True) == []
+    assert gallery.remove(missing=True) == 0
+    assert open_image(path).shape == (64, 32, 3)
+    other = write_colour_model(tmp_path / "other.onnx", "another", seed=3)
+    assert Gallery(tmp_path / "gallery", other).reembed() == 64
+
+
+def test_images_beside_the_folders_of_people_are_added_as_of_unknown_people(
+    people: Path, model: Model, tmp_path: Path
+) -> None:
+    one, two, three, four = _files(people)[:4]
+    for source, name in ((one, "a.jpg"), (two, "anna/b.jpg"), (three, "anna/walk/c.jpg")):
+        (tmp_path / "crops" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, tmp_path / "crops" / name)
+    gallery = Gallery(tmp_path / "gallery", model)
+    assert gallery.add(tmp_path / "crops").added == 3
+    images = {Path(image.path).name: image.person for image in gallery.images()}
+    assert images == {"a.jpg": None, "b.jpg": "anna", "c.jpg": None}
+    # Boxes that show nobody stay out, as in a dataset.
+    for person, source in (("0001", one), ("00-1", four)):
+        (tmp_path / "boxes" / person).mkdir(parents=True)
+        shutil.copy(source, tmp_path / "boxes" / person / f"{person}C1T0001F001.jpg")
+    assert Gallery(tmp_path / "other", model).add(tmp_path / "boxes").added == 1
+
+
 def test_bad_input_is_a_sentence(whole: Path, people: Path, model: Model, tmp_path: Path) -> None:
     file = _files(people)[0]
     gallery = Gallery(whole, model)
@@ -526,8 +562,12 @@ def test_empty_gallery_is_named_and_can_be_filled_again(
     assert gallery.verify() == []
     with pytest.raises(InputError, match="the gallery is empty"):
         gallery.search(file)
-    assert gallery.add(file).added == 1
-    assert gallery.search(file)[0].image == str(file)
+    other = write_colour_model(copy.parent / "other.onnx", "another", seed=3)
+    with pytest.raises(InputError, match="reembed"):
+        Gallery(copy, other).add(file)
+    assert Gallery(copy, other).reembed() == 0
+    assert Gallery(copy, other).add(file).added == 1
+    assert Gallery(copy, other).search(file)[0].image == str(file)
 
 
 def test_gallery_is_a_public_name_and_opens_without_the_heavy_libraries() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese.data.images import MAXIMUM_PIXELS, read_image, resize_image
+from siamese.data.images import MAXIMUM_PIXELS, decode_image, read_image, resize_image
 from siamese.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 8, 3), dtype=np.uint8)
@@ -45,6 +45,22 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     exif[0x0112] = 6  # turned a quarter
     image.save(tmp_path / "turned.jpg", exif=exif)
     assert read_image(tmp_path / "turned.jpg").shape == (8, 16, 3)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # that the EXIF part is corrupt
+def test_damage_of_the_exif_part_harms_no_pixel(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A], exif[0x010F] = 6, 72.5, "maker"
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, "JPEG", exif=exif)
+    whole = buffer.getvalue()
+    first = whole.index(b"Exif") + 6
+    shapes = set()
+    for place in range(first, whole.index(b"maker") + 5):
+        for value in (0x00, 0x01, 0xFF):
+            damaged = whole[:place] + bytes([value]) + whole[place + 1 :]
+            shapes.add(decode_image(damaged, "image").shape)
+    assert shapes == {(8, 16, 3), (16, 8, 3)}  # turned as it says, or not where it cannot be read
 
 
 def _truncated() -> bytes:

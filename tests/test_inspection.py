@@ -15,6 +15,7 @@ from siamese.data.datasets import Sample, recognise
 from siamese.data.inspection import Finding, Report, inspect_folder
 from siamese.data.inspection.findings import query_findings
 from siamese.data.inspection.looks import NEAR_BITS, look_at, near_pairs, perceptual_hash
+from siamese.data.records import build_records
 from siamese.errors import InputError
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "market1501"
@@ -279,6 +280,7 @@ def test_empty_identity_folders_and_images_beside_them(tmp_path):
     (root / "0099").mkdir()
     miniatures.draw_image(root / "cover.jpg")
     miniatures.draw_image(root / "0001" / "deeper" / "x.jpg")
+    build_records(root, validation_size=0.5)  # into its folder `records`, which is no person
     report = inspect_folder(root)
     assert find(report, "1 identity folders hold no image").where == (str(root / "0099"),)
     assert find(report, "2 images are left out").where == (

@@ -682,6 +682,11 @@ def test_triplets_of_a_table_are_kept_beside_the_records(pedestrians: Path, tmp_
     assert {name.split("/")[0] for row in kept for name in row} == train
     with pytest.raises(InputError, match="Give another output folder"):
         build_records(table, tmp_path)
+    # Other rows of the same images: the records stay, the triplets are those of today.
+    table.write_text("Anchor,Positive,Negative\n" + "\n".join(rows[::-1] + rows[:5]))
+    assert not build_records(table)[2]
+    assert len(kept_triplets(folder)) > len(kept)
+    assert kept_triplets(folder)[: len(kept)] == kept[::-1]
     assert table.read_text().startswith("Anchor")
 
 

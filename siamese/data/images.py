@@ -1,18 +1,34 @@
 """One way to read an image file, for the record writer, the verdict and every other stage."""
 
 import io
+import struct
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from siamese.data.places import as_path, is_remote, reaching
 from siamese.errors import InputError
 
 MAXIMUM_PIXELS = 50_000_000
 """Larger images are refused before they are decoded (a decompression bomb fits in a few kB)."""
+
+ORIENTATION = 0x0112
+"""The EXIF tag that says how the camera was held."""
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_DAMAGE = (OSError, SyntaxError, EOFError, IndexError, ValueError)
+"""What Pillow raises on damaged files, by format."""
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
@@ -84,8 +100,7 @@ def decode_image(data: bytes, name: str | Path) -> NDArray[np.uint8]:
         raise InputError(f"{name}: has too many pixels. Give a crop of one person.") from None
     except UnidentifiedImageError:
         raise InputError(f"{name}: is not an image. Remove it or copy it again.") from None
-    except (OSError, SyntaxError, EOFError, IndexError, ValueError) as error:
-        # Pillow raises each of these on damaged files, by format.
+    except _DAMAGE as error:
         raise InputError(
             f"{name}: is a damaged image ({error}). Remove it or copy it again."
         ) from None
@@ -110,7 +125,27 @@ def convert_image(image: Image.Image, name: str | Path = "image") -> NDArray[np.
             f"{MAXIMUM_PIXELS:,}. Give a crop of one person."
         )
     image.load()
-    return _to_rgb(ImageOps.exif_transpose(image))
+    turn = _TURNS.get(read_exif(image, ORIENTATION))
+    return _to_rgb(image if turn is None else image.transpose(turn))
+
+
+def read_exif(image: Image.Image, tag: int, part: int | None = None) -> Any:
+    """Reads one value of the EXIF part of an image.
+
+    Args:
+        image: Opened by Pillow.
+        tag: Number of the value.
+        part: Number of the part it is in; None: the first.
+
+    Returns:
+        The value; None where there is none, and where the EXIF part is damaged, which harms no
+        pixel.
+    """
+    try:
+        exif = image.getexif()
+        return (exif if part is None else exif.get_ifd(part)).get(tag)
+    except (*_DAMAGE, KeyError, TypeError, struct.error):
+        return None
 
 
 def resize_image(image: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArray[np.uint8]:

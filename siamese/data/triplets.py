@@ -104,11 +104,10 @@ def kept_triplets(folder: str | Path) -> list[list[str]]:
     Returns:
         Names of anchor, positive and negative (`name_image`); none where no table was kept.
     """
-    path = Path(folder) / TRIPLETS
+    path = as_path(folder) / TRIPLETS
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.reader(file))[1:]
+    return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))[1:]
 
 
 def place_triplets(triplets: Sequence[Sequence[str]], names: Sequence[str]) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from siamese.evaluate.embedded import (
     embed_records,
     embed_samples,
     first_queries,
+    name_images,
 )
 from siamese.evaluate.scoring import Reranking, Scores, pairs_of, sample_of, score_embedded
 from siamese.evaluate.stage import evaluate
@@ -31,6 +32,7 @@ __all__ = [
     "embed_samples",
     "evaluate",
     "first_queries",
+    "name_images",
     "pairs_of",
     "sample_of",
     "score_embedded",

@@ -1,5 +1,6 @@
 """Images of people -> embeddings with who is on them; frames -> tracklets."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,17 +34,23 @@ class EmbeddedImages:
         people: `(images,)`, text.
         cameras: `(images,)`, int64; -1 is not known.
         names: `(images,)`, text that tells images apart, such as `person/file name`.
+        distractors: People who are nobody: never asked for, never a match.
     """
 
     embeddings: NDArray[np.float32]
     people: NDArray[np.str_]
     cameras: NDArray[np.int64]
     names: NDArray[np.str_]
+    distractors: tuple[str, ...] = ()
 
     def rows(self, chosen: Indices) -> "EmbeddedImages":
         """The images of some rows."""
         return EmbeddedImages(
-            self.embeddings[chosen], self.people[chosen], self.cameras[chosen], self.names[chosen]
+            self.embeddings[chosen],
+            self.people[chosen],
+            self.cameras[chosen],
+            self.names[chosen],
+            self.distractors,
         )
 
 
@@ -63,7 +70,7 @@ class Tracklets:
 
 def first_queries(images: EmbeddedImages) -> EmbeddedImages:
     """The query set of images that have none of their own: the first of each person and camera."""
-    return images.rows(query_rows(images.people, images.cameras))
+    return images.rows(query_rows(images.people, images.cameras, distractors=images.distractors))
 
 
 def embed_records(
@@ -127,20 +134,44 @@ def embed_record_set(
     size = batch_image_size(manifest.parts[part], image_size)
     found, tracklets, done = [], [], 0
     for batch in evaluation_batches(shards, image_size=size, batch_size=BATCH_SIZE):
-        # A file name alone may occur under several people.
-        names = np.strings.add(np.strings.add(batch.people, "/"), batch.names)
-        found.append(EmbeddedImages(embed_batch(batch.images), batch.people, batch.cameras, names))
+        found.append(
+            EmbeddedImages(embed_batch(batch.images), batch.people, batch.cameras, batch.names)
+        )
         tracklets.append(batch.tracklets)
-        done += len(names)
+        done += len(batch.names)
         if progress is not None:
             progress(done, total)
+    people = np.concatenate([each.people for each in found])
     images = EmbeddedImages(
         np.concatenate([each.embeddings for each in found]),
-        np.concatenate([each.people for each in found]),
+        people,
         np.concatenate([each.cameras for each in found]),
-        np.concatenate([each.names for each in found]),
+        name_images(people, np.concatenate([each.names for each in found])),
     )
     return images, np.concatenate(tracklets)
+
+
+def name_images(people: NDArray[np.str_], files: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Names that tell images apart where file names, without their folders, may occur twice.
+
+    Args:
+        people: `(images,)`.
+        files: `(images,)`, names of files.
+
+    Returns:
+        `person/file`, and `person/file#2` for the second one of such a name.
+
+    Example:
+        >>> name_images(np.array(["a", "a", "b"]), np.array(["1.jpg"] * 3)).tolist()
+        ['a/1.jpg', 'a/1.jpg#2', 'b/1.jpg']
+    """
+    times: Counter[str] = Counter()
+    names = []
+    for person, file in zip(people.tolist(), files.tolist(), strict=True):
+        name = f"{person}/{file}"
+        times[name] += 1
+        names.append(name if times[name] == 1 else f"{name}#{times[name]}")
+    return np.array(names, np.str_)
 
 
 def embed_samples(

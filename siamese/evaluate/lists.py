@@ -101,7 +101,7 @@ def choose(
         subjects.images.people,
         subjects.images.cameras,
         metric=metric,
-        distractors=subjects.distractors,
+        distractors=subjects.images.distractors,
         count=PAIRS,
         seed=seed,
     )

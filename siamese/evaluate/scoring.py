@@ -1,6 +1,6 @@
 """Embeddings -> ranking and verification scores, with re-ranking and query expansion on request."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from siamese.evaluate.embedded import EmbeddedImages
 from siamese.scores.blocks import Indices, Metric
 from siamese.scores.lists import RankLists
-from siamese.scores.matches import DISTRACTORS, Matches
+from siamese.scores.matches import Matches
 from siamese.scores.pairs import PairCounts, PairSample, count_pairs, sample_pairs
 from siamese.scores.ranking import RankingScores, nearest, score_distances, score_ranking
 from siamese.scores.rerank import expand_queries, rerank
@@ -93,32 +93,25 @@ def score_embedded(
     return Scores(rank(query, gallery).scores, score_verification(pairs_of(everything)))
 
 
-def pairs_of(
-    images: EmbeddedImages,
-    *,
-    metric: Metric = "euclidean",
-    distractors: Collection[str] = DISTRACTORS,
-) -> PairCounts:
+def pairs_of(images: EmbeddedImages, *, metric: Metric = "euclidean") -> PairCounts:
     """The counted distances of all cross-camera pairs of the images."""
     return count_pairs(
-        images.embeddings, images.people, images.cameras, metric=metric, distractors=distractors
+        images.embeddings,
+        images.people,
+        images.cameras,
+        metric=metric,
+        distractors=images.distractors,
     )
 
 
-def sample_of(
-    images: EmbeddedImages,
-    *,
-    metric: Metric = "euclidean",
-    distractors: Collection[str] = DISTRACTORS,
-    seed: int = 0,
-) -> PairSample:
+def sample_of(images: EmbeddedImages, *, metric: Metric = "euclidean", seed: int = 0) -> PairSample:
     """Some of these pairs with the people in them, for intervals."""
     return sample_pairs(
         images.embeddings,
         images.people,
         images.cameras,
         metric=metric,
-        distractors=distractors,
+        distractors=images.distractors,
         size=VERIFICATION_PAIRS,
         seed=seed,
     )
@@ -129,7 +122,6 @@ def rank(
     gallery: EmbeddedImages,
     *,
     metric: Metric = "euclidean",
-    distractors: Collection[str] = DISTRACTORS,
     reranking: Reranking | None = None,
     expansion: int | None = None,
 ) -> Ranked:
@@ -139,7 +131,6 @@ def rank(
         query: Who is looked for.
         gallery: Where, without junk.
         metric: "euclidean" or "cosine".
-        distractors: People who are nobody.
         reranking: Re-ranks by k-reciprocal encoding; None does not.
         expansion: Replaces each query by the mean of itself and so many of its nearest gallery
             images, whoever they show, the query's own image left out; None does not.
@@ -151,14 +142,14 @@ def rank(
         InputError: A side is empty, a number is out of range, or no query has a match.
     """
     if expansion is not None:
-        itself = _match(query, gallery, distractors, protocol="query image dropped")
+        itself = _match(query, gallery, protocol="query image dropped")
         query = replace(
             query,
             embeddings=expand_queries(
                 query.embeddings, gallery.embeddings, metric=metric, k=expansion, matches=itself
             ),
         )
-    matches = _match(query, gallery, distractors)
+    matches = _match(query, gallery)
     if reranking is not None:
         lists = RankLists(matches, places=PLACES)
         blocks = rerank(query.embeddings, gallery.embeddings, metric=metric, **vars(reranking))
@@ -179,7 +170,7 @@ def rank(
         metric=metric,
         query_images=query.names.tolist(),
         gallery_images=gallery.names.tolist(),
-        distractors=distractors,
+        distractors=gallery.distractors,
     )
 
     def places(rows: Sequence[int]) -> Places:
@@ -189,7 +180,7 @@ def rank(
             gallery.embeddings,
             PLACES,
             metric=metric,
-            matches=_match(some, gallery, distractors, protocol=matches.protocol),
+            matches=_match(some, gallery, protocol=matches.protocol),
         )
 
     def first_match(row: int) -> tuple[int, float]:
@@ -201,9 +192,7 @@ def rank(
     return Ranked(scores, matches, places, first_match)
 
 
-def _match(
-    query: EmbeddedImages, gallery: EmbeddedImages, distractors: Collection[str], **options: Any
-) -> Matches:
+def _match(query: EmbeddedImages, gallery: EmbeddedImages, **options: Any) -> Matches:
     return Matches(
         query.people,
         query.cameras,
@@ -211,6 +200,6 @@ def _match(
         gallery.cameras,
         query_images=query.names.tolist(),
         gallery_images=gallery.names.tolist(),
-        distractors=distractors,
+        distractors=gallery.distractors,
         **options,
     )

@@ -96,18 +96,17 @@ def evaluate(
         model, data, flip=flip, pooling=pooling, most_frames=frames, progress=progress
     )
     embedded = time.perf_counter()
-    images, distractors = subjects.images, subjects.distractors
+    images = subjects.images
     query, gallery = images.rows(subjects.query), images.rows(subjects.gallery)
     options: dict[str, Any] = {
         "metric": metric,
-        "distractors": distractors,
         "reranking": reranking,
         "expansion": expand_queries,
     }
     ranked = rank(query, gallery, **options)
-    pairs = pairs_of(images, metric=metric, distractors=distractors)
+    pairs = pairs_of(images, metric=metric)
     verification = score_verification(pairs, false_accept_rates=false_accept_rates)
-    sample = sample_of(images, metric=metric, distractors=distractors, seed=seed)
+    sample = sample_of(images, metric=metric, seed=seed)
     intervals: dict[str, Interval] = dict(bootstrap_ranking(ranked.scores, seed=seed).items())
     intervals.update(bootstrap_verification(sample, seed=seed))
     variants: dict[str, Any] = {}
@@ -208,7 +207,7 @@ def _count_reasons(ranked: Ranked) -> dict[str, int]:
 
 def _sizes(subjects: Subjects) -> dict[str, int]:
     images = subjects.images
-    codes = person_codes(images.people, distractors=subjects.distractors)
+    codes = person_codes(images.people, distractors=images.distractors)
     gallery = codes[subjects.gallery]
     cameras = images.cameras
     return {
@@ -232,9 +231,7 @@ def _measure_reliability(
     if calibration is None:
         return None
     if calibration.metric != pairs.metric:
-        pairs = pairs_of(
-            subjects.images, metric=calibration.metric, distractors=subjects.distractors
-        )
+        pairs = pairs_of(subjects.images, metric=calibration.metric)
     return measure_reliability(calibration, pairs)
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from siamese.evaluate.embedded import (
 )
 from siamese.inference import Model
 from siamese.scores.blocks import Indices
-from siamese.scores.matches import DISTRACTORS, JUNK, query_rows
+from siamese.scores.matches import JUNK, query_rows
 from siamese.scores.tracklets import Pooling
 
 Image = NDArray[np.uint8]
@@ -43,7 +43,6 @@ class Subjects:
         dataset: The layout: "market1501", "mars", "records", ...
         source: Where queries and gallery come from, in words.
         notes: What a reader of the scores must know.
-        distractors: People who are nobody.
         pooling: How frames became tracklets; None for single images.
         frames: `(images,)`, frames in each tracklet; None for single images.
         junk: How many images were junk and left out.
@@ -56,7 +55,6 @@ class Subjects:
     dataset: str
     source: str
     notes: tuple[str, ...]
-    distractors: tuple[str, ...]
     pooling: Pooling | None
     frames: Indices | None
     junk: int
@@ -126,7 +124,7 @@ def embed_subjects(
     distractors = () if layout.distractor_person is None else (layout.distractor_person,)
     if pooling is not None:
         images, tracklets, query, gallery, shown = _embed_tracklet_parts(
-            model, listed, pooling, most_frames, flip, progress, distractors
+            model, listed, distractors, pooling, most_frames, flip, progress
         )
     else:
         tracklets = None
@@ -134,8 +132,9 @@ def embed_subjects(
         names = [_name(sample, roots[part], data) for part in listed for sample in listed[part]]
         _refuse_duplicates(data, {part: len(found) for part, found in listed.items()}, names)
         images = embed_files(model, samples, names, flip=flip, progress=progress)
+        images = replace(images, distractors=distractors)
         shown = [sample.path for sample in samples]
-        query, gallery = _query_and_gallery(images, listed, distractors)
+        query, gallery = _query_and_gallery(images, listed)
     gallery, junk = _without_junk(images, gallery)
     return Subjects(
         images=images,
@@ -144,7 +143,6 @@ def embed_subjects(
         dataset=layout.name,
         source=source,
         notes=notes,
-        distractors=distractors,
         pooling=pooling,
         frames=None if tracklets is None else tracklets.frames,
         junk=junk,
@@ -154,13 +152,14 @@ def embed_subjects(
 
 def _records_of(data: Path) -> Path | None:
     """The record set that is to be scored, unless the folder has a query part of its own."""
-    from siamese.data.records import is_record_set
+    from siamese.data.records import is_record_set, read_manifest
 
     if is_record_set(data):
         return data
     inside = data / "records"
-    if is_record_set(inside) and "query" not in recognise(data).parts:
-        return inside
+    if is_record_set(inside):
+        layout = recognise(data, read_manifest(inside).pattern)
+        return None if "query" in layout.parts else inside
     return None
 
 
@@ -189,7 +188,8 @@ def _embed_validation(
     notes: tuple[str, ...] = ()
     if split.get("by") != "identity":
         notes = (f"The split is by {split.get('by')}: training saw these people too.",)
-    query = query_rows(images.people, images.cameras)
+    # Distractors never come into records: "0000" is a person like others here.
+    query = query_rows(images.people, images.cameras, distractors=images.distractors)
     gallery, junk = _without_junk(images, np.arange(len(images.names)))
     shown = np.arange(len(images.names)) if tracklets is None else tracklets.shown
 
@@ -205,7 +205,6 @@ def _embed_validation(
         dataset="records",
         source="validation part of a record set: the first of each person and camera asks",
         notes=notes,
-        distractors=DISTRACTORS,
         pooling=pooling,
         frames=None if tracklets is None else tracklets.frames,
         junk=junk,
@@ -235,11 +234,11 @@ def _read_record_pictures(
 def _embed_tracklet_parts(
     model: Model,
     listed: Mapping[str, Sequence[Sample]],
+    distractors: tuple[str, ...],
     pooling: Pooling,
     most_frames: int | None,
     flip: bool,
     progress: Progress | None,
-    distractors: tuple[str, ...],
 ) -> tuple[EmbeddedImages, Tracklets, Indices, Indices, list[str]]:
     """Tracklets of all parts, each once, with the rows of queries and gallery."""
     samples = list({each.path: each for part in listed.values() for each in part}.values())
@@ -251,9 +250,10 @@ def _embed_tracklet_parts(
         flip=flip,
         progress=progress,
     )
+    images = replace(images, distractors=distractors)
     shown = [samples[row].path for row in tracklets.shown.tolist()]
     if "query" not in listed:
-        query, gallery = _query_and_gallery(images, listed, distractors)
+        query, gallery = _query_and_gallery(images, listed)
         return images, tracklets, query, gallery, shown
     keys = [f"{s.person} C{s.camera} T{s.tracklet}" for s in listed["query"]]
     others = [f"{s.person} C{s.camera} T{s.tracklet}" for s in listed["gallery"]]
@@ -263,12 +263,12 @@ def _embed_tracklet_parts(
 
 
 def _query_and_gallery(
-    images: EmbeddedImages, listed: Mapping[str, Sequence[Sample]], distractors: tuple[str, ...]
+    images: EmbeddedImages, listed: Mapping[str, Sequence[Sample]]
 ) -> tuple[Indices, Indices]:
     everything = np.arange(len(images.names))
     if "query" in listed:
         return np.split(everything, [len(listed["query"])])[0], everything[len(listed["query"]) :]
-    return query_rows(images.people, images.cameras, distractors=distractors), everything
+    return query_rows(images.people, images.cameras, distractors=images.distractors), everything
 
 
 def _without_junk(images: EmbeddedImages, gallery: Indices) -> tuple[Indices, int]:

@@ -34,7 +34,7 @@ def find_problems(table: Table, *, contents: bool = False) -> list[str]:
         gone = set(missing)
         known = dict(zip(paths, digests, strict=True))
         there = [GalleryImage(path) for path in paths if path not in gone]
-        files = [image for image in there if sources.RECORD_MARK not in image.path]
+        files = [image for image in there if not sources.is_record(image.path)]
         read = sources.read_images(files, known)
         changed = [each.image.path for each in read if each.digest != known[each.image.path]]
         report(changed, "image files have changed", "Add their folder again.")

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siamese.data.datasets import Sample, list_samples, recognise
-from siamese.data.datasets.samples import read_name, walk_images
-from siamese.data.images import decode_image, read_bytes, read_image
+from siamese.data.datasets.samples import JUNK_PERSONS, read_name, walk_images
+from siamese.data.images import decode_image, read_bytes, read_exif, read_image
 from siamese.errors import InputError
 
-RECORD_MARK = ".tfrecord#"
-"""`shard.tfrecord#12` is the path of record 12, counted from 0, of a shard."""
+_RECORD = re.compile(r"\.tfrecord(\.gz)?#\d+$", re.ASCII)
 
 AHEAD = 64
 TIME_IN_NAME = re.compile(
@@ -124,13 +123,22 @@ def _list_path(path: Path, pattern: str | None) -> list[GalleryImage]:
     if path.is_file() and path.suffix.lower() != ".csv":
         return [_to_image(path)]
     try:
-        distractor = recognise(path, pattern).distractor_person
+        layout = recognise(path, pattern)
         samples = list_samples(path, "all", pattern)
     except InputError:
         if pattern is not None or not path.is_dir():
             raise
         return [_to_image(path / name) for name in walk_images(path)]
-    return [_to_image(sample, distractor) for sample in samples]
+    images = [_to_image(sample, layout.distractor_person) for sample in samples]
+    if layout.name in ("folders", "mars-categories"):
+        # What lies beside the folders of people, or deeper in them, is of nobody in particular.
+        known, home = {image.path for image in images}, Path(layout.parts["train"])
+        images += [
+            _to_image(home / name)
+            for name in walk_images(home)
+            if str(home / name) not in known and not JUNK_PERSONS & set(Path(name).parts)
+        ]
+    return images
 
 
 def _to_image(
@@ -247,8 +255,8 @@ def read_again(images: Sequence[GalleryImage], image_size: tuple[int, int]) -> I
         One for each image: files first, in order, then records.
     """
     wanted = {image.path for image in images}
-    yield from read_images([each for each in images if RECORD_MARK not in each.path], {})
-    for folder in sorted({str(Path(path).parent) for path in wanted if RECORD_MARK in path}):
+    yield from read_images([each for each in images if not is_record(each.path)], {})
+    for folder in sorted({str(Path(path).parent) for path in wanted if is_record(path)}):
         for read in read_records(RecordSet(Path(folder), 0), image_size, {}):
             if read.image.path in wanted:
                 wanted.discard(read.image.path)
@@ -258,6 +266,16 @@ def read_again(images: Sequence[GalleryImage], image_size: tuple[int, int]) -> I
         ):
             error = f"{path}: the record file has fewer records. Add the record set again."
             yield ReadImage(GalleryImage(path), "", None, error)
+
+
+def is_record(path: str) -> bool:
+    """Whether the path of a gallery's image is that of a record of a shard, counted from 0.
+
+    Example:
+        >>> is_record("mars_train_00000-of-00001.tfrecord.gz#12"), is_record("a.jpg")
+        (True, False)
+    """
+    return _RECORD.search(path) is not None
 
 
 def open_image(path: str) -> NDArray[np.uint8]:
@@ -272,7 +290,7 @@ def open_image(path: str) -> NDArray[np.uint8]:
     Raises:
         InputError: It has gone or is damaged.
     """
-    if RECORD_MARK not in path:
+    if not is_record(path):
         return read_image(path)
     from siamese.data.records import read_manifest
 
@@ -288,7 +306,7 @@ def open_image(path: str) -> NDArray[np.uint8]:
 
 def exists(path: str) -> bool:
     """Whether the file of a gallery's image is still there."""
-    return Path(path.rpartition("#")[0] if RECORD_MARK in path else path).is_file()
+    return Path(path.rpartition("#")[0] if is_record(path) else path).is_file()
 
 
 def read_time(name: str) -> datetime | None:
@@ -314,9 +332,8 @@ def read_time(name: str) -> datetime | None:
 
 def _exif_time(data: bytes) -> datetime | None:
     with Image.open(BytesIO(data)) as image:
-        exif = image.getexif()
-    for part, tag in EXIF_TIMES:
-        text = (exif.get_ifd(part) if part else exif).get(tag)
+        texts = [read_exif(image, tag, part) for part, tag in EXIF_TIMES]
+    for text in texts:
         numbers = re.findall(r"\d+", str(text or ""))
         if len(numbers) == 6:
             return _to_time([int(number) for number in numbers])

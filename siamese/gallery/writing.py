@@ -138,6 +138,9 @@ def reembed(table: Table, model: Model, progress: Progress | None = None) -> int
             "Copy them back, or erase them with `siamese gallery remove --missing`."
         )
     done = _staged_paths(table, model)
+    space = Space(model.fingerprint, model.dimensions)
+    if not table.has(NEW_ROWS):
+        table.create(space, name=NEW_ROWS)
     left = {row["path"]: row for row in rows if row["path"] not in done}
     count = len(rows) - len(left)
     reader = sources.read_again([GalleryImage(path) for path in left], model.image_size)
@@ -145,9 +148,6 @@ def reembed(table: Table, model: Model, progress: Progress | None = None) -> int
         kept: list[ReadImage] = []
         images = chain([first], islice(reader, COMMIT_IMAGES - 1))
         embeddings = model.embed(_pixels(images, kept))
-        space = Space(model.fingerprint, embeddings.shape[1])
-        if not table.has(NEW_ROWS):
-            table.create(space, name=NEW_ROWS)
         chosen = [left[each.image.path] | {"digest": each.digest} for each in kept]
         columns = {name: [row[name] for row in chosen] for name in (*COLUMNS, "digest")}
         table.append(make_rows(space, columns, embeddings), name=NEW_ROWS)

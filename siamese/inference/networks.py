@@ -120,7 +120,7 @@ class OnnxNetwork:
                 "width, such as 256 128."
             )
         self.image_size = (int(image_size[0]), int(image_size[1]))
-        floats = self._input.type == "tensor(float)"
+        floats = self._input.type in ("tensor(float)", "tensor(float16)")
         if floats:
             center = _three("mean", IMAGENET_MEAN if mean is None else mean, 0)
             spread = _three(

@@ -157,7 +157,8 @@ def count_pairs(
     if metric == "euclidean":
         squares = np.einsum("ij,ij->i", table, table, dtype=np.float64)
         # By the triangle inequality; a power of two keeps whole and half distances on bin edges.
-        largest = 2.0 ** np.ceil(np.log2(2 * np.sqrt(squares.max()) + 1e-12))
+        # Vectors of length 1 are longer by a rounding, which must not double the steps.
+        largest = 2.0 ** np.ceil(np.log2(2 * np.sqrt(squares.max()) * (1 - 1e-6) + 1e-12))
     resolution = float(largest / BINS)
     same, every = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
     for distances, alike in _pair_blocks(table, codes, numbers, protocol, metric):

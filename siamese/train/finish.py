@@ -105,6 +105,7 @@ def plot_ranks(
         gallery.cameras,
         query_images=queries.names.tolist(),
         gallery_images=gallery.names.tolist(),
+        distractors=gallery.distractors,
         protocol=protocol,
     )
     found, distances = nearest(queries.embeddings, gallery.embeddings, ranks, matches=matches)
@@ -132,7 +133,7 @@ def plot_held_out(
     source: Source, recipe: Recipe, gallery: EmbeddedImages, protocol: Protocol
 ) -> Any:
     """Rank lists of some held-out queries, drawn by the seed of the run."""
-    rows = query_rows(gallery.people, gallery.cameras)
+    rows = query_rows(gallery.people, gallery.cameras, distractors=gallery.distractors)
     shown = rows[np.random.default_rng(recipe.seed).permutation(len(rows))[:RANK_LISTS]]
 
     def read(found: set[int]) -> tuple[Sequence[plots.Image], Mapping[int, plots.Image]]:

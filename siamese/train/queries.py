@@ -1,13 +1,14 @@
 """After a training: its model on a folder of queries and a gallery of other people."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from siamese import plots
-from siamese.data.datasets import Sample, list_samples
+from siamese.data.datasets import Sample, list_samples, recognise
 from siamese.data.images import read_image
 from siamese.evaluate import EmbeddedImages, embed_samples, score_embedded
 from siamese.models.files import load_model
@@ -51,6 +52,8 @@ def score_queries(
     loaded = load_model(folder / "model.keras")
     samples = list_queries(query_dir, gallery_dir)
     query, gallery = (embed_samples(loaded.embedder, each, loaded.image_size) for each in samples)
+    nobody = recognise(gallery_dir).distractor_person
+    gallery = replace(gallery, distractors=() if nobody is None else (nobody,))
     scores = score_embedded(query, gallery, _together(query, gallery))
     card: dict[str, Any] = {
         **scores.to_dict(),
@@ -81,4 +84,4 @@ def score_queries(
 def _together(*parts: EmbeddedImages) -> EmbeddedImages:
     names = ("embeddings", "people", "cameras", "names")
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return EmbeddedImages(**columns)
+    return EmbeddedImages(**columns, distractors=parts[-1].distractors)

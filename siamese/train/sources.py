@@ -15,7 +15,7 @@ from siamese.data.datasets import list_samples, recognise
 from siamese.data.splits import refuse_duplicates, split_samples
 from siamese.data.triplets import find_triplets
 from siamese.errors import InputError
-from siamese.evaluate import EmbeddedImages, embed_records
+from siamese.evaluate import EmbeddedImages, embed_records, name_images
 from siamese.models.embedder import embed
 from siamese.recipes import Recipe
 
@@ -228,7 +228,7 @@ class MemorySource:
             embed(embedder, (batch.images for batch in held_out.batches())),
             held_out.people,
             held_out.cameras,
-            np.strings.add(np.strings.add(held_out.people, "/"), held_out.names),
+            name_images(held_out.people, held_out.names),
         )
 
     def pictures(self, rows: set[int]) -> dict[int, Images]:

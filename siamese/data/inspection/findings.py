@@ -18,6 +18,7 @@ from siamese.data.datasets.samples import (
 from siamese.data.inspection.looks import MOST_COMPARED, Look, near_pairs
 from siamese.data.inspection.report import Finding
 from siamese.data.places import join
+from siamese.data.records.reader import is_record_set
 
 SMALLEST_SIZE = (32, 16)
 """Height and width below which an image shows too little of a person: a quarter of 128 x 64."""
@@ -265,9 +266,10 @@ def folder_findings(layout: Layout, samples: Iterable[Sample]) -> list[Finding]:
     left_out: list[str] = []
     for folder in sorted(set(layout.parts.values())):
         if of_identities:
-            people = folder_names(folder)
             filled = images_by_folder(folder)
-            empty += [join(folder, person) for person in people if not filled.get(person)]
+            hollow = [join(folder, name) for name in folder_names(folder) if not filled.get(name)]
+            # `records make` puts its records into the dataset's folder unless told otherwise.
+            empty += [each for each in hollow if not is_record_set(each)]
         for name in walk_images(folder):
             path = join(folder, name)
             if path not in used:

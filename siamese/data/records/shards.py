@@ -21,7 +21,13 @@ from PIL import Image
 
 from siamese.atomic import move, remove
 from siamese.data.datasets import Sample
-from siamese.data.images import MAXIMUM_PIXELS, decode_image, read_bytes
+from siamese.data.images import (
+    MAXIMUM_PIXELS,
+    ORIENTATION,
+    decode_image,
+    read_bytes,
+    read_exif,
+)
 from siamese.data.places import as_path, is_remote, make_folder, read_many
 from siamese.data.records.manifest import Shard, Skipped
 from siamese.data.records.schema import encode_example, frame
@@ -165,7 +171,7 @@ def load_image(path: str, verify: bool = True) -> tuple[bytes, bytes, int, int]:
         kept = {("JPEG", "RGB"): b"jpeg", ("JPEG", "L"): b"jpeg", ("PNG", "RGB"): b"png"}.get(
             (image.format or "", image.mode)
         )
-        turned = image.getexif().get(0x0112, 1) != 1 or "transparency" in image.info
+        turned = read_exif(image, ORIENTATION) not in (None, 1) or "transparency" in image.info
     if kept is None or turned:
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG")

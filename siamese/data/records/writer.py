@@ -39,7 +39,7 @@ from siamese.data.records.plan import begin, plan_part, write_text
 from siamese.data.records.reader import read_manifest
 from siamese.data.records.shards import BUILDING, OnCorrupt, ShardJob, WrittenShard, write_shard
 from siamese.data.splits import SplitBy, refuse_duplicates, split_samples
-from siamese.data.triplets import TRIPLETS, keep_triplets
+from siamese.data.triplets import TRIPLETS, find_triplets, keep_triplets, kept_triplets
 from siamese.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -115,6 +115,10 @@ def build_records(
             asked = {"name": name, "compress": compress, "pattern": pattern, **rule}
             _refuse_other_arguments(folder, manifest, asked, num_shards)
             check_source(folder, manifest, samples)
+            if layout.name == "triplet-csv":
+                train, _ = split_samples(samples, split, validation_size, random_seed)
+                if find_triplets(layout.folder, train) != kept_triplets(folder):
+                    keep_triplets(layout.folder, folder, train)  # other rows of the same images
             return folder, manifest, False
         if has_foreign_records(folder, name):
             return folder, read_manifest(folder), False
