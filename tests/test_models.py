@@ -17,11 +17,12 @@ from keras.src.legacy.saving import legacy_h5_format
 from siamese.errors import InputError
 from siamese.models.embedder import ResizeImages, build_embedder, embed, join_embedder
 from siamese.models.files import fingerprint, load_model, read_card, save_model
-from siamese.models.osnet import build_osnet
+from siamese.models.osnet import UnifiedAggregationGate, build_osnet
 from siamese.models.pair import ConsecutiveDifference, build_pair_model
 from siamese.models.pooling import GeneralisedMean
 from siamese.models.start import PRETRAINED, architecture_of
 from siamese.models.trunks import TRUNKS, build_trunk, preparation_layers
+from siamese.train.precision import computing_in
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 48, 24, 3), dtype=np.uint8)
 SMALL = {"trunk": "conv4", "weights": "none", "image_size": (32, 32), "embedding_size": 8}
@@ -341,6 +342,19 @@ def test_fingerprint_follows_the_weights(embedder: keras.Model) -> None:
     assert fingerprint(other) == fingerprint(embedder)
 
 
+def test_osnet_gate_keeps_its_precision_in_a_file() -> None:
+    with computing_in("mixed_bfloat16"):
+        gate = UnifiedAggregationGate()
+        gate.build((None, 4, 2, 32))
+    # Loaded as a state is: outside of what it was built in.
+    again = UnifiedAggregationGate.from_config(gate.get_config())
+    stream = keras.ops.ones((2, 4, 2, 32), "bfloat16")
+    for each in (gate, again):
+        assert keras.backend.standardize_dtype(each(stream).dtype) == "bfloat16"
+        assert each.hidden.compute_dtype == "bfloat16"
+        assert each.hidden.kernel.dtype == "float32"
+
+
 def test_other_files_are_no_models(embedder: keras.Model, tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     with pytest.raises(InputError, match="no such model file"):
@@ -354,7 +368,15 @@ def test_other_files_are_no_models(embedder: keras.Model, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="is not a model of this program"):
         load_model(path)
     save_model(path, embedder, image_size=(32, 32))
-    path.write_bytes(path.read_bytes()[:-2_000])
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo("siamese.json")
+    first = member.header_offset + 30 + len(member.filename)
+    for place in range(first, first + member.compress_size, 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with pytest.raises(InputError, match=r"damaged|truncated"):
+            read_card(path)
+    path.write_bytes(whole[:-2_000])
     with pytest.raises(InputError, match="truncated"):
         load_model(path)
 

@@ -15,7 +15,7 @@ from siamese.data.datasets import list_samples
 from siamese.models.embedder import embed
 from siamese.recipes import AugmentationSection, OptimizerSection, change_recipe, demo
 from siamese.train.averaging import embedder_of
-from siamese.train.norms import MOMENTUM, fuse_norms, list_norms
+from siamese.train.norms import MOMENTUM, fuse_norms, list_norms, unsynchronised
 from siamese.train.objective import build_training_model
 
 RANDOM = np.random.default_rng(0)
@@ -32,6 +32,15 @@ def _model(shape: tuple[int, ...], **options: Any) -> keras.Model:
         **options,
     )
     return keras.Model(inputs, norm(inputs))
+
+
+def test_flag_of_several_devices_stays_out_of_files(tmp_path: Path) -> None:
+    model = _model((4, 2, 3), synchronized=True)
+    with unsynchronised(model):
+        model.save(tmp_path / "model.keras")
+    assert [norm.synchronized for norm in list_norms(model)] == [True]
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert [norm.synchronized for norm in list_norms(loaded)] == [False]
 
 
 def _train(model: keras.Model, maps: Any, slopes: Any) -> list[Any]:

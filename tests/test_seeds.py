@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ def test_series_of_seeds_gives_mean_and_spread_and_goes_on(
 ) -> None:
     recipe = change_recipe(demo(), epochs=1, image_size=(64, 32), seed=4)
     folder = tmp_path / "series"
-    first = train_seeds(pedestrians, recipe, 2, run=folder, log=tmp_path / "log")
+    first = train_seeds(pedestrians, recipe, 2, run=folder, log=tmp_path / "log", patience=3)
     assert first.seeds == [4, 5]
     cards = [json.loads((folder / f"seed-{seed}" / "scores.json").read_text()) for seed in (4, 5)]
     one, other = (card["mAP"] for card in cards)
@@ -31,11 +32,17 @@ def test_series_of_seeds_gives_mean_and_spread_and_goes_on(
     assert seeds == [4, 5]
 
     # As after a kill in the second run: the first is kept, the second goes on.
-    (folder / "seed-5" / "scores.json").unlink()
+    shutil.rmtree(folder / "seed-5")
     (folder / "seed-4" / "model.keras").unlink()
+    (tmp_path / "fewer").mkdir()
+    shutil.copytree(pedestrians / "categories", tmp_path / "fewer" / "categories")
+    next((tmp_path / "fewer").rglob("*.jpg")).unlink()
+    with pytest.raises(InputError, match="started on other records"):
+        train_seeds(tmp_path / "fewer", None, run=folder, log=tmp_path / "log")
     again = train_seeds(pedestrians, None, run=folder, log=tmp_path / "log")
     assert again.scores["mAP"]["values"] == pytest.approx([one, other])
     assert not (folder / "seed-4" / "model.keras").exists()
+    assert json.loads((folder / "seed-5" / "recipe.json").read_text())["patience"] == 3
 
     with pytest.raises(InputError, match=r"already holds a run\. Add --resume"):
         train_seeds(pedestrians, recipe, 2, run=folder)
@@ -50,6 +57,15 @@ def test_spread_is_the_sample_standard_deviation() -> None:
 def test_one_seed_is_no_series(pedestrians: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"`seeds` must be at least 2\. Received: 1"):
         train_seeds(pedestrians, demo(), 1, run=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_processes_train_no_series(
+    pedestrians: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
+    with pytest.raises(InputError, match="several seeds are trained in one process"):
+        train_seeds(pedestrians, demo(), 2, run=tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
 

@@ -32,6 +32,7 @@ from siamese.recipes import (
 from siamese.scores.verification import Calibration
 from siamese.train import train
 from siamese.train.checkpoints import read_history
+from siamese.train.devices import OneDevice
 from siamese.train.folder import new_log
 from siamese.train.lock import hold_folder
 from siamese.train.objective import build_optimizer, build_training_model
@@ -223,6 +224,29 @@ def test_state_of_another_architecture_is_refused(
         archive.writestr("epochs.txt", "1")
     with pytest.raises(InputError, match="holds a model of another architecture"):
         train(records, run=tmp_path / "run", log=tmp_path / "log")
+
+
+def test_damaged_record_is_said_in_a_line(records: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(records, tmp_path / "set"))
+    shard = next(folder.glob("*train*.tfrecord"))
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 0x55
+    shard.write_bytes(data)
+    with pytest.raises(InputError, match=r"\(corrupted record at \d+\)\. See which") as caught:
+        train(folder, change_recipe(batch_hard(), **SMALL), run=tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_processes_are_told_their_precision(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = OneDevice()
+    machine.processes = 2
+    monkeypatch.setattr("siamese.train.stage.open_devices", lambda _: machine)
+    recipe = change_recipe(batch_hard(), **SMALL, precision="auto")
+    with pytest.raises(InputError, match="processes could measure differently"):
+        train(records, recipe, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_run_folder_in_use_is_refused(trained: Path, records: Path, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_three_folders_train_on_one_and_score_the_others(
         (["--data", ".", "--weights", "gone.keras"], "gone.keras: no such model file"),
         (["--data", ".", "--weights", "gone.h5"], "gone.h5: no such weights file"),
         (["--data", ".", "--recipe", "finetune"], "Did you mean fine_tune?"),
+        (["--data", ".", "--resume", "--patience", "2"], "Leave out --recipe"),
     ],
 )
 def test_what_cannot_be_trained_is_said_in_a_line(
@@ -92,6 +93,20 @@ def test_what_cannot_be_trained_is_said_in_a_line(
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
     assert words in lines[0]
+
+
+def test_folders_that_cannot_be_scored_are_said_before_the_training(
+    market: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    folders = {**market, "query": tmp_path / "empty"}
+    assert run(train, [*_flags(folders), "--recipe", "demo", "--records", "set"]) == 2
+    assert "empty: is empty" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_trunk_beside_a_whole_model_is_refused(

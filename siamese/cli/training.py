@@ -72,11 +72,12 @@ def train(
         )
     chosen = None
     if resume:
-        given = [recipe, epochs, trunk, weights, image_size, seed, precision]
+        given = [recipe, epochs, trunk, weights, image_size, seed, precision, patience]
         if any(value is not None for value in given):
             raise InputError(
                 "--resume continues with the run's own recipe. Leave out --recipe, --epochs, "
-                "--trunk, --weights, --image_size, --seed and --precision, or start a new run."
+                "--trunk, --weights, --image_size, --seed, --precision and --patience, or start a "
+                "new run."
             )
     else:
         chosen = recipes.change_recipe(
@@ -100,6 +101,10 @@ def train(
     from siamese.train import train as train_stage
     from siamese.train.seeds import is_seeded, train_seeds
 
+    if query_dir is not None and gallery_dir is not None:
+        from siamese.train.queries import list_queries, score_queries
+
+        list_queries(query_dir, gallery_dir)  # what cannot be scored is said before the training
     how: dict[str, Any] = {"run": run, "log": log, "patience": patience, "console": console}
     how["devices"] = None if devices == "all" else devices
     if seeds is not None or (resume and is_seeded(run)):
@@ -108,8 +113,6 @@ def train(
     finished = train_stage(records, chosen, **how)
     print_scores(finished.scores, title=f"trained, {finished.scores['source']}")
     if query_dir is not None and gallery_dir is not None:
-        from siamese.train.queries import score_queries
-
         card = score_queries(finished.folder, query_dir, gallery_dir)
         print_scores(card, title=f"{query_dir} against {gallery_dir}")
     print(f"run folder   {finished.folder}")

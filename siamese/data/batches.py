@@ -8,6 +8,8 @@ at an epoch sees what the uninterrupted run saw.
 Pixels stay uint8 until they are inside the model.
 """
 
+import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,11 +165,34 @@ def evaluation_batches(
                 names=_text(batch["image/filename"]),
             )
     except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, ValueError) as error:
-        reason = str(error).splitlines()[0][:160]
         raise InputError(
-            f"{shards[0]}: the records cannot be read ({reason}). Remove the folder and build "
+            f"{shards[0]}: the records cannot be read ({_reason(error)}). Remove the folder and build "
             "the records again."
         ) from None
+
+
+@contextlib.contextmanager
+def naming_damage(folder: str | Path) -> Iterator[None]:
+    """Says in one line that a record is damaged, wherever in a training that is found.
+
+    Args:
+        folder: Of the record set.
+
+    Raises:
+        InputError: A record is damaged.
+    """
+    try:
+        yield
+    except tf.errors.DataLossError as error:
+        raise InputError(
+            f"{folder}: a record is damaged ({_reason(error)}). See which by `siamese records verify "
+            f"{folder}`; then remove the folder and build the records again."
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """What TensorFlow says is wrong, without the names of its nodes."""
+    return re.sub(r"\{\{.*?\}\} ?| \[Op:.*", "", str(error).splitlines()[0])[:160]
 
 
 def batch_image_size(part: Part, image_size: tuple[int, int]) -> tuple[int, int]:

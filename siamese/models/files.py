@@ -7,6 +7,7 @@ program shows: format version, fingerprint, recipe, calibration, scores and vers
 import importlib
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -101,7 +102,7 @@ def read_card(path: str | Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             card: dict[str, Any] = json.loads(archive.read(MEMBER))
             broken = archive.testzip()
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, zlib.error):
         raise InputError(
             f"{path}: is not a .keras file, or a truncated one. Copy it again, or train a model."
         ) from None

@@ -112,8 +112,10 @@ class UnifiedAggregationGate(layers.Layer):  # type: ignore[misc]
     def build(self, input_shape: Any) -> None:
         """Makes the two layers of the perceptron."""
         channels = input_shape[-1]
-        self.hidden = layers.Dense(max(1, channels // 16), activation="relu", name="hidden")
-        self.weigh = layers.Dense(channels, activation="sigmoid", name="weigh")
+        # A model is built in half precision, and loaded outside of it: the layer's own holds.
+        own: dict[str, Any] = {"dtype": self.dtype_policy}
+        self.hidden = layers.Dense(max(1, channels // 16), "relu", name="hidden", **own)
+        self.weigh = layers.Dense(channels, "sigmoid", name="weigh", **own)
         self.hidden.build((None, channels))
         self.weigh.build((None, self.hidden.units))
         super().build(input_shape)

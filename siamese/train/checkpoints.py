@@ -12,7 +12,7 @@ from rich.console import Console
 
 from siamese.atomic import whole_file
 from siamese.errors import InputError
-from siamese.train.norms import fuse_norms
+from siamese.train.norms import fuse_norms, unsynchronised
 
 LAST = "last.keras"
 PREVIOUS = "previous.keras"
@@ -49,7 +49,8 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             self.save_best()
         last = self.folder / LAST
         with whole_file(last) as temporary:
-            self.model.save(temporary)
+            with unsynchronised(self.model):
+                self.model.save(temporary)
             # The optimiser's own count of steps skips those that accumulate or that overflowed.
             with zipfile.ZipFile(temporary, "a") as archive:
                 archive.writestr(EPOCHS, str(epoch + 1))

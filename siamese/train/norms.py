@@ -1,6 +1,8 @@
 """Batch normalisation as the backend does it fastest, and as short runs need it."""
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -16,6 +18,23 @@ def list_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """The batch normalisations of a model and of the models in it."""
     layers = model._flatten_layers(include_self=False, recursive=True)
     return [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]
+
+
+@contextlib.contextmanager
+def unsynchronised(model: keras.Model) -> Iterator[None]:
+    """Batch normalisation as a file is to have it: of one device, whatever the run has.
+
+    Keras reads the flag on TensorFlow only, and the next start of a run sets it as its own devices
+    need it.
+    """
+    synchronised = [norm for norm in list_norms(model) if norm.synchronized]
+    for norm in synchronised:
+        norm.synchronized = False
+    try:
+        yield
+    finally:
+        for norm in synchronised:
+            norm.synchronized = True
 
 
 def shorten_averages(model: keras.Model) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,16 @@ from rich.console import Console
 
 from siamese.errors import InputError
 from siamese.recipes import Recipe, recipe_from_dict
-from siamese.train.folder import RECIPE, SCORES, new_folder, write_json
+from siamese.train.devices import PROCESSES
+from siamese.train.folder import (
+    RECIPE,
+    SCORES,
+    new_folder,
+    read_start,
+    refuse_other_images,
+    write_json,
+)
+from siamese.train.sources import open_source
 from siamese.train.stage import train
 
 SEEDS = "seeds.json"
@@ -56,7 +66,7 @@ def train_seeds(
         run: The folder of all runs. By default `runs/<recipe>`, with a number when that is taken;
             to resume it must be given.
         log: As `train`; the runs log into a folder of the name of `run`.
-        patience: As `train`.
+        patience: As `train`, for each of the runs.
         devices: As `train`.
         console: As `train`.
 
@@ -64,18 +74,31 @@ def train_seeds(
         Mean and spread.
 
     Raises:
-        InputError: As `train`; or there are fewer than two seeds, or nothing to resume.
+        InputError: As `train`; or there are fewer than two seeds, or nothing to resume; or several
+            processes are to train together.
     """
     console = console or Console(quiet=True)
+    if int(os.environ.get(PROCESSES, "1")) > 1:
+        raise InputError(
+            "several seeds are trained in one process. Unset "
+            f"{PROCESSES}, or start a run of its own for each --seed."
+        )
     if recipe is None:
-        folder, recipe, chosen = _read(run)
+        folder, recipe, chosen, patience = _read(run)
+        for one in (folder / f"seed-{seed}" for seed in chosen):
+            if (one / RECIPE).exists():
+                refuse_other_images(one, read_start(one), open_source(data, recipe).describe())
+                break
     else:
         if seeds is None or seeds < 2:
             raise InputError(f"`seeds` must be at least 2. Received: {seeds}")
         folder = new_folder(run, recipe.name)
         chosen = [recipe.seed + number for number in range(seeds)]
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / SEEDS, {"seeds": chosen, "recipe": recipe.to_dict()})
+        write_json(
+            folder / SEEDS,
+            {"seeds": chosen, "recipe": recipe.to_dict(), "patience": patience},
+        )
     cards = []
     for seed in chosen:
         one = folder / f"seed-{seed}"
@@ -100,7 +123,8 @@ def train_seeds(
         for name in SUMMARISED
         if all(name in card for card in cards)
     }
-    write_json(folder / SEEDS, {"seeds": chosen, "recipe": recipe.to_dict(), "scores": scores})
+    what = json.loads((folder / SEEDS).read_text(encoding="utf-8"))
+    write_json(folder / SEEDS, {**what, "scores": scores})
     return SeededRuns(folder, chosen, scores)
 
 
@@ -126,7 +150,7 @@ def is_seeded(run: str | Path | None) -> bool:
     return run is not None and (Path(run) / SEEDS).exists()
 
 
-def _read(run: str | Path | None) -> tuple[Path, Recipe, list[int]]:
+def _read(run: str | Path | None) -> tuple[Path, Recipe, list[int], int | None]:
     if run is None or not is_seeded(run):
         raise InputError(
             f"{run or 'run'}: holds no runs of several seeds to resume. Give their folder: --run."
@@ -135,6 +159,6 @@ def _read(run: str | Path | None) -> tuple[Path, Recipe, list[int]]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         recipe = recipe_from_dict(values["recipe"])
-        return Path(run), recipe, [int(seed) for seed in values["seeds"]]
+        return Path(run), recipe, [int(seed) for seed in values["seeds"]], values.get("patience")
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         raise InputError(f"{path}: is damaged. Start a new run.") from None

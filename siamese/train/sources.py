@@ -1,6 +1,7 @@
 """Where a run's images come from: a record set, or image files held in memory."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -34,6 +35,10 @@ class Source(Protocol):
     people: int
     images: int
     image_size: tuple[int, int]
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Around all that reads images: says in one line what is damaged."""
+        ...
 
     def batches(self, epoch: int) -> tuple[Any, int]:
         """Endless batches of images and labels from an epoch on, and the batches in an epoch."""
@@ -112,6 +117,12 @@ class RecordSource:
         self.people = part.classes
         self.images = part.images
         self.image_size = batch_image_size(part, recipe.model.image_size)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """As `Source`."""
+        from siamese.data.batches import naming_damage
+
+        return naming_damage(self.folder)
 
     def batches(self, epoch: int) -> tuple[Any, int]:
         """As `Source`."""
@@ -201,6 +212,10 @@ class MemorySource:
         self.images = len(train)
         height, width = self.train.images.shape[1:3]
         self.image_size = (height, width)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """As `Source`; all images are read already."""
+        return nullcontext()
 
     def batches(self, epoch: int) -> tuple[Any, int]:
         """As `Source`."""

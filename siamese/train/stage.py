@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from siamese import plots
+from siamese.errors import InputError
 from siamese.evaluate import Scores, first_queries, score_embedded
 from siamese.models.files import load_model, save_model
 from siamese.models.start import is_model
@@ -112,12 +113,18 @@ def train(
     else:
         recipe = complete_recipe(recipe)
         folder = new_folder(run, recipe.name)
+    if recipe.precision == "auto" and machine.processes > 1:
+        raise InputError(
+            "precision `auto` is measured, and processes could measure differently. Name one: "
+            "--precision float32 or mixed_bfloat16."
+        )
     machine.check(people=recipe.batches.people, images=recipe.batches.images)
     source = open_source(data, recipe, process=machine.process, processes=machine.processes)
     if start is not None:
         refuse_other_images(folder, start, source.describe())
-    steps = source.batches(0)[1]
-    with own_folder(machine, folder) as folder, hold_folder(folder):
+    with source.reading():
+        steps = source.batches(0)[1]
+    with own_folder(machine, folder) as folder, hold_folder(folder), source.reading():
         keras.utils.set_random_seed(recipe.seed)
         with machine.building():
             if start is not None and has_state(folder):

@@ -20,7 +20,6 @@ from siamese.data.places import as_path, local_copy
 from siamese.data.records.manifest import LABELS, MANIFEST, Manifest, Part, Shard
 from siamese.data.records.schema import (
     DamagedRecord,
-    Value,
     decode_example,
     open_shard,
     read_examples,
@@ -148,22 +147,17 @@ def _find_sets(folder: Path) -> dict[str, dict[str, list[Path]]]:
 def _read_records(path: Path) -> list[tuple[int, str]]:
     try:
         with local_copy(path) as copy:
-            return [
-                (label, _image_size(values, encoded))
-                for _, label, encoded, values in read_examples(copy)
-            ]
+            return [(label, _image_size(encoded)) for _, label, encoded, _ in read_examples(copy)]
     except (DamagedRecord, OSError, ValueError) as error:
         raise InputError(
             f"{path}: is not a file of records of images ({error}). Make it again."
         ) from None
 
 
-def _image_size(values: dict[str, Value], encoded: bytes) -> str:
-    height, width = values.get("image/height"), values.get("image/width")
-    if not isinstance(height, int) or not isinstance(width, int) or not height or not width:
-        with Image.open(io.BytesIO(encoded)) as image:
-            width, height = image.size
-    return f"{height}x{width}"
+def _image_size(encoded: bytes) -> str:
+    # Not what the record says: batches are decoded without another look.
+    with Image.open(io.BytesIO(encoded)) as image:
+        return f"{image.height}x{image.width}"
 
 
 def _read_labels(path: Path) -> dict[int, str]:
