@@ -166,8 +166,8 @@ def evaluation_batches(
             )
     except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, ValueError) as error:
         raise InputError(
-            f"{shards[0]}: the records cannot be read ({_reason(error)}). Remove the folder and build "
-            "the records again."
+            f"{shards[0]}: the records cannot be read ({_reason(error)}). Remove the folder "
+            "and build the records again."
         ) from None
 
 
@@ -185,8 +185,8 @@ def naming_damage(folder: str | Path) -> Iterator[None]:
         yield
     except tf.errors.DataLossError as error:
         raise InputError(
-            f"{folder}: a record is damaged ({_reason(error)}). See which by `siamese records verify "
-            f"{folder}`; then remove the folder and build the records again."
+            f"{folder}: a record is damaged ({_reason(error)}). See which by `siamese records "
+            f"verify {folder}`; then remove the folder and build the records again."
         ) from None
 
 
