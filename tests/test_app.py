@@ -16,6 +16,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib import error, parse, request
@@ -403,10 +404,17 @@ def test_review_asks_keeps_and_recalibrates(small: Desk) -> None:
     assert triplets
     assert small.contradictions() == 0
     known = next(each for each in pairs if each.first.person == each.second.person)
-    small.answer(known, False)
+    said = small.answer(known, False)
     assert small.contradictions() == 2
-    assert small.take_back()
+    other = small.answer(known, True)  # of another visitor, meanwhile
+    assert small.take_back(said)
+    assert small.answers[-1] == other
     assert small.contradictions() == 0
+    assert small.take_back(other)
+    assert not small.take_back(said)
+    gone = replace(known, first=replace(known.first, path="/erased.jpg"))
+    with pytest.raises(InputError, match="was erased meanwhile"):
+        small.answer(gone, True)
     measured = small.recalibrate()
     assert measured.people == 3
     assert measured.same_pairs == 3 * 16
@@ -617,6 +625,14 @@ def test_browser_reviews_by_keyboard(visit: Any, desk: Desk) -> None:
     assert desk.answers[-1].same is False
     with (desk.home / "review" / "answers.csv").open(newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == count + 1
+    visit.keyboard.press("s")
+    visit.wait_for_function("document.querySelector('#answers').innerText.includes('triplet')")
+    for _ in range(2):  # each click hands out the table as it is then
+        with visit.expect_download() as download:
+            visit.locator("#triplets").click()
+        assert Path(download.value.path()).read_bytes() == desk.triplets.read_bytes()
+        visit.keyboard.press("u")
+        visit.wait_for_timeout(1_500)
     visit.get_by_role("button", name="Recalibrate").click()
     visit.get_by_text("measured on this gallery", exact=False).wait_for()
     visit.get_by_role("button", name="Model's own").click()

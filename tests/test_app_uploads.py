@@ -1,5 +1,6 @@
 """`siamese.app.uploads`: what a stranger sends can neither fill the disk nor leave its folder."""
 
+import contextlib
 import io
 import stat
 import struct
@@ -132,6 +133,30 @@ def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path, name: str) -
     assert not any(path.is_file() for path in made)
     with pytest.raises(InputError, match="leads outside"):
         keep_files({name: archive}, tmp_path / "home")
+
+
+def test_what_was_erased_comes_back_with_its_archive(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "people.zip", "w") as file:
+        for name in ("anna/1.jpg", "anna/2.jpg", "bert/1.jpg"):
+            file.writestr(name, person_bytes(kind="JPEG"))
+    kept = keep_archive(tmp_path / "people.zip", tmp_path / "home")
+    for name in ("anna/1.jpg", "anna/2.jpg"):
+        (kept.folder / name).unlink()
+    again = keep_archive(tmp_path / "people.zip", tmp_path / "home")
+    assert again.folder == kept.folder
+    assert len(list(again.folder.rglob("*.jpg"))) == again.images == 3
+    assert [each.name for each in (tmp_path / "home").iterdir()] == [kept.folder.name]
+
+
+def test_damage_anywhere_in_an_archive_is_said_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "people.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("anna/1.bmp", person_bytes(kind="BMP"))
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 11):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with contextlib.suppress(InputError):
+            keep_archive(path, tmp_path / "home")
 
 
 def test_an_archive_of_links_is_refused(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_filters_leave_only_what_they_say(people: Path, model: Model, tmp_path: 
     assert rows(camera=[0, 2]) == [0, 2, 3, 5, 6, 8]
     assert rows(person="p1") == [1, 3, 5, 7]
     assert rows(since="2026-11-04") == [3, 4, 5, 6, 7, 8]
-    assert rows(until="2026-11-04") == [0, 1, 2, 3]
+    assert rows(until="2026-11-04") == rows(until="20261104") == [0, 1, 2, 3]
     assert rows(until="2026-11-04 11:59") == [0, 1, 2]
     assert rows(since=datetime(2026, 11, 2, 12), until="2026-11-03T12:00:00") == [1, 2]
     assert rows(person="p0", camera=0, since="2026-11-02") == [6]
@@ -295,6 +295,35 @@ def test_interrupted_reembedding_goes_on(
     assert len(gallery) == 64
     assert gallery.verify() == []
     assert not list(copy.glob("*next_model*"))
+
+
+def test_rows_of_two_models_never_mix_where_a_reembedding_stopped_early(
+    copy: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write_colour_model(tmp_path / "other.onnx", "another", seed=3)
+    third = write_colour_model(tmp_path / "third.onnx", "a third", seed=4)
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Model, "embed", fail)
+        with pytest.raises(KeyboardInterrupt):
+            Gallery(copy, other).reembed()  # before its first row
+    assert Gallery(copy, third).reembed() == 64
+    assert Gallery(copy, third).verify() == []
+    assert Gallery(copy, third).info().fingerprint == third.fingerprint
+
+
+def test_an_image_has_one_path(
+    people: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(people)
+    gallery = Gallery(tmp_path / "gallery", model)
+    assert gallery.add(people).added == 64
+    assert gallery.add(Path("..") / people.name).unchanged == 64
+    assert gallery.remove(images=[Path("..") / people.name / _files(people)[0].relative_to(people)])
+    assert len(gallery) == 63
 
 
 def test_missing_files_are_named_and_may_be_erased(

@@ -105,6 +105,8 @@ def test_export_gives_everything_back(place: Path) -> None:
     assert table[0]["time"] == ""
     vectors = np.array([[row[f"e{n}"] for n in range(24)] for row in table], np.float32)
     np.testing.assert_array_equal(vectors, embeddings)
+    assert main(["gallery", "export", "AGAIN.NPZ"]) == 0
+    assert Path("AGAIN.NPZ").stat().st_size == Path("rows.npz").stat().st_size
     with np.load("rows.npz", allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["embedding"], embeddings)
         assert arrays["path"].tolist() == paths

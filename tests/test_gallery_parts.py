@@ -45,6 +45,13 @@ def _table(path: Path, rows: int, space: Space = SPACE) -> Table:
     return table
 
 
+def test_of_equal_rows_the_first_come_first() -> None:
+    rows = np.repeat(_unit(1), 500, axis=0)
+    found, distances = nearest(rows, rows[:1], 3)
+    assert found[0].tolist() == [0, 1, 2]
+    assert distances[0].tolist() == [0, 0, 0]
+
+
 @pytest.mark.parametrize("elements", [1, 700, 1 << 25])
 @pytest.mark.parametrize("share", [None, 0.9, 0.3, 0.02, 0.0])
 def test_nearest_agrees_with_a_slow_loop(

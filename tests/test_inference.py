@@ -18,6 +18,7 @@ from siamese.data.images import read_image
 from siamese.errors import InputError
 from siamese.inference import Model, find_model, load_model
 from siamese.models.files import read_card
+from siamese.models.start import PRETRAINED
 from siamese.scores.verification import Calibration
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -246,6 +247,15 @@ def test_model_is_found_in_the_newest_run_then_in_the_box(
             os.utime(folder / "scores.json", (number, number))
     assert find_model(None) == Path("runs/new/model.keras")
     assert find_model("mine.keras") == Path("mine.keras")
+
+
+def test_model_of_the_package_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    for name in ("model.keras", "scores.json"):
+        (tmp_path / "runs" / "mine" / name).write_text("{}")
+    assert find_model(None) == Path("runs/mine/model.keras")
+    assert find_model("pretrained") == PRETRAINED
 
 
 def test_options_for_foreign_files_are_refused_where_the_file_holds_them(calibrated: Path) -> None:

@@ -26,6 +26,19 @@ def test_pair_shows_word_and_numbers(tmp_path: Path, verdict: str) -> None:
         assert picture.size == tuple(int(side) for side in figure.get_size_inches() * figure.dpi)
 
 
+def test_names_are_words_and_no_formulas(tmp_path: Path) -> None:
+    for name in ("pay$5^^3$x.jpg", "a$_$.jpg", "$1$"):
+        pair = plots.plot_pair(
+            PERSON, PERSON, verdict="same", distance=0.4, threshold=0.8, probability=0.97,
+            names=(name, name),
+        )  # fmt: skip
+        plots.save(pair, tmp_path / "pair.png")
+        ranked = plots.RankedImage(PERSON, True, name)
+        plots.save(plots.plot_rank_lists([(PERSON, name)], [[ranked]]), tmp_path / "ranks.png")
+        failures = plots.plot_pairs([(PERSON, PERSON)], [name], same=True)
+        plots.save(failures, tmp_path / "failures.png")
+
+
 def test_rank_list_frames_correct_places_green_and_wrong_ones_red() -> None:
     places = [plots.RankedImage(PERSON, correct, "1.0") for correct in (True, False, None)]
     figure = plots.plot_rank_lists([(PERSON, "0001")], [places])

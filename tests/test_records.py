@@ -30,6 +30,7 @@ from siamese.data.records import (
     local_engine,
     parse_record,
     read_manifest,
+    renew_triplets,
     shard_paths,
     verify_records,
     write_records,
@@ -680,6 +681,12 @@ def test_triplets_of_a_table_are_kept_beside_the_records(pedestrians: Path, tmp_
     kept = kept_triplets(folder)
     assert len(kept) == len(train) * (len(train) - 1)
     assert {name.split("/")[0] for row in kept for name in row} == train
+    # Records that were made of the same images in another way have none, until they are asked for.
+    (folder / "triplets.csv").unlink()
+    renew_triplets(folder, manifest, table, list_samples(table))
+    assert kept_triplets(folder) == kept
+    renew_triplets(folder, manifest, pedestrians, list_samples(pedestrians))
+    assert kept_triplets(folder) == kept
     with pytest.raises(InputError, match="Give another output folder"):
         build_records(table, tmp_path)
     # Other rows of the same images: the records stay, the triplets are those of today.

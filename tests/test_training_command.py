@@ -95,6 +95,23 @@ def test_what_cannot_be_trained_is_said_in_a_line(
     assert words in lines[0]
 
 
+def test_resume_alone_goes_on_with_the_run_and_its_data(
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path(shutil.copytree(trained, tmp_path / "runs" / "small"))
+    before = json.loads((folder / "scores.json").read_text())
+    (folder / "scores.json").unlink()
+    assert run(train, ["--resume"]) == 0
+    assert "run folder   runs/small" in capsys.readouterr().out
+    assert json.loads((folder / "scores.json").read_text())["mAP"] == before["mAP"]
+    assert run(train, ["--resume"]) == 2
+    assert "holds no unfinished run" in capsys.readouterr().err
+
+
 def test_folders_that_cannot_be_scored_are_said_before_the_training(
     market: dict[str, Path],
     tmp_path: Path,

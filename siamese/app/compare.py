@@ -29,6 +29,9 @@ def build(desk: Desk) -> None:
                 second = photo("Second image", elem_id="second", min_width=130)
             # In Gradio's own folder, which it may show and which goes when the program ends.
             examples = write_test_images(Path(first.GRADIO_CACHE) / "examples")
+            # Not what a visitor sent: Gradio's hourly clean-up leaves them.
+            first.keep_in_cache.update(str(each) for each in examples)
+            second.keep_in_cache.update(str(each) for each in examples)
             gr.HTML('<p class="small">Or try a pair of drawn people:</p>')
             chooser = clickable(_example_cards(examples), elem_id="examples")
         with gr.Column(scale=6, min_width=300):

@@ -238,13 +238,11 @@ class Desk:
 
     def name(self, images: Sequence[str], name: str) -> int:
         """Gives images a person's name."""
-        with self._writing:
-            return self.gallery.merge(_checked(name), images=images)
+        return self._rename(name, images=images)
 
     def merge(self, people: Sequence[str], name: str) -> int:
         """Makes several people one."""
-        with self._writing:
-            return self.gallery.merge(_checked(name), people=people)
+        return self._rename(name, people=people)
 
     def erase(self, *, people: Sequence[str] = (), images: Sequence[str] = ()) -> int:
         """Erases people or images: rows, answers, and the files that came in through the page."""
@@ -319,21 +317,28 @@ class Desk:
             for one, other in chosen
         ]
 
-    def answer(self, pair: Pair, same: bool) -> int:
-        """Keeps an answer and returns how many triplets there are now."""
-        with self._guard:
-            self._answers = [
-                *self._answers,
-                Answer(pair.first.path, pair.second.path, same, round(pair.distance, 6)),
-            ]
-            return self._save_answers()
+    def answer(self, pair: Pair, same: bool) -> Answer:
+        """Keeps an answer.
 
-    def take_back(self) -> bool:
-        """Forgets the last answer; False where there is none."""
+        Raises:
+            InputError: An image was erased since the pair was shown.
+        """
+        given = Answer(pair.first.path, pair.second.path, same, round(pair.distance, 6))
         with self._guard:
-            if not self._answers:
+            there = {each.path for each in self.gallery.images()} if len(self.gallery) else set()
+            if not {given.first, given.second} <= there:
+                raise InputError("an image of this pair was erased meanwhile. Skip it.")
+            self._answers = [*self._answers, given]
+            self._save_answers()
+        return given
+
+    def take_back(self, given: Answer) -> bool:
+        """Forgets an answer; False where it is there no longer."""
+        with self._guard:
+            if given not in self._answers:
                 return False
-            self._answers = self._answers[:-1]
+            last = len(self._answers) - 1 - self._answers[::-1].index(given)
+            self._answers = [*self._answers[:last], *self._answers[last + 1 :]]
             self._save_answers()
             return True
 
@@ -369,6 +374,14 @@ class Desk:
             self._own = None
 
     # How it is done.
+
+    def _rename(self, name: str, **whom: Sequence[str]) -> int:
+        with self._writing:
+            changed = self.gallery.merge(_checked(name), **whom)
+        with self._guard:
+            if self._answers:
+                self._save_answers()  # triplets go by names too
+        return changed
 
     def _distance(self, one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
         if self.model_calibration.metric == "cosine":

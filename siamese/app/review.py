@@ -1,14 +1,20 @@
 """The tab Review: same or different? A person's word on the pairs that the model is unsure of."""
 
 from collections.abc import Sequence
-from typing import Any
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import gradio as gr
 
 from siamese.app import pieces
+from siamese.app.answers import TRIPLETS, Answer
 from siamese.app.desk import Desk, Pair
 from siamese.app.wiring import in_words
+from siamese.atomic import whole_file
 from siamese.errors import InputError
+
+View: TypeAlias = tuple[tuple[Pair, ...], str, str, Any]
 
 # Whoever reviews hundreds of pairs does not want to aim at buttons.
 KEYS = """
@@ -32,6 +38,7 @@ def build(desk: Desk, changed: Any, tab: Any) -> None:
         tab: The tab, whose opening looks for pairs: that takes a moment in a large gallery.
     """
     waiting = gr.State(())  # pairs that are to be asked about, the first is shown
+    given = gr.State(())  # what this visitor answered, the last one last
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=6, min_width=300):
             pair = gr.HTML(_nothing(desk), elem_id="pair")
@@ -43,59 +50,70 @@ def build(desk: Desk, changed: Any, tab: Any) -> None:
         with gr.Column(scale=5, min_width=300):
             state = gr.HTML(_state(desk), elem_id="answers")
             with gr.Row(elem_classes="buttons"):
-                download = gr.DownloadButton("Triplets (CSV)", min_width=120)
+                download = gr.DownloadButton(
+                    "Triplets (CSV)", interactive=False, elem_id="triplets", min_width=120
+                )
                 measure = gr.Button("Recalibrate", min_width=120)
                 back = gr.Button("Model's own", min_width=120)
             measured = gr.HTML(_measured(desk), elem_id="measured")
 
-    def show(pairs: Sequence[Pair]) -> tuple[tuple[Pair, ...], str, str]:
+    def table() -> Any:
+        # The button hands out what it holds at the click: the table as it is now, where Gradio may
+        # read it, under another name for other content.
+        if not desk.triplets.is_file():
+            return gr.update(value=None, interactive=False)
+        content = desk.triplets.read_bytes()
+        name = blake2b(content, digest_size=8).hexdigest()
+        path = Path(download.GRADIO_CACHE) / "review" / name / TRIPLETS
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content)
+        download.keep_in_cache.add(str(path))
+        return gr.update(value=str(path), interactive=True)
+
+    def show(pairs: Sequence[Pair]) -> View:
         if not pairs:
             pairs = desk.pairs()
         shown = _pair(desk, pairs[0]) if pairs else _nothing(desk)
-        return tuple(pairs), shown, _state(desk)
+        return tuple(pairs), shown, _state(desk), table()
 
-    def answer(pairs: Sequence[Pair], is_same: bool) -> tuple[tuple[Pair, ...], str, str]:
+    def answer(pairs: Sequence[Pair], mine: Sequence[Answer], is_same: bool) -> tuple[Any, ...]:
         if not pairs:
             raise InputError("there is no pair to answer. Add images in the tab Gallery.")
-        desk.answer(pairs[0], is_same)
-        return show(pairs[1:])
+        said = desk.answer(pairs[0], is_same)
+        return (*show(pairs[1:]), (*mine, said))
 
     @in_words
-    def again(pairs: Sequence[Pair]) -> tuple[tuple[Pair, ...], str, str]:
+    def again(pairs: Sequence[Pair]) -> View:
         return show(pairs)
 
     @in_words
     def renew(pairs: Sequence[Pair]) -> Any:
         # What is shown and what waits change together, or an answer would be to another pair.
-        return show(()) if pairs else (gr.skip(), gr.skip(), gr.skip())
+        return show(()) if pairs else (gr.skip(), gr.skip(), gr.skip(), table())
 
     @in_words
     def show_calibration() -> str:
         return _measured(desk)
 
     @in_words
-    def is_same(pairs: Sequence[Pair]) -> tuple[tuple[Pair, ...], str, str]:
-        return answer(pairs, True)
+    def is_same(pairs: Sequence[Pair], mine: Sequence[Answer]) -> tuple[Any, ...]:
+        return answer(pairs, mine, True)
 
     @in_words
-    def is_different(pairs: Sequence[Pair]) -> tuple[tuple[Pair, ...], str, str]:
-        return answer(pairs, False)
+    def is_different(pairs: Sequence[Pair], mine: Sequence[Answer]) -> tuple[Any, ...]:
+        return answer(pairs, mine, False)
 
     @in_words
-    def next_pair(pairs: Sequence[Pair]) -> tuple[tuple[Pair, ...], str, str]:
+    def next_pair(pairs: Sequence[Pair]) -> View:
         return show([*pairs[1:], pairs[0]] if pairs else ())
 
     @in_words
-    def take_back() -> tuple[tuple[Pair, ...], str, str]:
-        if not desk.take_back():
-            raise InputError("nothing has been answered yet.")
-        return show(())
-
-    @in_words
-    def hand_out() -> str:
-        if not desk.triplets.is_file():
-            raise InputError("no pair has been answered yet, so there are no triplets.")
-        return str(desk.triplets)
+    def take_back(mine: Sequence[Answer]) -> tuple[Any, ...]:
+        if not mine:
+            raise InputError("you have answered nothing yet.")
+        desk.take_back(mine[-1])  # or it went with an image that was erased
+        return (*show(()), tuple(mine[:-1]))
 
     @in_words
     def recalibrate() -> str:
@@ -107,17 +125,16 @@ def build(desk: Desk, changed: Any, tab: Any) -> None:
         desk.use_model_calibration()
         return _measured(desk)
 
-    view = [waiting, pair, state]
+    view = [waiting, pair, state, download]
     hidden = {"api_visibility": "private", "show_progress": "hidden"}
-    same.click(is_same, waiting, view, **hidden)
-    different.click(is_different, waiting, view, **hidden)
+    same.click(is_same, [waiting, given], [*view, given], **hidden)
+    different.click(is_different, [waiting, given], [*view, given], **hidden)
     skip.click(next_pair, waiting, view, **hidden)
-    undo.click(take_back, None, view, **hidden)
+    undo.click(take_back, given, [*view, given], **hidden)
     changed.change(renew, waiting, view, **hidden)
     tab.select(again, waiting, view, **hidden).then(show_calibration, None, measured, **hidden)
     measure.click(recalibrate, None, measured, api_visibility="private", show_progress_on=measured)
     back.click(go_back, None, measured, **hidden)
-    download.click(hand_out, None, download, **hidden)
 
 
 def _nothing(desk: Desk) -> str:

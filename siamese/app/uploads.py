@@ -4,11 +4,13 @@ Everything here is about files that a stranger may have made.
 """
 
 import io
+import lzma
 import os
 import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -129,7 +131,15 @@ def keep_archive(archive: Path, home: Path, *, progress: Progress | None = None)
                 return member.filename, data if len(data) <= MAXIMUM_BYTES else None
 
             return _keep(read, len(members), _digest(archive), home, progress)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OverflowError):
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OverflowError,
+    ):
         raise InputError(
             "the archive is not a zip file, or a damaged one. Pack it again."
         ) from None
@@ -245,6 +255,12 @@ def _keep(
             # mkdtemp's folder is for its owner alone; this one is as any other new folder.
             scratch.chmod(0o755)
             scratch.rename(folder)
+        else:  # came in before; what was erased since is wanted again
+            for file in sorted(each for each in scratch.rglob("*") if each.is_file()):
+                home_of_file = folder / file.relative_to(scratch)
+                home_of_file.parent.mkdir(parents=True, exist_ok=True)
+                if not home_of_file.exists():
+                    file.rename(home_of_file)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return Kept(folder, images, tuple(left_out[:100]))

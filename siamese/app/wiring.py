@@ -1,6 +1,7 @@
 """How the tabs use Gradio: images that are checked, errors in words, cards that can be clicked."""
 
 import functools
+import html
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -58,8 +59,10 @@ input.addEventListener("change", async () => {
 
 def refusal(message: str) -> Exception:
     """An error whose words are for the visitor."""
+    # Gradio shows it as HTML, and names that others gave may stand in it.
+    shown = html.escape(message, quote=False)
     error: Exception = gr.Error(
-        message, duration=12, title="That did not work", print_exception=False
+        shown, duration=12, title="That did not work", print_exception=False
     )
     return error
 

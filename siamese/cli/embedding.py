@@ -26,7 +26,8 @@ def embed(
     Args:
         folder: Images at any depth; a dataset, or any other folder.
         output: The file to write: .csv, .npz or .parquet.
-        model: Model file, .keras or .onnx; by default the newest in runs.
+        model: Model file, .keras or .onnx; by default the newest in runs, else `pretrained`,
+            the one that comes with the program.
         flip: Average each embedding with that of the mirrored image.
         image_size: Height and width in pixels, for an .onnx file made elsewhere that does not say.
         mean: Of red, green and blue scaled to 1, for an .onnx file made elsewhere; by default

@@ -42,7 +42,8 @@ def evaluate(
     Args:
         data: A dataset folder with a query and a gallery part, or the folder of a record set, or
             any folder of people: then the first image of each person and camera is a query.
-        model: Model file, .keras or .onnx; by default the newest in runs.
+        model: Model file, .keras or .onnx; by default the newest in runs, else `pretrained`,
+            the one that comes with the program.
         output: Folder for the score card; by default results/MODEL-DATA, with --json none.
         flip: Average each embedding with that of the mirrored image.
         metric: Distance between embeddings; as these have length 1, both rank alike.

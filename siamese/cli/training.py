@@ -41,7 +41,7 @@ def train(
     --query_dir against --gallery_dir.
 
     Args:
-        data: A dataset folder, or the folder of a record set.
+        data: A dataset folder, or the folder of a record set; to resume, by default the run's own.
         recipe: contrastive (the default), apn, triplet_csv, batch_hard, bag_of_tricks, agw,
             efficientnet, osnet, mars, fine_tune or demo.
         run: Run folder; by default runs/RECIPE, and to resume the newest in runs.
@@ -64,6 +64,11 @@ def train(
     """
     from siamese import recipes
 
+    if resume and not any((data, train_dir, query_dir, gallery_dir)):
+        import_quietly("keras")
+        from siamese.train.folder import data_of_run
+
+        data = data_of_run(run)
     data = _choose_data(data, train_dir, query_dir, gallery_dir)
     if seeds is not None and query_dir is not None:
         raise InputError(
@@ -185,6 +190,7 @@ def _find_records(data: Path, records: Path | None, console: Any) -> Path:
         default_folder,
         is_record_set,
         read_manifest,
+        renew_triplets,
     )
 
     if records is None and (data / MANIFEST).exists():
@@ -193,7 +199,9 @@ def _find_records(data: Path, records: Path | None, console: Any) -> Path:
     if is_record_set(folder):
         if (folder / MANIFEST).exists() and not data.samefile(folder):
             manifest = read_manifest(folder)
-            check_source(folder, manifest, list_samples(data, "train", manifest.pattern))
+            samples = list_samples(data, "train", manifest.pattern)
+            check_source(folder, manifest, samples)
+            renew_triplets(folder, manifest, data, samples)
         return folder
     if records is None and is_record_set(data):
         note = f"takes the records of the earlier project in {data}"

@@ -49,7 +49,8 @@ def verify(
     Args:
         img1: The first image.
         img2: The second image.
-        model: Model file; by default the newest in runs.
+        model: Model file; by default the newest in runs, else `pretrained`,
+            the one that comes with the program.
         output: Picture of the pair with the verdict; by default pair.png, with --json none.
         json_: Print one JSON object and nothing else.
     """
@@ -103,7 +104,8 @@ def explain(
     Args:
         img1: The first image.
         img2: The second image.
-        model: Model file, .keras; by default the newest in runs.
+        model: Model file, .keras; by default the newest in runs, else `pretrained`,
+            the one that comes with the program.
         output: Picture of the pair, each image beside its heat map.
         json_: Print one JSON object, with the contribution of each position, and nothing else.
     """

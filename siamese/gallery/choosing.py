@@ -1,9 +1,9 @@
 """The people and images that a user names -> the rows of a gallery."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from siamese.errors import InputError
+from siamese.gallery.sources import whole_path
 from siamese.gallery.table import Table, one_of
 from siamese.gallery.writing import read_digests
 
@@ -23,7 +23,7 @@ def choose(table: Table, people: str | Iterable[str], images: str | Iterable[str
         InputError: One of them is not there, or nothing was named.
     """
     parts = []
-    names, paths = listed(people), [str(Path(path).absolute()) for path in listed(images)]
+    names, paths = listed(people), [whole_path(path) for path in listed(images)]
     if names:
         known = count_people(table)
         unknown = [name for name in names if name not in known]

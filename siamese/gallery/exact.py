@@ -54,6 +54,8 @@ def nearest(
             similarities[:, ~chosen] = -np.inf
         for query, row in zip(part, similarities, strict=True):
             found = _largest(row, candidates)
+            if candidates < count:  # of copies of one image, all, so that the first come first
+                found = np.flatnonzero(row >= row[found].min())
             exact = np.linalg.norm(embeddings[found].astype(np.float64) - query, axis=1)
             order = np.lexsort((found, exact))[:k]
             found_rows.append(found[order])

@@ -47,7 +47,8 @@ def write_export(path: Path, embeddings: NDArray[np.float32], rows: Any) -> None
         if path.suffix.lower() == ".parquet":
             _write_parquet(temporary, embeddings, rows)
         elif path.suffix.lower() == ".npz":
-            np.savez(temporary, allow_pickle=False, embedding=embeddings, **_arrays(rows))
+            with temporary.open("wb") as file:  # to a name, NumPy would add a `.npz`
+                np.savez(file, allow_pickle=False, embedding=embeddings, **_arrays(rows))
         else:
             _write_csv(temporary, embeddings, rows)
 

@@ -1,5 +1,6 @@
 """Which rows a search looks at: cameras, times, people; as a mask and as an SQL condition."""
 
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -112,7 +113,7 @@ def make_filter(
 def _read_time(value: datetime | str | None, name: str, of_day: time) -> datetime | None:
     if isinstance(value, str):
         try:
-            if len(value) == len("2026-11-20"):
+            with contextlib.suppress(ValueError):
                 return datetime.combine(date.fromisoformat(value), of_day)
             value = datetime.fromisoformat(value)
         except ValueError:

@@ -1,5 +1,6 @@
 """What goes into a gallery: folders, files, record sets -> images with who, where and when."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -105,7 +106,7 @@ def list_images(
             from siamese.data.records import read_manifest
 
             parts = read_manifest(path).parts.values()
-            return RecordSet(path.absolute(), sum(part.images for part in parts))
+            return RecordSet(Path(whole_path(path)), sum(part.images for part in parts))
         images = _list_path(path, pattern)
     else:
         images = [_to_image(each) for each in source]
@@ -113,7 +114,7 @@ def list_images(
         raise InputError(f"{source}: holds no image. Give a folder of images.")
     by_path = {}
     for image in images:
-        path_text = str(Path(image.path).absolute())
+        path_text = whole_path(image.path)
         person = None if anonymous else image.person
         by_path[path_text] = replace(image, path=path_text, person=person)
     return list(by_path.values())
@@ -266,6 +267,11 @@ def read_again(images: Sequence[GalleryImage], image_size: tuple[int, int]) -> I
         ):
             error = f"{path}: the record file has fewer records. Add the record set again."
             yield ReadImage(GalleryImage(path), "", None, error)
+
+
+def whole_path(path: str | Path) -> str:
+    """A path from the root on and without `..`, so that an image has one; links stay."""
+    return os.path.abspath(path)  # noqa: PTH100 - `resolve` follows links
 
 
 def is_record(path: str) -> bool:

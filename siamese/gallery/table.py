@@ -46,13 +46,16 @@ class Table:
             return False
         return ROWS in self._names()
 
-    def space(self) -> Space:
+    def space(self, *, name: str = ROWS) -> Space:
         """The space of the embeddings.
+
+        Args:
+            name: Of the table.
 
         Raises:
             InputError: There is no gallery, or it is damaged or of a newer program.
         """
-        return read_space(self.uri, self._open().schema)
+        return read_space(self.uri, self._open(name).schema)
 
     def version(self) -> int:
         """The number of the newest version."""

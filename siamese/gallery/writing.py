@@ -137,8 +137,8 @@ def reembed(table: Table, model: Model, progress: Progress | None = None) -> int
             f"{table.uri}: {len(missing):,} image files have gone, the first is {missing[0]}. "
             "Copy them back, or erase them with `siamese gallery remove --missing`."
         )
-    done = _staged_paths(table, model)
     space = Space(model.fingerprint, model.dimensions)
+    done = _staged_paths(table, space)
     if not table.has(NEW_ROWS):
         table.create(space, name=NEW_ROWS)
     left = {row["path"]: row for row in rows if row["path"] not in done}
@@ -159,13 +159,13 @@ def reembed(table: Table, model: Model, progress: Progress | None = None) -> int
     return len(left)
 
 
-def _staged_paths(table: Table, model: Model) -> set[str]:
-    """What an interrupted re-embedding with this model has done."""
+def _staged_paths(table: Table, space: Space) -> set[str]:
+    """What an interrupted re-embedding into this space has done."""
     if not table.has(NEW_ROWS):
         return set()
-    rows = table.read(["path", "model"], name=NEW_ROWS)
-    if set(rows["model"].to_pylist()) <= {model.fingerprint}:
-        return set(rows["path"].to_pylist())
+    # The table says whose it is before it has a row.
+    if table.space(name=NEW_ROWS) == space:
+        return set(table.read(["path"], name=NEW_ROWS)["path"].to_pylist())
     table.drop(NEW_ROWS)
     return set()
 

@@ -206,9 +206,9 @@ def load_model(
     """Opens a model.
 
     Args:
-        path: A `.keras` file that training wrote; an `.onnx` file that `siamese export` wrote, or
-            anybody else's that takes images, which runs without TensorFlow and Keras. None: the one
-            of `find_fastest`.
+        path: A `.keras` file that training wrote; "pretrained"; an `.onnx` file that `siamese
+            export` wrote, or anybody else's that takes images, which runs without TensorFlow and
+            Keras. None: the one of `find_fastest`.
         image_size: Height and width in pixels, for another's ONNX file that does not say.
         mean: Of red, green and blue, for pixels scaled to 1, subtracted; for another's ONNX file
             that takes floats. ImageNet's by default.
@@ -231,7 +231,8 @@ def find_model(model: str | Path | None) -> Path:
     """The model file to use: the given one, the newest of a finished run, or the one in the box.
 
     Args:
-        model: A model file, or None.
+        model: A model file; "pretrained", the one that comes with the package, whatever was trained
+            since; or None.
 
     Returns:
         `model`; or `runs/NAME/model.keras` of the run that finished last; or the model that comes
@@ -240,11 +241,12 @@ def find_model(model: str | Path | None) -> Path:
     Raises:
         InputError: None was given and there is none.
     """
-    if model is not None:
+    box = [BOX / "model.keras", BOX / "model.onnx"]
+    if model is not None and str(model) != "pretrained":
         return Path(model)
     finished = sorted(Path("runs").glob("*/scores.json"), key=lambda path: path.stat().st_mtime)
-    inside = [each.with_name("model.keras") for each in reversed(finished)]
-    for path in (*inside, BOX / "model.keras", BOX / "model.onnx"):
+    runs = [each.with_name("model.keras") for each in reversed(finished)]
+    for path in box if model is not None else [*runs, *box]:
         if path.is_file():
             return path
     raise InputError(

@@ -69,7 +69,10 @@ def plot_pairs(
         left, top = 2.4 * (number % columns), 2.4 * (number // columns)
         for side, image in enumerate(pair):
             _lay(axes, image, left + 1.06 * side, top, colour, "")
-        axes.text(left + 1.03, top + 2.06, caption, size=7, color=NEUTRAL, ha="center", va="top")
+        axes.text(
+            left + 1.03, top + 2.06, caption, size=7, color=NEUTRAL, ha="center", va="top",
+            parse_math=False,
+        )  # fmt: skip
     return figure
 
 
@@ -102,7 +105,8 @@ def _lay(axes: Axes, image: Image, left: float, top: float, colour: str, caption
     )
     axes.add_patch(Rectangle((left, upper), width, height, fill=False, edgecolor=colour, lw=3))
     axes.text(
-        left + width / 2, top + 2.06, caption, size=7, color=NEUTRAL, ha="center", va="top"
+        left + width / 2, top + 2.06, caption, size=7, color=NEUTRAL, ha="center", va="top",
+        parse_math=False,
     )  # fmt: skip
 
 

@@ -88,4 +88,5 @@ def show_image(axes: Axes, image: Any, colour: str, caption: str) -> None:
         side.set_color(colour)
         side.set_linewidth(3)
     if caption:
-        axes.set_xlabel(caption, size=7, color=NEUTRAL, labelpad=3)
+        # A name may hold $, which is no formula.
+        axes.set_xlabel(caption, size=7, color=NEUTRAL, labelpad=3, parse_math=False)

@@ -54,6 +54,18 @@ def find_run(run: str | Path | None) -> Path:
     return Path(run)
 
 
+def data_of_run(run: str | Path | None) -> Path:
+    """What the run to resume, or the first one of a series of seeds, was started on.
+
+    Raises:
+        InputError: There is no such run.
+    """
+    started = sorted(Path(run).glob(f"seed-*/{RECIPE}")) if run is not None else []
+    folder = started[0].parent if started else find_run(run)
+    read_start(folder)  # says so where the file is damaged
+    return Path(json.loads((folder / RECIPE).read_text(encoding="utf-8"))["data"])
+
+
 def new_folder(run: str | Path | None, name: str) -> Path:
     """The folder of a new run: the given one, or `runs/<name>` with a number when that is taken.
 

@@ -60,7 +60,7 @@ def write_mars_tree(
     Raises:
         InputError: A number is out of its range, or the folder holds something else.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     numbers = {"people": people, "cameras": cameras, "frames": frames, "seed": seed}
     for name, number in numbers.items():
         low, high = _LIMITS[name]

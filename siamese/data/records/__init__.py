@@ -43,6 +43,7 @@ from siamese.data.records.writer import (
     check_source,
     default_folder,
     local_engine,
+    renew_triplets,
     source_digest,
     write_records,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "is_record_set",
     "local_engine",
     "read_manifest",
+    "renew_triplets",
     "shard_paths",
     "source_digest",
     "verify_records",

@@ -115,10 +115,7 @@ def build_records(
             asked = {"name": name, "compress": compress, "pattern": pattern, **rule}
             _refuse_other_arguments(folder, manifest, asked, num_shards)
             check_source(folder, manifest, samples)
-            if layout.name == "triplet-csv":
-                train, _ = split_samples(samples, split, validation_size, random_seed)
-                if find_triplets(layout.folder, train) != kept_triplets(folder):
-                    keep_triplets(layout.folder, folder, train)  # other rows of the same images
+            renew_triplets(folder, manifest, dataset_dir, samples)
             return folder, manifest, False
         if has_foreign_records(folder, name):
             return folder, read_manifest(folder), False
@@ -187,6 +184,26 @@ def check_source(folder: Path, manifest: Manifest, samples: Sequence[Sample]) ->
             f"{folder}: holds the records of other images than the dataset folder has now. Remove "
             "it to build them again, or give another folder for the records."
         )
+
+
+def renew_triplets(
+    folder: str | Path, manifest: Manifest, dataset_dir: str | Path, samples: Sequence[Sample]
+) -> None:
+    """Keeps the triplets of a triplet CSV file as it is now beside records of its images.
+
+    Args:
+        folder: The folder of the records.
+        manifest: Theirs.
+        dataset_dir: What the images were listed from; nothing is done for any other than such a
+            file.
+        samples: All of its images.
+    """
+    layout = recognise(dataset_dir, manifest.pattern)
+    if layout.name == "triplet-csv":
+        rule = manifest.split
+        train, _ = split_samples(samples, rule["by"], rule["validation_size"], rule["random_seed"])
+        if find_triplets(layout.folder, train) != kept_triplets(folder):
+            keep_triplets(layout.folder, folder, train)
 
 
 def source_digest(samples: Iterable[Sample]) -> str:
