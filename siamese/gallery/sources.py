@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -207,6 +207,7 @@ def read_records(
     known: Mapping[str, str],
     *,
     anonymous: bool = False,
+    wanted: Collection[str] | None = None,
 ) -> Iterator[ReadImage]:
     """Reads the images of a record set, training and validation, in order.
 
@@ -215,34 +216,54 @@ def read_records(
         image_size: Height and width that images of various sizes are resized to.
         known: Path to digest of what the gallery has.
         anonymous: Do not read people.
+        wanted: Paths of the images to read, no shard further than the last of them; None: all.
 
     Yields:
         One for each image, as `shard.tfrecord#number`.
     """
-    from siamese.data.batches import batch_image_size, evaluation_batches
+    from siamese.data.batches import batch_image_size
     from siamese.data.records import read_manifest, shard_paths
 
     manifest = read_manifest(records.folder)
     for name, part in manifest.parts.items():
         size = batch_image_size(part, image_size)
         for shard in shard_paths(records.folder, manifest, name):
-            number = 0
-            for batch in evaluation_batches([shard], image_size=size, batch_size=AHEAD):
-                for row, pixels in enumerate(batch.images):
-                    digest = blake2b(pixels.tobytes(), digest_size=8).hexdigest()
-                    path = f"{shard}#{number}"
-                    number += 1
-                    image = _to_image(
-                        Sample(
-                            path,
-                            "" if anonymous else str(batch.people[row]),
-                            int(batch.cameras[row]),
-                            int(batch.tracklets[row]),
-                        )
-                    )
-                    image = replace(image, time=read_time(str(batch.names[row])))
-                    fresh = known.get(path) != digest
-                    yield ReadImage(image, digest, pixels if fresh else None)
+            last = None
+            if wanted is not None:
+                mine = [path.rpartition("#") for path in wanted]
+                numbers = [int(number) for home, _, number in mine if home == shard]
+                if not numbers:
+                    continue
+                last = max(numbers)
+            for number, read in enumerate(_read_shard(shard, size, known, anonymous)):
+                if wanted is None or read.image.path in wanted:
+                    yield read
+                if number == last:
+                    break
+
+
+def _read_shard(
+    shard: str, image_size: tuple[int, int], known: Mapping[str, str], anonymous: bool
+) -> Iterator[ReadImage]:
+    from siamese.data.batches import evaluation_batches
+
+    number = 0
+    for batch in evaluation_batches([shard], image_size=image_size, batch_size=AHEAD):
+        for row, pixels in enumerate(batch.images):
+            digest = blake2b(pixels.tobytes(), digest_size=8).hexdigest()
+            path = f"{shard}#{number}"
+            number += 1
+            image = _to_image(
+                Sample(
+                    path,
+                    "" if anonymous else str(batch.people[row]),
+                    int(batch.cameras[row]),
+                    int(batch.tracklets[row]),
+                )
+            )
+            image = replace(image, time=read_time(str(batch.names[row])))
+            fresh = known.get(path) != digest
+            yield ReadImage(image, digest, pixels if fresh else None)
 
 
 def read_again(images: Sequence[GalleryImage], image_size: tuple[int, int]) -> Iterator[ReadImage]:
@@ -255,16 +276,17 @@ def read_again(images: Sequence[GalleryImage], image_size: tuple[int, int]) -> I
     Yields:
         One for each image: files first, in order, then records.
     """
-    wanted = {image.path for image in images}
     yield from read_images([each for each in images if not is_record(each.path)], {})
-    for folder in sorted({str(Path(path).parent) for path in wanted if is_record(path)}):
-        for read in read_records(RecordSet(Path(folder), 0), image_size, {}):
-            if read.image.path in wanted:
-                wanted.discard(read.image.path)
-                yield read
-        for path in sorted(
-            each for each in wanted if Path(each.rpartition("#")[0]).parent == Path(folder)
-        ):
+    by_folder: dict[Path, set[str]] = {}
+    for image in images:
+        if is_record(image.path):
+            by_folder.setdefault(Path(image.path).parent, set()).add(image.path)
+    for folder, wanted in sorted(by_folder.items()):
+        found = set()
+        for read in read_records(RecordSet(folder, 0), image_size, {}, wanted=wanted):
+            found.add(read.image.path)
+            yield read
+        for path in sorted(wanted - found):
             error = f"{path}: the record file has fewer records. Add the record set again."
             yield ReadImage(GalleryImage(path), "", None, error)
 
