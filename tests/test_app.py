@@ -135,6 +135,7 @@ def test_only_the_two_endpoints_are_public(client: Client) -> None:
     ("given", "words"),
     [
         ((0, [], "", "", ""), "must be 1 to 100"),
+        ((None, [], "", "", ""), "must be 1 to 100"),
         ((5, [], "", "tomorrow", ""), "must be a day or a time"),
         ((5, ["two"], "", "", ""), "must be a list of numbers"),
     ],

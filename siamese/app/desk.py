@@ -144,7 +144,7 @@ class Desk:
 
     def verify(self, first: Pixels, second: Pixels, false_accept_rate: float) -> dict[str, Any]:
         """Compares two images: what the endpoint `/verify` answers."""
-        if not 0 < false_accept_rate < 1:
+        if not isinstance(false_accept_rate, int | float) or not 0 < false_accept_rate < 1:
             raise InputError(
                 "the false-accept rate must be above 0 and below 1, such as 0.01. Received: "
                 f"{false_accept_rate}."
@@ -191,7 +191,7 @@ class Desk:
         Raises:
             InputError: The gallery is empty, of another model, or a filter cannot be read.
         """
-        if not 1 <= k <= 100:
+        if not isinstance(k, int) or not 1 <= k <= 100:
             raise InputError(f"`k` must be 1 to 100. Received: k={k}.")
         if not len(self.gallery):
             raise InputError("the gallery is empty. Add images in the tab Gallery.")

@@ -63,7 +63,7 @@ def build(desk: Desk, changed: Any) -> None:
     ) -> dict[str, Any]:
         if image is None:
             raise InputError("an image is needed. Send one.")
-        return _search(desk, image, int(k), cameras, person, since, until).to_dict()
+        return _search(desk, image, int(k or 0), cameras, person, since, until).to_dict()
 
     def choices() -> tuple[Any, Any]:
         if not len(desk.gallery):
