@@ -32,6 +32,13 @@ def market(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return folders
 
 
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def _flags(market: dict[str, Path]) -> list[str]:
     options = ("--train_dir", "--query_dir", "--gallery_dir")
     return [word for pair in zip(options, map(str, market.values()), strict=True) for word in pair]
@@ -40,16 +47,14 @@ def _flags(market: dict[str, Path]) -> list[str]:
 def test_three_folders_train_on_one_and_score_the_others(
     market: dict[str, Path],
     trained: Path,
-    tmp_path: Path,
+    here: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     options = ["--recipe", "fine_tune", "--weights", str(trained / "model.keras"), "--epochs", "1"]
     assert run(train, [*_flags(market), *options]) == 0
     output = capsys.readouterr().out
     assert f"{market['query']} against {market['bounding_box_test']}" in output
-    folder = tmp_path / "runs" / "fine_tune"
+    folder = here / "runs" / "fine_tune"
     card = json.loads((folder / "query_gallery" / "scores.json").read_text())
     assert card["queries"] == 4
     assert card["gallery"] == 4 * 7
@@ -97,12 +102,10 @@ def test_what_cannot_be_trained_is_said_in_a_line(
 
 def test_resume_alone_goes_on_with_the_run_and_its_data(
     trained: Path,
-    tmp_path: Path,
+    here: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    folder = Path(shutil.copytree(trained, tmp_path / "runs" / "small"))
+    folder = Path(shutil.copytree(trained, here / "runs" / "small"))
     before = json.loads((folder / "scores.json").read_text())
     (folder / "scores.json").unlink()
     assert run(train, ["--resume"]) == 0
@@ -114,16 +117,14 @@ def test_resume_alone_goes_on_with_the_run_and_its_data(
 
 def test_folders_that_cannot_be_scored_are_said_before_the_training(
     market: dict[str, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    here: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
-    folders = {**market, "query": tmp_path / "empty"}
+    (here / "empty").mkdir()
+    folders = {**market, "query": here / "empty"}
     assert run(train, [*_flags(folders), "--recipe", "demo", "--records", "set"]) == 2
     assert "empty: is empty" in capsys.readouterr().err
-    assert not (tmp_path / "runs").exists()
+    assert not (here / "runs").exists()
 
 
 def test_trunk_beside_a_whole_model_is_refused(

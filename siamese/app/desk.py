@@ -191,7 +191,7 @@ class Desk:
         Raises:
             InputError: The gallery is empty, of another model, or a filter cannot be read.
         """
-        if not isinstance(k, int) or not 1 <= k <= 100:
+        if not 1 <= k <= 100:
             raise InputError(f"`k` must be 1 to 100. Received: k={k}.")
         if not len(self.gallery):
             raise InputError("the gallery is empty. Add images in the tab Gallery.")
@@ -325,8 +325,7 @@ class Desk:
         """
         given = Answer(pair.first.path, pair.second.path, same, round(pair.distance, 6))
         with self._guard:
-            there = {each.path for each in self.gallery.images()} if len(self.gallery) else set()
-            if not {given.first, given.second} <= there:
+            if not {given.first, given.second} <= {each.path for each in self._images()}:
                 raise InputError("an image of this pair was erased meanwhile. Skip it.")
             self._answers = [*self._answers, given]
             self._save_answers()
@@ -394,9 +393,10 @@ class Desk:
         return embeddings, [GalleryImage(**row) for row in table.select(columns).to_pylist()]
 
     def _names(self) -> dict[str, str]:
-        if not len(self.gallery):
-            return {}
-        return {each.path: each.person for each in self.gallery.images() if each.person is not None}
+        return {each.path: each.person for each in self._images() if each.person is not None}
+
+    def _images(self) -> list[GalleryImage]:
+        return self.gallery.images() if len(self.gallery) else []
 
     def _save_answers(self) -> int:
         return write_answers(self.home / "review", self._answers, self._names())

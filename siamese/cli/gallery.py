@@ -42,8 +42,8 @@ def add(
     Args:
         source: Folders of images or datasets, folders of record sets, or image files.
         gallery: Folder of the gallery, made when missing; or an address such as s3://bucket/name.
-        model: Model file; by default the newest in runs, or `pretrained`, which
-            comes with the program.
+        model: Model file; by default the newest in runs, else `pretrained`,
+            the one that comes with the program.
         pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
             of your own form.
         anonymous: Do not read people from folder and file names.
@@ -260,8 +260,8 @@ def reembed(gallery: str = "gallery", model: Path | None = None) -> None:
 
     Args:
         gallery: Folder of the gallery.
-        model: Model file; by default the newest in runs, or `pretrained`, which
-            comes with the program.
+        model: Model file; by default the newest in runs, else `pretrained`,
+            the one that comes with the program.
     """
     from siamese.gallery import Gallery
 

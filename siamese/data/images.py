@@ -27,6 +27,8 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+"""What undoes each orientation. Pillow's `exif_transpose` also writes the EXIF part anew, which a
+damaged one does not survive."""
 _DAMAGE = (OSError, SyntaxError, EOFError, IndexError, ValueError)
 """What Pillow raises on damaged files, by format."""
 

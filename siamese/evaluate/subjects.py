@@ -121,10 +121,9 @@ def embed_subjects(
         source = "all images of a folder without queries: the first of each person and camera asks"
         notes = (*layout.notes, "Nothing says that the model was not trained on these people.")
     roots = {part: Path(layout.parts[part]) for part in listed}
-    distractors = () if layout.distractor_person is None else (layout.distractor_person,)
     if pooling is not None:
         images, tracklets, query, gallery, shown = _embed_tracklet_parts(
-            model, listed, distractors, pooling, most_frames, flip, progress
+            model, listed, layout.distractors, pooling, most_frames, flip, progress
         )
     else:
         tracklets = None
@@ -132,7 +131,7 @@ def embed_subjects(
         names = [_name(sample, roots[part], data) for part in listed for sample in listed[part]]
         _refuse_duplicates(data, {part: len(found) for part, found in listed.items()}, names)
         images = embed_files(model, samples, names, flip=flip, progress=progress)
-        images = replace(images, distractors=distractors)
+        images = replace(images, distractors=layout.distractors)
         shown = [sample.path for sample in samples]
         query, gallery = _query_and_gallery(images, listed)
     gallery, junk = _without_junk(images, gallery)

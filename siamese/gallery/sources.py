@@ -224,21 +224,20 @@ def read_records(
     from siamese.data.batches import batch_image_size
     from siamese.data.records import read_manifest, shard_paths
 
+    last: dict[str, int] = {}
+    for path in wanted or ():
+        shard, _, number = path.rpartition("#")
+        last[shard] = max(last.get(shard, 0), int(number))
     manifest = read_manifest(records.folder)
     for name, part in manifest.parts.items():
         size = batch_image_size(part, image_size)
         for shard in shard_paths(records.folder, manifest, name):
-            last = None
-            if wanted is not None:
-                mine = [path.rpartition("#") for path in wanted]
-                numbers = [int(number) for home, _, number in mine if home == shard]
-                if not numbers:
-                    continue
-                last = max(numbers)
-            for number, read in enumerate(_read_shard(shard, size, known, anonymous)):
+            if wanted is not None and shard not in last:
+                continue
+            for place, read in enumerate(_read_shard(shard, size, known, anonymous)):
                 if wanted is None or read.image.path in wanted:
                     yield read
-                if number == last:
+                if place == last.get(shard):
                     break
 
 

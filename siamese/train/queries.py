@@ -52,8 +52,7 @@ def score_queries(
     loaded = load_model(folder / "model.keras")
     samples = list_queries(query_dir, gallery_dir)
     query, gallery = (embed_samples(loaded.embedder, each, loaded.image_size) for each in samples)
-    nobody = recognise(gallery_dir).distractor_person
-    gallery = replace(gallery, distractors=() if nobody is None else (nobody,))
+    gallery = replace(gallery, distractors=recognise(gallery_dir).distractors)
     scores = score_embedded(query, gallery, _together(query, gallery))
     card: dict[str, Any] = {
         **scores.to_dict(),

@@ -95,10 +95,9 @@ def train_seeds(
         folder = new_folder(run, recipe.name)
         chosen = [recipe.seed + number for number in range(seeds)]
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(
-            folder / SEEDS,
-            {"seeds": chosen, "recipe": recipe.to_dict(), "patience": patience},
-        )
+    what = {"seeds": chosen, "recipe": recipe.to_dict(), "patience": patience}
+    if not (folder / SEEDS).exists():
+        write_json(folder / SEEDS, what)
     cards = []
     for seed in chosen:
         one = folder / f"seed-{seed}"
@@ -123,7 +122,6 @@ def train_seeds(
         for name in SUMMARISED
         if all(name in card for card in cards)
     }
-    what = json.loads((folder / SEEDS).read_text(encoding="utf-8"))
     write_json(folder / SEEDS, {**what, "scores": scores})
     return SeededRuns(folder, chosen, scores)
 

@@ -37,9 +37,8 @@ class Augmentation(keras.layers.Layer):  # type: ignore[misc]
         Returns:
             Images of the same shape and range, in the layer's float type.
         """
-        if training and self.takes_bytes:
-            return self.change(images)
-        images = ops.cast(images, self.compute_dtype)
+        if not (training and self.takes_bytes):
+            images = ops.cast(images, self.compute_dtype)
         return self.change(images) if training else images
 
     def change(self, images: Any) -> Any:

@@ -75,6 +75,11 @@ class Layout:
         """The identity that stands for all people who are never asked for, where there is one."""
         return DISTRACTOR_PERSON if self.name in ("mars", "market1501") else None
 
+    @property
+    def distractors(self) -> tuple[str, ...]:
+        """The same for scores: the people who are nobody."""
+        return () if self.distractor_person is None else (self.distractor_person,)
+
 
 def recognise(folder: str | Path, pattern: str | None = None) -> Layout:
     """Finds out which dataset a folder holds.
