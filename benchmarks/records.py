@@ -9,11 +9,9 @@ least of `--rounds` times counts, in turns, so that a busy machine hurts all ali
 Without `--data` the crops are drawn: 600 by the program, the others are these, saved at other
 qualities, so that 100,000 files take a minute and not an hour.
 
-By processor time the writer costs as much as decoding alone: it decodes to an eighth of the size,
-which saves what headers, encoding, checksums and the plan of the set cost. But those hold Python's
-lock, half of the writer's time, so a second core helps it less, and by the clock it takes longer
-than decoding alone. Below that it would take processes, which need 0.3 s to start: the whole of
-8,672 crops takes 0.4 s.
+The writer decodes to an eighth of the size, which reads every bit of a file as whole decoding does.
+That saves more than headers, encoding, checksums and the plan of the set cost. These hold Python's
+lock, so a second core helps them less: the ratio by the clock is above that of processor time.
 """
 
 import argparse

@@ -35,7 +35,7 @@ from siamese.data.records import (
     verify_records,
     write_records,
 )
-from siamese.data.records.schema import decode_example, encode_example, frame
+from siamese.data.records.schema import decode_example, encode_example, frame, frame_image
 from siamese.data.records.shards import load_image
 from siamese.data.triplets import kept_triplets
 from siamese.errors import InputError
@@ -422,6 +422,29 @@ def test_records_are_what_tensorflow_writes() -> None:
     assert decode_example(example.SerializeToString()) == values
 
 
+@pytest.mark.parametrize("number", [-1, 0, 127, 128, 16_383, 16_384, 2**63 - 1, -(2**63)])
+@pytest.mark.parametrize("size", [0, 100, 128, 20_000])
+def test_images_are_framed_as_tensorflow_does(number: int, size: int, tmp_path: Path) -> None:
+    image, name, person = b"\xff" * size, f"{'ü' * (size // 100)}.jpg", f"Groß {number}"
+    values: dict[str, bytes | int] = {
+        "image/encoded": image,
+        "image/format": b"png",
+        "image/height": 128,
+        "image/width": size + 1,
+        "image/filename": name.encode(),
+        "image/class/label": abs(number + 1),
+        "image/class/text": person.encode(),
+        "image/camera": number,
+        "image/tracklet": number,
+        "image/frame": number,
+    }
+    with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
+        writer.write(encode_example(values))
+    shape, label = (128, size + 1), abs(number + 1)
+    framed = frame_image(image, name, b"png", shape, label, person, number, number, number)
+    assert framed == (tmp_path / "theirs").read_bytes()
+
+
 def test_frames_are_what_tensorflow_writes(tmp_path: Path) -> None:
     payloads = [b"", b"a", bytes(range(256)) * 300]
     with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
@@ -636,6 +659,38 @@ def test_turned_images_are_stored_upright(pedestrians: Path, tmp_path: Path) -> 
         image.save(tmp_path / "turned.jpg", exif=exif)
     _, kind, height, width = load_image(str(tmp_path / "turned.jpg"))
     assert (kind, height, width) == (b"png", 32, 64)
+
+
+@pytest.mark.parametrize("profile", [b"", b"p" * 3000])
+@pytest.mark.parametrize("comment", [b"", b"\xff\xda\x00\x02", b"\xff\xda\x00\x0c\x03\x01"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_header_of_an_image_is_read_to_its_end(
+    pedestrians: Path, tmp_path: Path, orientation: int, comment: bytes, profile: bytes
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "image.jpg"
+    with Image.open(next(pedestrians.rglob("*.jpg"))) as image:
+        image.save(path, exif=exif if orientation != 1 else b"", icc_profile=profile)
+    # A comment that looks as if the pixels began with it.
+    segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2) + comment if comment else b""
+    data = path.read_bytes()
+    path.write_bytes(data[:2] + segment + data[2:])
+    kept, kind, height, width = load_image(str(path))
+    if orientation == 1:
+        assert (kept, kind, height, width) == (path.read_bytes(), b"jpeg", 64, 32)
+    else:
+        assert (kind, height, width) == (b"png", 32, 64)
+
+
+def test_images_that_begin_alike_are_each_verified(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("grey.jpg", "white.jpg", "wide.jpg", "damaged.jpg")]
+    for path, colour, width in zip(paths, (90, 255, 90, 90), (32, 32, 33, 32), strict=True):
+        Image.new("RGB", (width, 64), (colour,) * 3).save(path)
+    paths[3].write_bytes(paths[0].read_bytes()[:-40])
+    assert [load_image(str(path))[2:] for path in paths[:3]] == [(64, 32), (64, 32), (64, 33)]
+    with pytest.raises(InputError, match=r"damaged\.jpg: is a damaged image"):
+        load_image(str(paths[3]))
 
 
 def test_pattern_reads_names_and_is_recorded(pedestrians: Path, tmp_path: Path) -> None:

@@ -41,8 +41,11 @@ def plan_part(
     Yields:
         Path, samples, labels and sizes of a shard, and a digest of all that its bytes depend on.
     """
-    ordered = sorted(samples, key=_scatter)
-    states = [known.get(sample.path) or _state(sample.path) for sample in ordered]
+    # Asked for as they were listed, which is faster: neighbours are in one folder.
+    found = [known.get(sample.path) or _state(sample.path) for sample in samples]
+    names = [_scatter(sample) for sample in samples]
+    order = sorted(range(len(samples)), key=names.__getitem__)
+    ordered, states = [samples[row] for row in order], [found[row] for row in order]
     if num_shards is None:
         total = sum(state[0] for state in states)
         num_shards = min(max(1, -(-total // SHARD_BYTES)), len(ordered))

@@ -31,7 +31,7 @@ DEFAULTS: dict[str, Value | None] = {
 }
 """The keys of a record. What has a default may be missing; a number of -1 is *not known*."""
 
-_ONE_BYTE = [bytes([value]) for value in range(0x80)]
+_BYTE = [bytes([value]) for value in range(0x100)]
 _BYTES, _NUMBERS = 1, 3  # fields of tf.train.Feature: bytes_list and int64_list
 _BYTES_LIST, _INT64_LIST = b"\n", b"\x1a"  # how these fields begin
 _NUMBER, _EIGHT, _TEXT, _FOUR = 0, 1, 2, 5  # wire types
@@ -64,14 +64,62 @@ def encode_example(values: Mapping[str, Value]) -> bytes:
         >>> encode_example({"image/format": b"png"})
         b'\n\x19\n\x17\n\x0cimage/format\x12\x07\n\x05\n\x03png'
     """
-    parts: list[bytes] = []
-    for key, value in sorted(values.items()):
-        if isinstance(value, bytes):
-            parts += (_head(key, _BYTES_LIST, len(value)), value)
-        else:
-            parts.append(_number_entry(key, value))
-    features = b"".join(parts)
-    return b"\n" + _number(len(features)) + features
+    features = _entries(*sorted(values.items()))
+    return _record_start(len(features)) + features
+
+
+def frame_image(
+    encoded: bytes,
+    file_name: str,
+    image_format: bytes,
+    image_size: tuple[int, int],
+    label: int,
+    person: str,
+    camera: int = -1,
+    tracklet: int = -1,
+    frame_number: int = -1,
+) -> bytes:
+    """The record of one image with its frame: `frame(encode_example(...))` in half the time.
+
+    What comes again in other images (person and camera, the sizes) is kept serialised. Threads of
+    a writer wait for each other here and nowhere else.
+
+    Args:
+        encoded: The image file.
+        file_name: Its name, without folders.
+        image_format: `b"jpeg"` or `b"png"`.
+        image_size: Height and width in pixels.
+        label: Number of the person.
+        person: The person as the dataset names it.
+        camera: The camera's number, -1 when not known; so the next two.
+        tracklet: The tracklet's number.
+        frame_number: The frame's number.
+
+    Returns:
+        The frame, as it goes into a file.
+
+    Example:
+        >>> record = frame_image(b"...", "a.jpg", b"jpeg", (128, 64), 0, "0002")[12:-4]
+        >>> decode_example(record)["image/filename"]
+        b'a.jpg'
+    """
+    name, number = file_name.encode(), _whole_number(frame_number)
+    features = b"".join(
+        (
+            _owner(camera, label, person),
+            _head("image/encoded", _BYTES_LIST, len(encoded)),
+            encoded,
+            _head("image/filename", _BYTES_LIST, len(name)),
+            name,
+            _head("image/format", _BYTES_LIST, len(image_format)),
+            image_format,
+            _head("image/frame", _INT64_LIST, len(number)),
+            number,
+            _shape(image_size, tracklet),
+        )
+    )
+    start, crc = _frame_start(len(features))
+    return b"".join((start, features, _masked(google_crc32c.extend(crc, features))))
 
 
 def decode_example(record: bytes) -> dict[str, Value]:
@@ -112,8 +160,7 @@ def frame(record: bytes) -> bytes:
         >>> frame(b"abc").hex(" ", -4)
         '03000000 00000000 b099490e 6162636e 57f121'
     """
-    length = struct.pack("<Q", len(record))
-    return b"".join((length, _checksum(length), record, _checksum(record)))
+    return b"".join((_length(len(record)), record, _checksum(record)))
 
 
 def open_shard(path: Path) -> io.BufferedIOBase:
@@ -185,16 +232,41 @@ def _read(file: io.BufferedIOBase, offset: int, size: int) -> bytes:
 
 
 def _checksum(data: bytes) -> bytes:
-    crc: int = google_crc32c.value(data)
+    return _masked(google_crc32c.value(data))
+
+
+def _masked(crc: int) -> bytes:
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-# Labels, cameras and lengths come again and again: with a cache encoding is five times as fast.
+def _length(size: int) -> bytes:
+    length = struct.pack("<Q", size)
+    return length + _checksum(length)
+
+
+# People, cameras and lengths come again and again.
 @functools.lru_cache(maxsize=65_536)
-def _number_entry(key: str, value: int) -> bytes:
-    """A key and a whole number, as they are in a record."""
-    packed = _number(value & 0xFFFFFFFFFFFFFFFF)
-    return _head(key, _INT64_LIST, len(packed)) + packed
+def _owner(camera: int, label: int, person: str) -> bytes:
+    """The entries of a record before its image."""
+    return _entries(
+        ("image/camera", camera),
+        ("image/class/label", label),
+        ("image/class/text", person.encode()),
+    )
+
+
+@functools.lru_cache(maxsize=65_536)
+def _shape(image_size: tuple[int, int], tracklet: int) -> bytes:
+    """The entries of a record after its frame's number."""
+    height, width = image_size
+    return _entries(("image/height", height), ("image/tracklet", tracklet), ("image/width", width))
+
+
+@functools.lru_cache(maxsize=65_536)
+def _frame_start(size: int) -> tuple[bytes, int]:
+    """All that comes before the entries of a record of so many bytes, and the checksum so far."""
+    start = _record_start(size)
+    return _length(len(start) + size) + start, google_crc32c.value(start)
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -206,20 +278,34 @@ def _head(key: str, kind: bytes, size: int) -> bytes:
     return b"\n" + _number(len(entry) + size) + entry
 
 
+def _entries(*values: tuple[str, Value]) -> bytes:
+    """Keys and values, as they are in a record."""
+    parts: list[bytes] = []
+    for key, value in values:
+        kind = _BYTES_LIST if isinstance(value, bytes) else _INT64_LIST
+        item = value if isinstance(value, bytes) else _whole_number(value)
+        parts += (_head(key, kind, len(item)), item)
+    return b"".join(parts)
+
+
+def _record_start(size: int) -> bytes:
+    return b"\n" + _number(size)
+
+
 def _sized(data: bytes) -> bytes:
     return _number(len(data)) + data
+
+
+def _whole_number(value: int) -> bytes:
+    """A number of 64 bits, in two's complement where it is less than 0."""
+    return _number(value & 0xFFFFFFFFFFFFFFFF)
 
 
 def _number(value: int) -> bytes:
     """A whole number of at least 0, seven bits a byte, the lowest first."""
     if value < 0x80:
-        return _ONE_BYTE[value]
-    found = bytearray()
-    while value >= 0x80:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
+        return _BYTE[value]
+    return _BYTE[value & 0x7F | 0x80] + _number(value >> 7)
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Value]]:

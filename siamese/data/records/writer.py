@@ -268,8 +268,9 @@ def write_records(
     folder = as_path(folder)
     make_folder(folder)
     if states is None:
-        paths = (sample.path for samples in parts.values() for sample in samples)
-        states = file_states(path for path in paths if is_remote(path))
+        states = file_states(
+            [each.path for part in parts.values() for each in part if is_remote(each.path)]
+        )
     labels = _number_people(parts)
     jobs: dict[str, list[ShardJob]] = {}
     plan: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "verify": verify, "shards": {}}
@@ -302,7 +303,7 @@ def write_records(
         source_digest(sample for samples in parts.values() for sample in samples),
         dict(split or {}),
         {
-            part: _summarise(part_jobs, [written[Path(job.path).name] for job in part_jobs])
+            part: _summarise(part_jobs, [written[Path(job.path).name] for job in part_jobs], labels)
             for part, part_jobs in jobs.items()
         },
         labels,
@@ -351,28 +352,25 @@ def _number_people(parts: Mapping[str, Sequence[Sample]]) -> dict[str, int]:
     return labels
 
 
-def _summarise(jobs: Sequence[ShardJob], written: Sequence[WrittenShard]) -> Part:
+def _summarise(
+    jobs: Sequence[ShardJob], written: Sequence[WrittenShard], labels: Mapping[str, int]
+) -> Part:
     skipped = {skip.file for each in written for skip in each.skipped}
-    rows = [
-        (sample, label)
-        for job in jobs
-        for sample, label in zip(job.samples, job.labels, strict=True)
-        if sample.path not in skipped
-    ]
-    by_label = Counter(label for _, label in rows)
+    samples = [sample for job in jobs for sample in job.samples if sample.path not in skipped]
+    people = Counter([sample.person for sample in samples])
     tracklets = {
         (sample.person, sample.camera, sample.tracklet)
-        for sample, _ in rows
+        for sample in samples
         if sample.tracklet != -1
     }
     sizes = sum((Counter(each.image_sizes) for each in written), Counter[str]())
     commonest = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:50]
     return Part(
-        images=len(rows),
-        people=len(by_label),
-        cameras=len({sample.camera for sample, _ in rows} - {-1}),
+        images=len(samples),
+        people=len(people),
+        cameras=len({sample.camera for sample in samples} - {-1}),
         tracklets=len(tracklets),
-        images_by_label=dict(sorted(by_label.items())),
+        images_by_label=dict(sorted((labels[person], n) for person, n in people.items())),
         image_sizes=dict(commonest),
         shards=tuple(each.shard for each in written),
     )
