@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Value | None] = {
 _BYTE = [bytes([value]) for value in range(0x100)]
 _BYTES, _NUMBERS = 1, 3  # fields of tf.train.Feature: bytes_list and int64_list
 _BYTES_LIST, _INT64_LIST = b"\n", b"\x1a"  # how these fields begin
+_SHORT = 64  # bytes of an entry that is remembered
 _NUMBER, _EIGHT, _TEXT, _FOUR = 0, 1, 2, 5  # wire types
 
 
@@ -141,15 +142,8 @@ def decode_example(record: bytes) -> dict[str, Value]:
     values: dict[str, Value] = {}
     for _, features in _fields(record):
         for _, entry in _fields(_as_bytes(features)):
-            pair = dict(_fields(_as_bytes(entry)))
-            for kind, items in _fields(_as_bytes(pair.get(2, b""))):
-                first = next((item for _, item in _fields(_as_bytes(items))), None)
-                if kind == _NUMBERS and isinstance(first, bytes):  # packed
-                    first = _read_number(first, 0)[0]
-                if kind in (_BYTES, _NUMBERS) and first is not None:
-                    values[_as_bytes(pair.get(1, b"")).decode()] = (
-                        first - (1 << 64) if isinstance(first, int) and first >> 63 else first
-                    )
+            short = isinstance(entry, bytes) and len(entry) < _SHORT
+            values.update((_known_entry if short else _read_entry)(entry))
     return values
 
 
@@ -306,6 +300,24 @@ def _number(value: int) -> bytes:
     if value < 0x80:
         return _BYTE[value]
     return _BYTE[value & 0x7F | 0x80] + _number(value >> 7)
+
+
+def _read_entry(entry: Value) -> tuple[tuple[str, Value], ...]:
+    """The keys and values of an entry of a record: one, or none where it is empty."""
+    found = []
+    pair = dict(_fields(_as_bytes(entry)))
+    for kind, items in _fields(_as_bytes(pair.get(2, b""))):
+        first = next((item for _, item in _fields(_as_bytes(items))), None)
+        if kind == _NUMBERS and isinstance(first, bytes):  # packed
+            first = _read_number(first, 0)[0]
+        if kind in (_BYTES, _NUMBERS) and first is not None:
+            value = first - (1 << 64) if isinstance(first, int) and first >> 63 else first
+            found.append((_as_bytes(pair.get(1, b"")).decode(), value))
+    return tuple(found)
+
+
+# All but the image and its name come again in other records.
+_known_entry = functools.lru_cache(maxsize=65_536)(_read_entry)
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Value]]:
