@@ -28,6 +28,7 @@ class Start:
         log: The folder of its TensorBoard log.
         patience: Scorings without a better mAP after which it ends early; None: never.
         architecture: Sixteen hexadecimal digits of the model's shapes.
+        data: The folder that it was started on.
     """
 
     recipe: Recipe
@@ -35,6 +36,7 @@ class Start:
     log: str
     patience: int | None
     architecture: str
+    data: str
 
 
 def find_run(run: str | Path | None) -> Path:
@@ -61,9 +63,7 @@ def data_of_run(run: str | Path | None) -> Path:
         InputError: There is no such run.
     """
     started = sorted(Path(run).glob(f"seed-*/{RECIPE}")) if run is not None else []
-    folder = started[0].parent if started else find_run(run)
-    read_start(folder)  # says so where the file is damaged
-    return Path(json.loads((folder / RECIPE).read_text(encoding="utf-8"))["data"])
+    return Path(read_start(started[0].parent if started else find_run(run)).data)
 
 
 def new_folder(run: str | Path | None, name: str) -> Path:
@@ -92,14 +92,13 @@ def new_log(log: str | Path, name: str) -> Path:
     return folder
 
 
-def write_start(folder: Path, start: Start, data: str | Path) -> None:
+def write_start(folder: Path, start: Start) -> None:
     """Writes `recipe.json`."""
     write_json(
         folder / RECIPE,
         {
             **asdict(start),
             "recipe": start.recipe.to_dict(),
-            "data": str(data),
             "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             "versions": versions(),
         },

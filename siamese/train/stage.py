@@ -146,8 +146,9 @@ def train(
                 str(new_log(log, folder.name).absolute()),
                 patience,
                 describe_architecture(model),
+                str(data),
             )
-            write_start(folder, start, data)
+            write_start(folder, start)
         board = TensorBoard(start.log if machine.process == 0 else folder / "log")
         try:
             return _Training(folder, start, source, model, machine, board, console).run(epoch, data)
