@@ -4,8 +4,8 @@ Smaller is more alike. Three kinds, for embeddings a and b of the same length:
 
 - `euclidean`: ||a - b||, from 0 on; 0 to 2 when embeddings have length 1.
 - `squared_euclidean`: ||a - b||^2.
-- `cosine`: 1 - a.b / (||a|| ||b||), from 0 to 2. An embedding of zeros has no direction: its
-  similarity to everything counts as 0, its distance as 1.
+- `cosine`: 1 - a.b / (||a|| ||b||), from 0 to 2 (rounding may pass it by 1e-6). An
+  embedding of zeros has no direction: its similarity to everything counts as 0, its distance as 1.
 
 Every distance is summed from differences, never from a.a + b.b - 2 a.b: the short form subtracts
 large, nearly equal numbers, and on GPUs that multiply matrices with 10 bits of mantissa
@@ -40,14 +40,13 @@ def pairwise_distances(
         distance: The kind of distance.
 
     Returns:
-        Distances, `(rows, columns)`, float32 (float64 for float64 embeddings).
+        Distances, `(rows, columns)`, float32 (float64 where both are float64).
 
     Raises:
         InputError: Embeddings are not two matrices of the same width, or there is no such distance.
     """
     check_distance(distance)
-    rows = _as_float(rows)
-    columns = rows if columns is None else _as_float(columns)
+    rows, columns = _as_floats(rows, rows if columns is None else columns)
     _check_matrices(rows, columns)
     return _distances(rows[:, None, :], columns[None, :, :], distance)
 
@@ -61,13 +60,13 @@ def row_distances(first: Tensor, second: Tensor, distance: Distance = "euclidean
         distance: The kind of distance.
 
     Returns:
-        Distances, `(rows,)`, float32 (float64 for float64 embeddings).
+        Distances, `(rows,)`, float32 (float64 where both are float64).
 
     Raises:
         InputError: Embeddings are not two matrices of the same shape, or there is no such distance.
     """
     check_distance(distance)
-    first, second = _as_float(first), _as_float(second)
+    first, second = _as_floats(first, second)
     _check_matrices(first, second)
     if None not in (first.shape[0], second.shape[0]) and first.shape[0] != second.shape[0]:
         raise InputError(
@@ -123,11 +122,11 @@ def _unit_vectors(vectors: Tensor) -> tuple[Tensor, Tensor]:
     return vectors / ops.where(is_zero, 1, norms)[..., None], ops.cast(is_zero, norms.dtype)
 
 
-def _as_float(embeddings: Tensor) -> Tensor:
-    embeddings = ops.convert_to_tensor(embeddings)
-    if backend.standardize_dtype(embeddings.dtype) == "float64":
-        return embeddings
-    return ops.cast(embeddings, "float32")
+def _as_floats(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    first, second = ops.convert_to_tensor(first), ops.convert_to_tensor(second)
+    if all(backend.standardize_dtype(each.dtype) == "float64" for each in (first, second)):
+        return first, second
+    return ops.cast(first, "float32"), ops.cast(second, "float32")
 
 
 def _check_matrices(first: Tensor, second: Tensor) -> None:

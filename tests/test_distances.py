@@ -145,6 +145,16 @@ def test_half_precision_is_computed_in_float32():
     )
 
 
+@pytest.mark.parametrize("measure", [pairwise_distances, row_distances])
+def test_double_precision_meets_single(measure):
+    single, double = draw(3, 8), draw(3, 8).astype(np.float64)
+    assert as_numpy(measure(double, double)).dtype == np.float64
+    for first, second in ((double, single), (single, double)):
+        found = as_numpy(measure(first, second))
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, as_numpy(measure(single, single)))
+
+
 def test_one_row_is_a_matrix_of_one():
     assert as_numpy(pairwise_distances(draw(1, 4))).tolist() == [[0.0]]
 

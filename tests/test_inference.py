@@ -342,9 +342,26 @@ def test_foreign_network_of_any_size_needs_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Give image_size"):
         load_model(path)
     assert load_model(path, image_size=(16, 8)).image_size == (16, 8)
+    for size in ((0, 8), (-4, 8)):
+        with pytest.raises(InputError, match="Give image_size"):
+            load_model(path, image_size=size)
     fixed = mean_colour(tmp_path / "fixed.onnx", ["n", 3, 8, 4])
     with pytest.raises(InputError, match="takes images of 8 x 4"):
         load_model(fixed, image_size=(16, 8))
+
+
+def test_foreign_network_that_cannot_take_the_size_says_so(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    path = mean_colour(tmp_path / "mean.onnx", ["n", 3, "height", "width"])
+    made = onnx.load(path)
+    # All 16 x 8 images go through; any other size does not fit what follows.
+    made.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0, 384]), "shape"))
+    del made.graph.node[1]
+    made.graph.node.append(onnx.helper.make_node("Reshape", ["floats", "shape"], ["output"]))
+    onnx.save(made, path)
+    assert load_model(path, image_size=(16, 8)).dimensions == 384
+    with pytest.raises(InputError, match="cannot embed images of 32 x 16 pixels"):
+        load_model(path, image_size=(32, 16)).embed(RED)
 
 
 @pytest.mark.parametrize(
@@ -374,6 +391,9 @@ def test_other_files_are_no_onnx_models(tmp_path: Path) -> None:
     mean_colour(path, ["n", 3, 8, 4], inputs=2)
     with pytest.raises(InputError, match="must take one batch of images"):
         load_model(path)
+    for shape in (["n", 1, 16, 8], ["n", 5, 16, 8], ["n", 16, 8, 1]):
+        with pytest.raises(InputError, match="must take one batch of images"):
+            load_model(mean_colour(path, shape))
     (tmp_path / "folder.onnx").mkdir()
     with pytest.raises(InputError, match="is a folder"):
         load_model(tmp_path / "folder.onnx")

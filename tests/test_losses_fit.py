@@ -165,6 +165,13 @@ def test_mixed_precision_trains():
 
 
 @pytest.mark.parametrize("name", ON_EMBEDDINGS)
+def test_a_batch_of_nothing_costs_nothing(name):
+    labels, images = LABELS[:0], IMAGES[:0]
+    values = ALL[name].call(ops.convert_to_tensor(labels), ops.convert_to_tensor(images))
+    assert float(ops.sum(values)) == 0
+
+
+@pytest.mark.parametrize("name", ON_EMBEDDINGS)
 def test_a_loss_has_an_axis_so_that_keras_shares_it_among_replicas(name):
     values = ALL[name].call(ops.convert_to_tensor(LABELS[:12]), ops.convert_to_tensor(IMAGES[:12]))
     assert len(values.shape) == 1

@@ -21,7 +21,7 @@ from siamese.models.osnet import UnifiedAggregationGate, build_osnet
 from siamese.models.pair import ConsecutiveDifference, build_pair_model
 from siamese.models.pooling import GeneralisedMean
 from siamese.models.start import PRETRAINED, architecture_of
-from siamese.models.trunks import TRUNKS, build_trunk, preparation_layers
+from siamese.models.trunks import TRUNKS, build_trunk, preparation_layers, put_weights
 from siamese.train.precision import computing_in
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 48, 24, 3), dtype=np.uint8)
@@ -168,12 +168,41 @@ def test_published_resnet_weights_load_at_another_size_and_with_last_stride_1(
     np.testing.assert_allclose(maps[1][:, ::2, ::2], maps[3], atol=1e-5 * scale)
 
 
-def test_published_efficientnet_weights_load_from_a_file(tmp_path: Path) -> None:
+def test_published_efficientnet_weights_compute_as_keras_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = _application("EfficientNetB0")
+    norm = next(each for each in source.layers if isinstance(each, keras.layers.Normalization))
+    mean, deviation = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    norm.set_weights([mean, deviation, np.array(0, "int32")])  # published: a deviation as variance
     path = _save_as_published(source, tmp_path / "efficientnetb0_notop.h5")
-    loaded = build_trunk("efficientnet_b0", str(path), (128, 64))
-    for one, other in zip(source.get_weights(), loaded.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    files = keras.src.applications.efficientnet.file_utils
+    monkeypatch.setattr(files, "get_file", lambda *_, **__: str(path))
+    images = np.random.default_rng(0).uniform(0, 255, (2, 64, 32, 3)).astype(np.float32)
+    theirs = keras.applications.EfficientNetB0(include_top=False, input_shape=(64, 32, 3))
+    wanted = keras.ops.convert_to_numpy(theirs(images))
+    for weights in ("imagenet", str(path)):
+        trunk = build_trunk("efficientnet_b0", weights, (64, 32))
+        found = keras.ops.convert_to_numpy(trunk(images))
+        np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+    # And so does a model that goes on from one with these weights.
+    parts = build_embedder(
+        trunk="efficientnet_b0", weights=str(path), image_size=(64, 32), embedding_size=8
+    )
+    embedder = join_embedder(parts)
+    section = {"trunk": "efficientnet_b0", "embedding_size": 8}
+    save_model(
+        tmp_path / "model.keras", embedder, image_size=(64, 32), card={"recipe": {"model": section}}
+    )
+    again = build_embedder(
+        trunk="efficientnet_b0",
+        weights=str(tmp_path / "model.keras"),
+        image_size=(64, 32),
+        embedding_size=8,
+    )
+    np.testing.assert_allclose(
+        embed(join_embedder(again), [images]), embed(embedder, [images]), atol=1e-5
+    )
 
 
 def test_imagenet_weights_are_taken_from_the_cache(
@@ -310,6 +339,15 @@ def test_pair_model_shares_one_embedder(embedder: keras.Model) -> None:
     np.testing.assert_allclose(swapped["same"], found["same"], atol=1e-6)
 
 
+def test_equal_images_leave_the_pair_model_a_finite_gradient(embedder: keras.Model) -> None:
+    pair = build_pair_model(embedder)
+    images = tf.constant(IMAGES[:2], tf.float32)
+    with tf.GradientTape() as tape:
+        distance = tf.reduce_sum(pair([images, images])["distance"])
+    slopes = tape.gradient(distance, embedder.trainable_variables)
+    assert all(np.isfinite(slope).all() for slope in slopes)
+
+
 def test_consecutive_difference_pairs_rows() -> None:
     rows = np.array([[1.0, 5.0], [4.0, 3.0], [0.0, 0.0], [0.0, 2.0]])
     found = keras.ops.convert_to_numpy(ConsecutiveDifference()(rows))
@@ -340,6 +378,25 @@ def test_fingerprint_follows_the_weights(embedder: keras.Model) -> None:
     assert fingerprint(other) != fingerprint(embedder)
     other.set_weights(embedder.get_weights())
     assert fingerprint(other) == fingerprint(embedder)
+
+
+def test_fingerprint_follows_the_image_size(embedder: keras.Model) -> None:
+    larger = {**SMALL, "image_size": (64, 32)}
+    other = join_embedder(build_embedder(**larger, bottleneck=True))
+    other.set_weights(embedder.get_weights())
+    assert fingerprint(other) != fingerprint(embedder)
+
+
+def test_put_weights_renews_what_normalisation_computes_with() -> None:
+    images = np.float32([[0, 10], [20, 50]])
+    first = keras.layers.Normalization()
+    first.adapt(images)
+    inputs = keras.Input((2,))
+    source = keras.Model(inputs, first(inputs))
+    copy = keras.models.clone_model(source)
+    put_weights(copy, source.get_weights())
+    np.testing.assert_allclose(copy(images), source(images))
+    np.testing.assert_allclose(copy(images), [[-1, -1], [1, 1]], atol=1e-6)
 
 
 def test_osnet_gate_keeps_its_precision_in_a_file() -> None:

@@ -39,7 +39,9 @@ def test_series_of_seeds_gives_mean_and_spread_and_goes_on(
     next((tmp_path / "fewer").rglob("*.jpg")).unlink()
     with pytest.raises(InputError, match="started on other records"):
         train_seeds(tmp_path / "fewer", None, run=folder, log=tmp_path / "log")
-    again = train_seeds(pedestrians, None, run=folder, log=tmp_path / "log")
+    again = train_seeds(pedestrians, None, run=folder)
+    start = json.loads((folder / "seed-5" / "recipe.json").read_text())
+    assert start["log"] == str(tmp_path / "log" / "series" / "seed-5-2")
     assert again.scores["mAP"]["values"] == pytest.approx([one, other])
     assert not (folder / "seed-4" / "model.keras").exists()
     assert json.loads((folder / "seed-5" / "recipe.json").read_text())["patience"] == 3

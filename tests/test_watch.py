@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,10 +15,11 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from siamese.errors import InputError
+from siamese.evaluate import EmbeddedImages
 from siamese.recipes import Recipe, batch_hard, change_recipe
 from siamese.train import train
 from siamese.train.checkpoints import read_history, write_history
-from siamese.train.hardest import hardest_triplets
+from siamese.train.hardest import EpochPictures, hardest_triplets
 from siamese.train.tensorboard import TensorBoard
 from siamese.train.watch import EarlyStopping, Watchdog
 
@@ -81,6 +83,14 @@ def test_run_ends_where_no_triplet_is_active(pedestrians: Path, tmp_path: Path) 
     assert history[-4]["active"] > 0
     assert f"stops after epoch {len(history)}, step" in notes.getvalue()
     assert (run.folder / "scores.json").exists()
+
+
+def test_run_that_learns_nothing_more_stays_ended() -> None:
+    idle = [{"active": 0.5}, *[{"active": 0.0}] * 3]
+    assert Watchdog(Console(quiet=True), idle).over
+    assert not Watchdog(Console(quiet=True), idle[:-1]).over
+    assert not Watchdog(Console(quiet=True), idle, alone=False).over
+    assert not Watchdog(Console(quiet=True), []).over
 
 
 def test_identity_head_keeps_a_run_going_without_active_triplets() -> None:
@@ -151,8 +161,25 @@ def test_hardest_triplets_are_those_of_a_slow_search() -> None:
     assert hardest_triplets(labels, embeddings, 2).tolist() == [list(r) for r in expected[:2]]
 
 
-def test_nobody_with_two_images_gives_no_triplets() -> None:
-    assert hardest_triplets(np.arange(4, dtype=np.int32), np.eye(4, dtype=np.float32)).size == 0
+@pytest.mark.parametrize("people", [[0, 1, 2, 3], [7, 7, 7, 7]])
+def test_without_a_triplet_there_is_no_picture(people: list[int], tmp_path: Path) -> None:
+    labels, images = np.array(people, np.int32), np.zeros((4, 8, 8, 3), np.uint8)
+    assert hardest_triplets(labels, np.eye(4, dtype=np.float32)).size == 0
+    inputs = keras.Input((8, 8, 3))
+    embedder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+    gallery = EmbeddedImages(
+        np.eye(4, dtype=np.float32),
+        np.array(["a", "a", "b", "b"]),
+        np.array([1, 2, 1, 2]),
+        np.array(["a/1", "a/2", "b/1", "b/2"]),
+    )
+    board = TensorBoard(tmp_path)
+    pictures = EpochPictures(board, embedder, lambda: gallery, images, labels)
+    pictures.on_epoch_end(0, {"val_mAP": 1.0})
+    board.close()
+    tags = EventAccumulator(str(tmp_path)).Reload().Tags()
+    assert tags["images"] == []
+    assert "distances/same_person" in str(tags)
 
 
 def test_tensorboard_gets_everything_that_a_run_shows(trained: Path) -> None:

@@ -82,6 +82,7 @@ class OnnxNetwork:
         mean: Sequence[float] | None = None,
         deviation: Sequence[float] | None = None,
     ) -> None:
+        self._path = path
         self._session = _open_session(path)
         metadata = self._session.get_modelmeta().custom_metadata_map
         self._input = _only_input(path, self._session.get_inputs())
@@ -114,7 +115,7 @@ class OnnxNetwork:
                     f"{tuple(image_size)}. Leave image_size out."
                 )
             image_size = (height, width)
-        if image_size is None:
+        if image_size is None or min(image_size) < 1:
             raise InputError(
                 f"{path}: does not say which image size it takes. Give image_size as height and "
                 "width, such as 256 128."
@@ -173,7 +174,14 @@ class OnnxNetwork:
         return self.run(images)
 
     def _run(self, prepared: NDArray[Any]) -> NDArray[Any]:
-        found = np.asarray(self._session.run(None, {self._input.name: prepared})[0])
+        try:
+            found = np.asarray(self._session.run(None, {self._input.name: prepared})[0])
+        except Exception as error:  # onnxruntime's own errors share no other base
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(
+                f"{self._path}: cannot embed images of {self.image_size[0]} x "
+                f"{self.image_size[1]} pixels ({reason}). Give the image_size that it was made for."
+            ) from None
         return found.reshape(len(prepared), -1)
 
 
@@ -216,7 +224,7 @@ def _open_session(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised
     # Threads that spin while they wait halve the speed where other work shares the processor.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     usable = onnxruntime.get_available_providers()
@@ -233,13 +241,20 @@ def _open_session(path: Path) -> Any:
 
 
 def _only_input(path: Path, inputs: Sequence[Any]) -> Any:
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _DTYPES:
+    one = inputs[0] if len(inputs) == 1 and len(inputs[0].shape) == 4 else None
+    # A number of channels that is not said may be three.
+    colours = () if one is None else (one.shape[1], one.shape[3])
+    if (
+        one is None
+        or one.type not in _DTYPES
+        or not any(each == 3 or not isinstance(each, int) for each in colours)
+    ):
         found = ", ".join(f"{each.name} {each.shape} {each.type}" for each in inputs)
         raise InputError(
             f"{path}: must take one batch of images, (n, 3, height, width) or (n, height, width, "
             f"3), as floats or uint8. Received: {found}. Give a network that embeds images."
         )
-    return inputs[0]
+    return one
 
 
 def _three(name: str, values: Sequence[float], least: float) -> NDArray[np.float32]:

@@ -109,6 +109,18 @@ def has_both(positive: Tensor, negative: Tensor) -> Tensor:
     return ops.logical_and(ops.any(positive, axis=1), ops.any(negative, axis=1))
 
 
+def max_where(values: Tensor, mask: Tensor) -> Tensor:
+    """The largest value over the last axis of those in the mask, -infinity where there is none."""
+    masked = ops.where(mask, values, -float("inf"))
+    return ops.max(masked, axis=-1, initial=-float("inf"))
+
+
+def min_where(values: Tensor, mask: Tensor) -> Tensor:
+    """The least value over the last axis of those in the mask, infinity where there is none."""
+    masked = ops.where(mask, values, float("inf"))
+    return ops.min(masked, axis=-1, initial=float("inf"))
+
+
 def mean_where(values: Tensor, mask: Tensor) -> Tensor:
     """Averages the values where the mask is true.
 

@@ -18,7 +18,9 @@ from siamese.losses.batch import (
     check_rows,
     has_both,
     logsumexp_where,
+    max_where,
     mean_where,
+    min_where,
     pair_masks,
 )
 
@@ -126,8 +128,8 @@ class MultiSimilarityLoss(BatchLoss):
         labels = check_rows(labels, embeddings)
         positive, negative = pair_masks(labels)
         similarities = _cosine_similarities(embeddings)
-        least_positive = ops.min(ops.where(positive, similarities, 2), axis=1, keepdims=True)
-        most_negative = ops.max(ops.where(negative, similarities, -2), axis=1, keepdims=True)
+        least_positive = min_where(similarities, positive)[:, None]
+        most_negative = max_where(similarities, negative)[:, None]
         kept_negative = ops.logical_and(negative, similarities > least_positive - self.epsilon)
         kept_positive = ops.logical_and(positive, similarities < most_negative + self.epsilon)
         beyond_base = similarities - self.base

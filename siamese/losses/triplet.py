@@ -18,7 +18,9 @@ from siamese.losses.batch import (
     check_at_least_zero,
     check_rows,
     has_both,
+    max_where,
     mean_where,
+    min_where,
     pair_masks,
 )
 
@@ -58,8 +60,8 @@ def triplet_gaps(
     positive, negative = pair_masks(labels)
     if mining == "batch_hard":
         exists = has_both(positive, negative)
-        to_positive = ops.max(ops.where(positive, distances, -float("inf")), axis=1)
-        to_negative = ops.min(ops.where(negative, distances, float("inf")), axis=1)
+        to_positive = max_where(distances, positive)
+        to_negative = min_where(distances, negative)
     elif mining == "batch_all":
         exists = ops.logical_and(positive[:, :, None], negative[:, None, :])
         to_positive = distances[:, :, None]
@@ -76,10 +78,8 @@ def _semi_hard_distances(distances: Tensor, negative: Tensor) -> Tensor:
     beyond_positive = ops.logical_and(
         negative[:, None, :], distances[:, None, :] > distances[:, :, None]
     )
-    nearest_beyond = ops.min(
-        ops.where(beyond_positive, distances[:, None, :], float("inf")), axis=2
-    )
-    farthest = ops.max(ops.where(negative, distances, -float("inf")), axis=1, keepdims=True)
+    nearest_beyond = min_where(distances[:, None, :], beyond_positive)
+    farthest = max_where(distances, negative)[:, None]
     return ops.where(ops.any(beyond_positive, axis=2), nearest_beyond, farthest)
 
 

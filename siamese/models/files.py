@@ -140,8 +140,15 @@ def load_model(path: str | Path) -> LoadedModel:
 
 
 def fingerprint(embedder: "keras.Model") -> str:
-    """Sixteen hexadecimal digits of the weights: the identity of the embedding space."""
+    """Sixteen hexadecimal digits of what an embedder computes: the identity of its embeddings.
+
+    They follow the weights, the size that images are resized to, and the strides: equal weights
+    compute other embeddings where these differ.
+    """
     digest = blake2b(digest_size=8)
+    layers = embedder._flatten_layers(include_self=False, recursive=True)
+    sizes = [[getattr(each, name, None) for name in ("image_size", "strides")] for each in layers]
+    digest.update(repr(sorted(repr(each) for each in sizes)).encode())
     for weight in embedder.weights:
         digest.update(weight.path.encode())
         digest.update(np.ascontiguousarray(weight.numpy(), np.float32).tobytes())

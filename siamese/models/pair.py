@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from siamese.distances import row_distances
+
 
 def build_pair_model(
     embedder: keras.Model, same_different: keras.layers.Layer | None = None
@@ -21,11 +23,25 @@ def build_pair_model(
     """
     first = keras.Input(embedder.input_shape[1:], name="first")
     second = keras.Input(embedder.input_shape[1:], name="second")
-    difference = layers.Subtract(name="difference")([embedder(first), embedder(second)])
-    outputs = {"distance": ops.norm(difference, axis=-1)}
+    embeddings = [embedder(first), embedder(second)]
+    outputs = {"distance": RowDistances(dtype="float32", name="distance")(*embeddings)}
     if same_different is not None:
-        outputs["same"] = same_different(ops.abs(difference))
+        outputs["same"] = same_different(ops.abs(layers.Subtract(name="difference")(embeddings)))
     return keras.Model([first, second], outputs, name="pair")
+
+
+@keras.saving.register_keras_serializable("siamese")
+class RowDistances(layers.Layer):  # type: ignore[misc]
+    """Euclidean distances of the embeddings of each pair, with a gradient of 0 for equal ones."""
+
+    def call(self, first: Any, second: Any) -> Any:
+        """Takes `(pairs, dimensions)` twice, returns `(pairs,)`."""
+        return row_distances(first, second)
+
+    def compute_output_shape(self, first_shape: Any, second_shape: Any) -> Any:
+        """One number a row."""
+        del second_shape
+        return (first_shape[0],)
 
 
 @keras.saving.register_keras_serializable("siamese")

@@ -7,6 +7,7 @@ import keras
 
 from siamese.errors import InputError
 from siamese.models.files import LoadedModel, load_model, read_card
+from siamese.models.trunks import put_weights
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "model.keras"
 """The model that comes with the package."""
@@ -92,7 +93,7 @@ def copy_weights(
             f"{loaded.path}: is a model of another architecture than the one to be trained "
             f"({_describe(loaded)}). Build what the file says: siamese.models.start.architecture_of"
         )
-    backbone.set_weights(source.get_weights())
+    put_weights(backbone, source.get_weights())
     if bottleneck is not None and neck is not None:
         bottleneck.build(backbone.output_shape)
         bottleneck.set_weights(neck.get_weights())

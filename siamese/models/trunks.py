@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import keras
+import numpy as np
 from keras import applications, layers, ops
 
 from siamese.errors import InputError
@@ -143,7 +144,7 @@ def _load_trunk(trunk: Trunk, name: str, weights: str, shape: tuple[int, int, in
                 f"`weights` must be `none` or a file for the trunk {name}: there are no ImageNet "
                 "weights of it. Received: imagenet. Add --weights none"
             )
-        return _with_imagenet_weights(trunk, name, shape)
+        return _settle_normalization(trunk, _with_imagenet_weights(trunk, name, shape), shape)
     path = Path(weights)
     if not path.is_file():
         raise InputError(
@@ -160,7 +161,45 @@ def _load_trunk(trunk: Trunk, name: str, weights: str, shape: tuple[int, int, in
             f"{path}: is not a weights file of the trunk {name} without its classification layers "
             f"({_first_line(error)}). Give the file of this trunk, or --weights none"
         ) from None
-    return built
+    return _settle_normalization(trunk, built, shape)
+
+
+def _settle_normalization(
+    trunk: Trunk, built: keras.Model, shape: tuple[int, int, int]
+) -> keras.Model:
+    """One graph of an EfficientNet, wherever its weights came from.
+
+    What its published weights call a variance is a deviation. Keras makes up for it by a layer
+    more, but only where it fetches these weights itself: here the variance is mended instead, so
+    that a file of them, and a model that goes on from another, compute the same.
+    """
+    if not any(isinstance(layer, layers.Normalization) and layer.weights for layer in built.layers):
+        return built
+    plain = trunk.build(input_shape=shape)
+    put_weights(plain, built.get_weights())
+    norm = next(layer for layer in plain.layers if isinstance(layer, layers.Normalization))
+    deviation = np.array(IMAGENET_DEVIATION, np.float32) / 255
+    variance = ops.convert_to_numpy(norm.adapt_variance)
+    if np.allclose(variance, deviation, rtol=1e-3):
+        norm.adapt_variance.assign(variance * deviation)
+        norm.finalize_state()
+    return plain
+
+
+def put_weights(model: keras.Model, values: Sequence[Any]) -> None:
+    """Sets all weights of a model; to be called before the model is.
+
+    Keras's `Normalization` computes with constants that it makes of its weights when a file is
+    read, but not in `set_weights`.
+
+    Args:
+        model: A model that has been built.
+        values: As of `get_weights`.
+    """
+    model.set_weights(values)
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        if isinstance(layer, layers.Normalization):
+            layer.finalize_state()
 
 
 def _without_last_reduction(trunk: keras.Model, strided: tuple[str, ...]) -> keras.Model:
@@ -177,7 +216,7 @@ def _without_last_reduction(trunk: keras.Model, strided: tuple[str, ...]) -> ker
         return type(layer).from_config({**layer.get_config(), **changes})
 
     changed = keras.models.clone_model(trunk, clone_function=build_again)
-    changed.set_weights(trunk.get_weights())
+    put_weights(changed, trunk.get_weights())
     return changed
 
 

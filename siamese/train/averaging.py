@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from siamese.models.embedder import EmbedderParts, join_embedder
+from siamese.models.trunks import put_weights
 from siamese.train.norms import list_norms
 
 NORM_BATCHES = 20
@@ -50,7 +51,7 @@ def update_embedder(
         return
     averages = _averages(model)
     values = [averages.get(id(weight), weight) for weight in shared.weights]
-    embedder.set_weights([keras.ops.convert_to_numpy(value) for value in values])
+    put_weights(embedder, [keras.ops.convert_to_numpy(value) for value in values])
     if averages:
         _measure_norms(embedder, model, batches())
 

@@ -56,9 +56,10 @@ class EpochPictures(keras.callbacks.Callback):  # type: ignore[misc]
         self.board.histogram("distances/same_person", pairs.distances[same], epoch)
         self.board.histogram("distances/two_people", pairs.distances[~same], epoch)
         embeddings = embed(self.embedder, [self.images])
-        self.board.picture(
-            "batch/hardest_triplets", plot_hardest(self.images, self.labels, embeddings), epoch
-        )
+        # The first batches of an epoch may hold one person alone.
+        if len(hardest_triplets(self.labels, embeddings)):
+            picture = plot_hardest(self.images, self.labels, embeddings)
+            self.board.picture("batch/hardest_triplets", picture, epoch)
 
 
 def plot_hardest(
@@ -68,7 +69,7 @@ def plot_hardest(
 
     Args:
         images: `(images, height, width, 3)`, uint8.
-        labels: `(images,)`.
+        labels: `(images,)`: two people or more, and two images of one of them.
         embeddings: `(images, dimensions)`.
 
     Returns:

@@ -65,7 +65,8 @@ def train_seeds(
         seeds: How many seeds; to resume, what the first call said.
         run: The folder of all runs. By default `runs/<recipe>`, with a number when that is taken;
             to resume it must be given.
-        log: As `train`; the runs log into a folder of the name of `run`.
+        log: As `train`; the runs log into a folder of the name of `run`. To resume, what the first
+            call said.
         patience: As `train`, for each of the runs.
         devices: As `train`.
         console: As `train`.
@@ -84,7 +85,7 @@ def train_seeds(
             f"{PROCESSES}, or start a run of its own for each --seed."
         )
     if recipe is None:
-        folder, recipe, chosen, patience = _read(run)
+        folder, recipe, chosen, patience, log = _read(run)
         for one in (folder / f"seed-{seed}" for seed in chosen):
             if (one / RECIPE).exists():
                 refuse_other_images(one, read_start(one), open_source(data, recipe).describe())
@@ -95,7 +96,8 @@ def train_seeds(
         folder = new_folder(run, recipe.name)
         chosen = [recipe.seed + number for number in range(seeds)]
         folder.mkdir(parents=True, exist_ok=True)
-    what = {"seeds": chosen, "recipe": recipe.to_dict(), "patience": patience}
+    log = Path(log).absolute()
+    what = {"seeds": chosen, "recipe": recipe.to_dict(), "patience": patience, "log": str(log)}
     if not (folder / SEEDS).exists():
         write_json(folder / SEEDS, what)
     cards = []
@@ -110,7 +112,7 @@ def train_seeds(
             data,
             fresh,
             run=one,
-            log=Path(log) / folder.name,
+            log=log / folder.name,
             patience=patience,
             devices=devices,
             console=console,
@@ -148,7 +150,7 @@ def is_seeded(run: str | Path | None) -> bool:
     return run is not None and (Path(run) / SEEDS).exists()
 
 
-def _read(run: str | Path | None) -> tuple[Path, Recipe, list[int], int | None]:
+def _read(run: str | Path | None) -> tuple[Path, Recipe, list[int], int | None, str]:
     if run is None or not is_seeded(run):
         raise InputError(
             f"{run or 'run'}: holds no runs of several seeds to resume. Give their folder: --run."
@@ -157,6 +159,7 @@ def _read(run: str | Path | None) -> tuple[Path, Recipe, list[int], int | None]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         recipe = recipe_from_dict(values["recipe"])
-        return Path(run), recipe, [int(seed) for seed in values["seeds"]], values.get("patience")
+        seeds = [int(seed) for seed in values["seeds"]]
+        return Path(run), recipe, seeds, values["patience"], str(values["log"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         raise InputError(f"{path}: is damaged. Start a new run.") from None

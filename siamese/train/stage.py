@@ -15,6 +15,7 @@ from siamese.errors import InputError
 from siamese.evaluate import Scores, first_queries, score_embedded
 from siamese.models.files import load_model, save_model
 from siamese.models.start import is_model
+from siamese.models.trunks import put_weights
 from siamese.recipes import Recipe
 from siamese.train.averaging import NORM_BATCHES, augment, embedder_of, update_embedder
 from siamese.train.checkpoints import (
@@ -211,9 +212,10 @@ class _Training:
         scored = [{"val_mAP": untrained["mAP"]}, *history] if self.goes_on else history
         bar = ProgressBar(self.console, epochs=recipe.epochs, steps=steps, batch=batch)
         pictures = EpochPictures(self.board, self.embedder, lambda: self.gallery, images, labels)
+        watchdog = Watchdog(self.console, history, alone=len(self.model.output) == 1)
         callbacks: list[keras.callbacks.Callback] = [
             RandomNumbers(recipe.seed),
-            Watchdog(self.console, history, alone=len(self.model.output) == 1),
+            watchdog,
             EpochScores(
                 self._score,
                 every=recipe.score_every,
@@ -229,10 +231,10 @@ class _Training:
             ),
             bar,
         ]
-        ended = False
+        ended = watchdog.over
         if self.start.patience is not None:
             stopping = EarlyStopping(self.start.patience, scored, self.console)
-            ended = stopping.over
+            ended = ended or stopping.over
             callbacks.append(stopping)
         try:
             if first_epoch < recipe.epochs and not ended:
@@ -253,7 +255,7 @@ class _Training:
     def _finish(self, untrained: dict[str, Any], data: str | Path) -> Run:
         recipe, folder, embedder = self.recipe, self.folder, self.embedder
         # What the file keeps, and what is calibrated, is the best epoch, not the last.
-        embedder.set_weights(load_model(folder / "model.keras").embedder.get_weights())
+        put_weights(embedder, load_model(folder / "model.keras").embedder.get_weights())
         scores = self._score_copy()
         if self.goes_on and scores.ranking.mAP <= untrained["mAP"]:
             self._note(
@@ -281,7 +283,7 @@ class _Training:
         """Scores the training model as it is."""
         update_embedder(self.shared, self.model, self._first_images)
         if self.embedder is not self.shared:
-            self.embedder.set_weights(self.shared.get_weights())
+            put_weights(self.embedder, self.shared.get_weights())
         return self._score_copy()
 
     def _score_copy(self) -> Scores:

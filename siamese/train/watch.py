@@ -65,6 +65,11 @@ class Watchdog(keras.callbacks.Callback):  # type: ignore[misc]
         self.alone = alone
         self.active = [row["active"] for row in history or [] if "active" in row]
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing is learnt any more, by the epochs so far."""
+        return self.alone and len(self.active) >= IDLE and not any(self.active[-IDLE:])
+
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Looks at the loss of each step, and at the spread of the batch's embeddings."""
         if not logs:
@@ -91,7 +96,7 @@ class Watchdog(keras.callbacks.Callback):  # type: ignore[misc]
         if "active" not in logs:
             return
         self.active.append(float(logs["active"]))
-        if self.alone and len(self.active) >= IDLE and not any(self.active[-IDLE:]):
+        if self.over:
             self.model.stop_training = True
             self.console.print(
                 f"stops after epoch {epoch + 1}, step {(epoch + 1) * steps}: for {IDLE} epochs no "
