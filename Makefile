@@ -70,4 +70,4 @@ benchmark: .venv/ready-to-develop  ## all benchmarks, each prints both sides of 
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit; done
 
 clean:  ## remove what make made, the environment too
-	rm -rf .venv $(DEMO) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-addons notebooks/work $(DEMO) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -54,7 +54,7 @@ def main() -> None:
     """Draws, scores and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--people", type=int, default=100)
-    parser.add_argument("--cameras", type=int, default=4)
+    parser.add_argument("--cameras", type=int, default=4, choices=range(2, 10))
     parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--scored", type=int, default=30, help="the last so many people")
     parser.add_argument("--seed", type=int, default=0)

@@ -150,7 +150,8 @@ def list_all(folder: Path) -> list[Sample]:
         InputError: There is no such folder, or no image in it.
     """
     if not as_path(folder).is_dir():
-        raise InputError(f"{folder}: no such folder. Give a folder of images.")
+        what = "is a file" if as_path(folder).exists() else "no such folder"
+        raise InputError(f"{folder}: {what}. Give a folder of images.")
     names = walk_images(folder)
     if not names:
         raise InputError(f"{folder}: holds no image. Give a folder of images.")

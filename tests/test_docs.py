@@ -1,5 +1,6 @@
 """The documentation: every command and every block of Python is run, page by page."""
 
+import ast
 import functools
 import re
 import shlex
@@ -185,6 +186,34 @@ def test_examples_of_the_help_can_be_given() -> None:
             length = 1 + len(name.split())
             assert " ".join(words[1:length]) == name
             assert _parse(commands[name], words[length:]) == 0, example
+
+
+def _options_of(benchmark: Path) -> dict[str, ast.Call]:
+    """Its options and positional arguments, read from the source: running it takes minutes."""
+    return {
+        ast.literal_eval(call.args[0]): call
+        for call in ast.walk(ast.parse(benchmark.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "add_argument"
+    }
+
+
+@pytest.mark.parametrize(
+    "benchmark", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem
+)
+def test_benchmarks_run_without_options_and_have_those_that_pages_name(benchmark: Path) -> None:
+    options = _options_of(benchmark)
+    for name, call in options.items():
+        given = {each.arg: ast.literal_eval(each.value) for each in call.keywords
+                 if each.arg in ("required", "nargs")}  # fmt: skip
+        assert not given.get("required"), f"{name}: `make benchmark` gives none"
+        assert name.startswith("-") or given["nargs"] == "*", f"{name}: `make benchmark` gives none"
+    for page in [*PAGES, benchmark]:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for command in re.findall(rf"python benchmarks/{benchmark.name}([^`\n]*)", text):
+            for option in re.findall(r"--\w+", command.split("#")[0]):
+                assert option in options, f"{page.name}: {option}"
 
 
 def test_help_of_a_command_shows_its_examples(capsys: pytest.CaptureFixture[str]) -> None:

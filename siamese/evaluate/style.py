@@ -35,7 +35,7 @@ figure{margin:0}.curves svg{width:100%;height:auto;max-width:560px}
 .list{border-top:1px solid var(--line);padding:.5rem 0}.list p,.pair p{color:var(--soft);
 font-size:.85rem}
 .row{display:flex;gap:.45rem;overflow-x:auto;padding-bottom:.3rem}
-.shot{flex:0 0 auto;width:76px;text-align:center}
+.shot{flex:0 0 auto;width:74px;text-align:center}
 .shot img{box-sizing:content-box;width:calc(100% - 8px);aspect-ratio:1/2;
 object-fit:contain;background:#000;display:block;border:4px solid var(--line);border-radius:6px}
 .shot.good img{border-color:var(--same)}.shot.bad img{border-color:var(--different)}
@@ -47,5 +47,7 @@ overflow-wrap:anywhere}
 .pairs{display:grid;grid-template-columns:repeat(auto-fill,minmax(146px,1fr));gap:.9rem}
 .pair .shot{width:68px}
 pre{overflow-x:auto;font-size:.78rem}summary{cursor:pointer;margin-top:.6rem}
+@media(max-width:480px){main{padding:.8rem .5rem 2rem}section{padding:.8rem .7rem}
+th,td{padding-right:.6rem}tbody th{min-width:6rem}td{white-space:normal}}
 @media print{section{break-inside:avoid}body{background:none}}
 """

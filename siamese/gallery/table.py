@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
@@ -20,6 +21,9 @@ NEW_ROWS = "images_of_the_next_model"
 PARTITION_ROWS = 4096
 KEEP_VERSIONS = timedelta(hours=1)
 """Readers that hold an older version go on with it for as long."""
+
+_RUST = re.compile(r"\S*/(?:rustc|rust|src|\.cargo)/")
+"""Where Lance names a place in its own source, which helps nobody here."""
 
 Answer = TypeVar("Answer")
 
@@ -303,6 +307,7 @@ class Table:
                 raise OSError(errno.ENOSPC, f"{self.uri}: no space left on the disk") from None
             if "os error 13" in text or "os error 30" in text:
                 raise PermissionError(errno.EACCES, f"{self.uri}: may not be written") from None
+            text = _RUST.split(text)[0].rstrip(" ,;:")
             raise InputError(
                 f"{self.uri}: the gallery cannot be used ({text[:160]}). Copy it back from a "
                 "backup, or add the images again to a new one."

@@ -13,7 +13,7 @@ from siamese.gallery import sources
 from siamese.gallery.results import Added
 from siamese.gallery.rows import COLUMNS, Space, make_rows
 from siamese.gallery.sources import GalleryImage, ReadImage
-from siamese.gallery.table import NEW_ROWS, Table
+from siamese.gallery.table import NEW_ROWS, Table, one_of
 from siamese.inference import Model
 
 Progress = Callable[[int, int], None]
@@ -95,11 +95,18 @@ class Adding:
             name: [getattr(each.image, name) for each in read] for name in COLUMNS
         }
         columns["digest"] = [each.digest for each in read]
+        replaced = [path for path in columns["path"] if path in self.known]
+        if replaced:
+            # A name that was given to an image by hand outlives a change of its file.
+            there = self._table.read(["path", "person"], one_of("path", replaced)).to_pylist()
+            names = {row["path"]: row["person"] for row in there}
+            both = zip(columns["path"], columns["person"], strict=True)
+            columns["person"] = [names.get(path) or person for path, person in both]
         rows = make_rows(space, columns, embeddings)
         if not self._made:
             self._table.create(space)
             self._made = True
-        self._table.append(rows, replace=any(path in self.known for path in columns["path"]))
+        self._table.append(rows, replace=bool(replaced))
         self._commits += 1
         if self._commits % COMPACT_COMMITS == 0:
             self._table.clean()

@@ -262,7 +262,7 @@ def find_fastest(model: str | Path | None) -> Path:
     where it holds the fingerprint of the other: after more training it would be of older weights.
 
     Args:
-        model: A model file, which is taken as it is, or None.
+        model: A model file, which is taken as it is; `pretrained`; or None.
 
     Returns:
         The file.
@@ -272,7 +272,8 @@ def find_fastest(model: str | Path | None) -> Path:
     """
     path = find_model(model)
     exported = path.with_suffix(".onnx")
-    if model is None and path != exported and exported.is_file() and can_run_onnx():
+    unnamed = model is None or str(model) == "pretrained"
+    if unnamed and path != exported and exported.is_file() and can_run_onnx():
         from siamese.models.files import read_card
 
         # Sixteen digits of a digest are nowhere in the file unless its card names them.
