@@ -1,6 +1,7 @@
 """`siamese.data.batches`: who is in a batch, in which order, and that no image is lost."""
 
 import dataclasses
+import io
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -8,12 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from PIL import Image
 
-from siamese.data.batches import batch_image_size, evaluation_batches, train_batches
+from siamese.data.batches import (
+    batch_image_size,
+    evaluation_batches,
+    naming_damage,
+    train_batches,
+)
 from siamese.data.datasets import list_samples
 from siamese.data.images import read_image
 from siamese.data.records import Manifest, read_manifest, shard_paths
-from siamese.data.triplets import keep_triplets, place_triplets
+from siamese.data.records.schema import frame_image
+from siamese.data.triplets import find_triplets, place_triplets, write_triplets
 from siamese.errors import InputError
 
 
@@ -184,7 +193,9 @@ def triplet_set(
         for sample in list_samples(pedestrians)
         if sample.person in train
     ]
-    assert keep_triplets(table, folder, samples) == len(rows) - 1
+    found = find_triplets(table, samples)
+    assert len(found) == len(rows) - 1
+    write_triplets(folder, found)
     return folder, rows[:-1]
 
 
@@ -300,6 +311,31 @@ def test_damaged_shard_is_named(records: Path, manifest: Manifest, tmp_path: Pat
     (tmp_path / "bad.tfrecord").write_bytes(data)
     with pytest.raises(InputError, match=r"bad\.tfrecord: the records cannot be read"):
         list(evaluation_batches([str(tmp_path / "bad.tfrecord")], image_size=(64, 32)))
+
+
+def test_image_that_cannot_be_decoded_ends_a_training_in_one_line(
+    records: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    png = io.BytesIO()
+    Image.new("RGB", (32, 64)).save(png, "PNG")
+    names = [f"{number}.tfrecord" for number in range(2)]
+    for label, name in enumerate(names):
+        one = frame_image(png.getvalue()[:-1], "a.png", b"png", (64, 32), label, str(label))
+        (tmp_path / name).write_bytes(one * 4)
+    part = replace(manifest.parts["train"], images=8, people=2, images_by_label={0: 4, 1: 4})
+    batches, _ = train_batches(
+        [str(tmp_path / name) for name in names], part, image_size=(64, 32), people=2
+    )
+    said = r"a record cannot be used \(Invalid PNG data, size \d+\)\. Remove"
+    with pytest.raises(InputError, match=said) as caught:  # noqa: SIM117
+        with naming_damage(tmp_path):
+            next(iter(batches))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=said), naming_damage(tmp_path):
+        tf.function(lambda rows: next(iter(rows)))(batches)  # as a training reads them
+    # What a model cannot do is no fault of the records.
+    with pytest.raises(tf.errors.InvalidArgumentError), naming_damage(tmp_path):
+        tf.linalg.matmul(tf.ones((2, 3)), tf.ones((2, 3)))
 
 
 def test_small_stored_images_stay_small(manifest: Manifest) -> None:

@@ -1,5 +1,6 @@
 """Folders and tables of every layout, listed as samples."""
 
+import os
 import random
 import re
 import shutil
@@ -22,7 +23,8 @@ from siamese.data.datasets import (
     read_triplets,
     recognise,
 )
-from siamese.data.datasets.samples import read_name
+from siamese.data.datasets.samples import read_name, walk_dead_links, walk_images
+from siamese.data.triplets import find_triplets
 from siamese.errors import InputError
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "market1501"
@@ -243,6 +245,9 @@ def test_mars_tables_that_are_damaged_or_missing_are_named(tmp_path):
     savemat(table, {"another": np.array([[1]])})
     with pytest.raises(InputError, match=re.escape("query_IDX.mat: has no table 'query_IDX'")):
         list_samples(root, "query")
+    savemat(table, {"query_IDX": np.array([["one", [2]]], dtype=object)})
+    with pytest.raises(InputError, match="table 'query_IDX' is not of numbers"):
+        list_samples(root, "query")
     table.unlink()
     with pytest.raises(InputError, match=re.escape("query_IDX.mat: no such file")):
         list_samples(root, "query")
@@ -334,6 +339,8 @@ def test_identities_by_hand(tmp_path):
         ("identity,path\n,a/1.jpg\n", "row 2: has no identity"),
         ("identity,path,camera\nanna,a/1.jpg,left\n", "row 2: camera must be a whole number"),
         ("identity,path,camera\nanna,a/1.jpg,²\n", "row 2: camera must be a whole number"),
+        ("identity,path,camera\nanna,a/1.jpg," + "9" * 19, "camera must be a whole number of"),
+        ('identity,path\nanna,"a/1.jpg\n' + "bert,b/1.jpg\n" * 15_000, "is not CSV (field larger"),
     ],
 )
 def test_tables_name_the_row_that_is_wrong(tmp_path, text, complaint):
@@ -381,6 +388,113 @@ def test_a_pattern_keeps_the_parts_of_market_folders(tmp_path):
         miniatures.draw_image(tmp_path / folder / f"{name}.jpg")
     samples = list_samples(tmp_path, "gallery", r"(?P<person>\w)(?P<camera>\d)")
     assert relative(samples, tmp_path) == [("bounding_box_test/b2.jpg", "b", 2, -1, -1)]
+
+
+def test_a_pattern_sees_all_folders_below_and_those_that_are_linked(tmp_path):
+    root = tmp_path / "crops"
+    for folder, person in (("categories", "p1"), ("categories", "p2"), ("more", "p3")):
+        miniatures.draw_image(root / folder / person / "cam1.jpg")
+    elsewhere = tmp_path / "elsewhere"
+    miniatures.draw_image(elsewhere / "p4" / "cam2.webp")
+    (root / "linked").symlink_to(elsewhere)
+    # Links that lead back up, straight and by way of each other.
+    (root / "more" / "back").symlink_to(root)
+    (elsewhere / "there").symlink_to(root)
+    samples = list_samples(root, pattern=r"/(?P<person>p\d)/cam(?P<camera>\d)")
+    assert relative(samples, root) == [
+        ("categories/p1/cam1.jpg", "p1", 1, -1, -1),
+        ("categories/p2/cam1.jpg", "p2", 1, -1, -1),
+        ("linked/p4/cam2.webp", "p4", 2, -1, -1),
+        ("more/p3/cam1.jpg", "p3", 1, -1, -1),
+    ]
+    named = list_samples(root, pattern=r"categories/(?P<person>p\d)/")
+    assert {sample.person for sample in named} == {"p1", "p2"}
+
+
+def test_only_files_are_images(tmp_path):
+    miniatures.draw_image(tmp_path / "1" / "a.jpg")
+    os.mkfifo(tmp_path / "1" / "pipe.jpg")
+    (tmp_path / "1" / "dead.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    for itself in (tmp_path / "1" / "itself.jpg", tmp_path / "itself"):
+        itself.symlink_to(itself)
+    (tmp_path / "1" / "alive.jpg").symlink_to(tmp_path / "1" / "a.jpg")
+    (tmp_path / "1" / "folder.jpg").mkdir()
+    assert walk_images(tmp_path) == ["1/a.jpg", "1/alive.jpg"]
+    assert walk_dead_links(tmp_path) == ["1/dead.jpg", "1/itself.jpg"]
+    assert [Path(sample.path).name for sample in list_samples(tmp_path)] == ["a.jpg", "alive.jpg"]
+
+
+def test_junk_is_no_person_however_it_is_named(tmp_path):
+    names = [f"{person}_c{camera}s1_000001_00.jpg"
+             for person in ("-1", "0002", "0003") for camera in (1, 2)]  # fmt: skip
+    for name in names:
+        miniatures.draw_image(tmp_path / name)
+    table = tmp_path / "identities.csv"
+    rows = "".join(f"{name.split('_')[0]},{name}\n" for name in names)
+    table.write_text(f"identity,path\n{rows}")
+    triplets = tmp_path / "triplets.csv"
+    good = f"{names[2]},{names[3]},{names[4]}"
+    triplets.write_text(f"Anchor,Positive,Negative\n{good}\n{names[4]},{names[5]},{names[0]}\n")
+    for samples in (
+        list_samples(tmp_path),
+        list_samples(table),
+        list_samples(triplets),
+        list_samples(tmp_path, pattern=r"^(?P<person>-?\d+)_c(?P<camera>\d)"),
+    ):
+        assert [Path(sample.path).name for sample in samples] == names[2:]
+    # The row that names junk is none to learn from.
+    assert find_triplets(triplets, list_samples(triplets)) == [
+        [f"{name[:4]}/{name}" for name in good.split(",")]
+    ]
+    # Who calls a folder so means a person.
+    people = tmp_path / "people"
+    for person in ("-1", "1"):
+        miniatures.draw_image(people / person / "a.jpg")
+    assert {sample.person for sample in list_samples(people)} == {"-1", "1"}
+
+
+def test_numbers_that_records_cannot_hold_are_refused(tmp_path):
+    miniatures.draw_image(tmp_path / "p1_20240101123045123451.jpg")
+    with pytest.raises(InputError, match="group `frame` of the pattern must match digits, 18 at"):
+        list_samples(tmp_path, pattern=r"(?P<person>p\d)_(?P<frame>\d+)")
+    longest = "0" * 30 + "9" * 18
+    miniatures.draw_image(tmp_path / "longest" / f"p1_{longest}.jpg")
+    (sample,) = list_samples(tmp_path / "longest", pattern=r"(?P<person>p\d)_(?P<frame>\d+)")
+    assert sample.frame == 10**18 - 1 < 2**63
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_names_that_are_not_utf8_are_refused(tmp_path, inside):
+    root = miniatures.plain_folders(tmp_path)
+    old = root / "anna" / "one.JPG" if inside else root / "anna"
+    try:
+        old.rename(old.parent / os.fsdecode(b"caf\xe9.jpg"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    with pytest.raises(InputError, match=r"caf\\xe9\.jpg.*: its name is not UTF-8") as caught:
+        list_samples(root)
+    assert str(caught.value).encode().count(b"\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("draw", "file", "part"),
+    [
+        (miniatures.msmt17, "list_train.txt", "train"),
+        (miniatures.mars, "info/test_name.txt", "all"),
+    ],
+)
+def test_lists_with_a_byte_order_mark_are_read_and_others_than_utf8_refused(
+    tmp_path, draw, file, part
+):
+    root = draw(tmp_path)
+    before = list_samples(root, part)
+    path = root / file
+    text = path.read_bytes()
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    assert list_samples(root, part) == before
+    path.write_bytes(b"caf\xe9 0\n" + text)
+    with pytest.raises(InputError, match=f"{path.name}: must be UTF-8 text"):
+        list_samples(root, part)
 
 
 def test_images_whose_names_do_not_match_are_left_out_aloud(tmp_path, caplog):
@@ -480,3 +594,16 @@ def test_real_market_crops():
     assert counts == {"train": (8672, 500), "query": (439, 100), "gallery": (1244, 99)}
     triplets = read_triplets(REAL / "train.csv")
     assert len(triplets) == 1851
+
+
+def test_flat_folder_of_mars_names_is_read_by_them(tmp_path: Path) -> None:
+    names = ["0001C1T0001F001.jpg", "0001C2T0001F001.jpg", "0002C1T0001F007.jpg"]
+    for name in names:
+        miniatures.draw_image(tmp_path / name)
+    assert recognise(tmp_path).name == "mars-names"
+    samples = list_samples(tmp_path)
+    assert [(s.person, s.camera, s.tracklet, s.frame) for s in samples] == [
+        ("0001", 1, 1, 1),
+        ("0001", 2, 1, 1),
+        ("0002", 1, 1, 7),
+    ]

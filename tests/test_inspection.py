@@ -1,6 +1,7 @@
 """The dataset doctor: for each ill one sick miniature, and a healthy one."""
 
 import json
+import os
 import shutil
 from collections import Counter
 from itertools import combinations
@@ -287,6 +288,59 @@ def test_empty_identity_folders_and_images_beside_them(tmp_path):
         str(root / "0001" / "deeper" / "x.jpg"),
         str(root / "cover.jpg"),
     )
+
+
+def test_records_that_are_not_finished_are_no_empty_person(tmp_path):
+    root = healthy(tmp_path) / "categories"
+    (root / "0003" / "bad.jpg").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"bad\.jpg"):
+        build_records(root, validation_size=0.5)
+    assert (root / "records" / ".building").is_dir()
+    assert not any("hold no image" in each.what for each in inspect_folder(root).findings)
+
+
+def test_links_to_nothing_and_names_of_other_bytes_are_told(tmp_path):
+    root = healthy(tmp_path) / "categories"
+    dead = root / "0001" / "dead.jpg"
+    dead.symlink_to(tmp_path / "nowhere.jpg")
+    image = miniatures.draw_image(root / "0001" / "deeper" / "x.jpg")
+    try:
+        image.rename(image.parent / os.fsdecode(b"caf\xe9.jpg"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    report = inspect_folder(root)
+    assert find(report, "1 links lead to no file").where == (str(dead),)
+    assert find(report, "1 images are left out").where[0].endswith(r"caf\xe9.jpg")
+    report.text().encode()
+
+
+def test_a_distractor_in_train_is_told_as_one(tmp_path):
+    root = miniatures.market1501(tmp_path)
+    path = miniatures.draw_image(root / "bounding_box_train" / "0000_c1s1_000001_01.jpg")
+    report = inspect_folder(root)
+    finding = find(report, "1 distractors (0000) in train are left out")
+    assert (finding.severity, finding.where) == ("note", (str(path),))
+    assert not any("do not parse" in each.what for each in report.findings)
+
+
+def test_images_of_every_kind_that_is_read_count(tmp_path):
+    root = healthy(tmp_path)
+    for person in ("0001", "0002"):
+        miniatures.draw_image(root / "categories" / person / f"{person}C1T0009F001.webp")
+    assert inspect_folder(root).parts["train"].images == 34
+
+
+def test_a_search_that_stops_says_at_least(tmp_path):
+    cells = np.random.default_rng(0).integers(0, 256, (16, 9, 3), dtype=np.uint8)
+    image = np.asarray(Image.fromarray(cells).resize((64, 128), Image.Resampling.BILINEAR)).copy()
+    for person in range(46):
+        image[0, 0] = person
+        (tmp_path / f"{person:04d}").mkdir()
+        Image.fromarray(image).save(tmp_path / f"{person:04d}" / "x.png")
+    find(inspect_folder(tmp_path), "at least 1,000 pairs of images")  # of 46 * 45 / 2 = 1035
+    for person in range(40, 46):
+        shutil.rmtree(tmp_path / f"{person:04d}")
+    assert find(inspect_folder(tmp_path), "780 pairs").what.startswith("780 ")
 
 
 def test_a_folder_with_images_of_several_people(tmp_path):

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import miniatures
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -36,7 +37,8 @@ from siamese.data.records import (
     write_records,
 )
 from siamese.data.records.schema import decode_example, encode_example, frame, frame_image
-from siamese.data.records.shards import load_image
+from siamese.data.records.shards import _is_whole_jpeg, load_image
+from siamese.data.splits import split_samples
 from siamese.data.triplets import kept_triplets
 from siamese.errors import InputError
 
@@ -244,6 +246,28 @@ def test_writer_killed_at_random_moments_ends_with_the_same_bytes(
     assert _content(folder) == _content(six_shards)
 
 
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null"])
+def test_damaged_notes_of_an_interrupted_set_do_no_harm(
+    pedestrians: Path, records: Path, tmp_path: Path, text: str
+) -> None:
+    folder = tmp_path / "set"
+    _interrupt(pedestrians, folder, 112)
+    for note in (folder / ".building").glob("*.tfrecord.json"):
+        note.write_text(text)
+    build_records(pedestrians, folder)
+    assert _content(folder) == _content(records)
+    shutil.rmtree(folder)
+    (folder / ".building").mkdir(parents=True)
+    (folder / ".building" / "plan.json").write_text(text)
+    build_records(pedestrians, folder)
+    assert _content(folder) == _content(records)
+
+
+def test_part_without_an_image_is_named(pedestrians: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="none of validation"):
+        write_records({"train": list_samples(pedestrians), "validation": []}, tmp_path / "set")
+
+
 def test_full_disk_leaves_a_partial_set_that_is_continued(
     pedestrians: Path, records: Path, tmp_path: Path
 ) -> None:
@@ -314,9 +338,18 @@ def test_other_schema_version_is_refused(records: Path, tmp_path: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps({**values, "schema_version": 99}))
     with pytest.raises(InputError, match="schema version 99"):
         read_manifest(folder)
-    (folder / MANIFEST).write_text("{")
-    with pytest.raises(InputError, match="is not a manifest"):
-        read_manifest(folder)
+    for text in (
+        "{",
+        "[]",
+        "null",
+        '{"my": "app"}',
+        json.dumps({**values, "parts": {}}),
+        json.dumps({**values, "parts": {"train": values["parts"]["train"]}}),
+        json.dumps({**values, "labels": ["0002", "0003"]}),
+    ):
+        (folder / MANIFEST).write_text(text)
+        with pytest.raises(InputError, match=r"is not a manifest .* Remove this file"):
+            verify_records(folder)
 
 
 def test_damaged_image_stops_the_writer_and_leaves_nothing_whole(
@@ -601,6 +634,19 @@ def test_damaged_images_are_skipped_on_request_and_listed(
     assert not build_records(tree, tmp_path / "set", on_corrupt="skip")[2]
 
 
+def test_equal_damaged_files_of_two_people_are_skipped(pedestrians: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(pedestrians / "categories", tree / "categories")
+    damaged = [tree / "categories" / person / "empty.jpg" for person in ("0003", "0005")]
+    damaged += [tree / "categories" / person / "page.jpg" for person in ("0003", "0005")]
+    for path in damaged:
+        path.write_text("" if path.stem == "empty" else "<html>404 not found</html>")
+    _, manifest, _ = build_records(tree, tmp_path / "set", on_corrupt="skip")
+    assert sorted(skip.file for skip in manifest.skipped) == sorted(map(str, damaged))
+    with pytest.raises(InputError, match=r"empty\.jpg: is empty|page\.jpg: is not an image"):
+        build_records(tree, tmp_path / "other")
+
+
 def test_person_whose_images_are_all_skipped_leaves_the_other_labels_alone(
     pedestrians: Path, tmp_path: Path
 ) -> None:
@@ -650,6 +696,37 @@ def test_verification_at_an_eighth_of_the_size_sees_what_a_whole_decoding_sees(
                 with pytest.raises(InputError):
                     load_image(str(path))
     assert 50 < sum(verdicts) < 250
+
+
+def test_files_that_only_pillow_takes_are_stored_from_its_pixels(
+    pedestrians: Path, tmp_path: Path
+) -> None:
+    crop = next(pedestrians.rglob("*.jpg"))
+    with Image.open(crop) as image:
+        image.save(tmp_path / "whole.png")
+    png = (tmp_path / "whole.png").read_bytes()
+    wrong = bytearray(png)
+    wrong[-1] ^= 1
+    cases = [png[:-cut] for cut in (1, 4, 8, 12, 16)] + [bytes(wrong)]
+    # Damage of a JPEG that libjpeg warns of, and Pillow passes over.
+    drawn = random.Random(0)
+    while len(cases) < 12:
+        data = bytearray(crop.read_bytes())
+        data[drawn.randrange(len(data))] = drawn.randrange(256)
+        if _is_whole(bytes(data)) and not _is_whole_jpeg(bytes(data)):
+            cases.append(bytes(data))
+    for number, data in enumerate(cases):
+        path = tmp_path / f"{number}.img"
+        path.write_bytes(data)
+        for verify in (True, False) if number < 6 else (True,):
+            kept, kind, *_ = load_image(str(path), verify)
+            assert kind == b"png"
+            pixels = tf.io.decode_jpeg(kept, channels=3).numpy()
+            np.testing.assert_array_equal(pixels, decode_image(data, path))
+    # What comes after the last chunk harms nobody.
+    (tmp_path / "longer.png").write_bytes(png + bytes(20))
+    for name in ("whole.png", "longer.png"):
+        assert load_image(str(tmp_path / name))[0] == (tmp_path / name).read_bytes()
 
 
 def test_turned_images_are_stored_upright(pedestrians: Path, tmp_path: Path) -> None:
@@ -837,7 +914,10 @@ def test_records_of_the_earlier_project_are_left_alone(pedestrians: Path, tmp_pa
     before = _content(tmp_path / "set")
     assert not build_records(pedestrians, tmp_path / "set")[2]
     assert _content(tmp_path / "set") == before
-    assert build_records(pedestrians, tmp_path / "set", name="other")[2]
+    # Another name would still replace its labels.
+    with pytest.raises(InputError, match=r"set: has labels\.txt already"):
+        build_records(pedestrians, tmp_path / "set", name="other")
+    assert _content(tmp_path / "set") == before
 
 
 def test_foreign_file_in_the_way_is_not_overwritten(pedestrians: Path, tmp_path: Path) -> None:
@@ -848,6 +928,36 @@ def test_foreign_file_in_the_way_is_not_overwritten(pedestrians: Path, tmp_path:
     with pytest.raises(InputError, match=r"mars_train_00000-of-00001.tfrecord: is there already"):
         build_records(pedestrians, tmp_path / "set")
     assert _content(tmp_path / "set") == before
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "data_summary.txt", "manifest.json"])
+def test_files_of_the_user_are_not_overwritten(
+    pedestrians: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text('{"mine": 1}')
+    parts = split_samples(list_samples(pedestrians))
+    with pytest.raises(InputError, match=f"has {name} already.* Remove it, or give another"):
+        write_records(dict(zip(("train", "validation"), parts, strict=True)), tmp_path)
+    with pytest.raises(InputError, match=name):
+        build_records(pedestrians, tmp_path)
+    assert _content(tmp_path) == {name: b'{"mine": 1}'}
+    (tmp_path / name).unlink()
+    assert build_records(pedestrians, tmp_path)[2]
+
+
+def test_triplets_of_the_user_are_not_overwritten(tmp_path: Path) -> None:
+    table = miniatures.triplets(tmp_path)
+    other = tmp_path / "triplets.csv"
+    other.write_text("mine")
+    with pytest.raises(InputError, match=r"has triplets\.csv already"):
+        build_records(table, tmp_path, split="image")
+    assert other.read_text() == "mine"
+    other.unlink()
+    # One's own from an interrupted writing is no hindrance.
+    _interrupt(table, tmp_path, 1, split="image")
+    other.write_text("anchor,positive,negative\n")
+    assert build_records(table, tmp_path, split="image")[2]
+    assert other.read_text().startswith("anchor")
 
 
 def test_our_records_without_a_manifest_are_no_set_of_the_earlier_project(

@@ -179,7 +179,7 @@ def naming_damage(folder: str | Path) -> Iterator[None]:
         folder: Of the record set.
 
     Raises:
-        InputError: A record is damaged.
+        InputError: A record is damaged, or its image cannot be decoded.
     """
     try:
         yield
@@ -188,11 +188,20 @@ def naming_damage(folder: str | Path) -> Iterator[None]:
             f"{folder}: a record is damaged ({_reason(error)}). See which by `siamese records "
             f"verify {folder}`; then remove the folder and build the records again."
         ) from None
+    except tf.errors.InvalidArgumentError as error:
+        if not re.search(r"node \S*(Decode|Parse)", str(error)):
+            raise  # of the model, not of what was read
+        raise InputError(
+            f"{folder}: a record cannot be used ({_reason(error)}). Remove the folder and build "
+            "the records again."
+        ) from None
 
 
 def _reason(error: Exception) -> str:
     """What TensorFlow says is wrong, without the names of its nodes."""
-    return re.sub(r"\{\{.*?\}\} ?| \[Op:.*", "", str(error).splitlines()[0])[:160]
+    # The sentence comes last, after where in the program it was, and before the nodes.
+    lines = str(error).partition("\n\t [[")[0].splitlines() or [""]
+    return re.sub(r"\{\{.*?\}\} ?|.*Iterator::\S* | \[Op:.*", "", lines[-1])[:160]
 
 
 def batch_image_size(part: Part, image_size: tuple[int, int]) -> tuple[int, int]:

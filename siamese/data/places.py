@@ -367,14 +367,18 @@ def read_each(paths: Sequence[str]) -> Iterator[bytes | None]:
         paths: Local paths and addresses.
 
     Yields:
-        The content of each; None where a file at an address could not be read.
+        The content of each; None where it could not be read.
     """
     for first in range(0, len(paths), _FILES_AT_ONCE):
         some = paths[first : first + _FILES_AT_ONCE]
         remote = [path for path in some if is_remote(path)]
         content = dict(zip(remote, read_many(remote), strict=True))
         for path in some:
-            yield content.pop(path) if path in content else Path(path).read_bytes()
+            data = content.pop(path, None)
+            if not is_remote(path):
+                with contextlib.suppress(OSError):
+                    data = Path(path).read_bytes()
+            yield data
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from siamese.data.datasets import Sample
+from siamese.data.images import read_image
 from siamese.data.places import FileState, file_states, read_each
 from siamese.errors import InputError
 
@@ -95,7 +96,8 @@ def refuse_duplicates(
     """Refuses samples that would put one image under two people, or count one image twice.
 
     Files are compared by their whole content; those whose size is unique are not read, nor those
-    of which the file system tells the MD5, as object stores do.
+    of which the file system tells the MD5, as object stores do. Damaged files may be equal (empty
+    ones are): they are not compared, whoever reads them will say so.
 
     Args:
         samples: What `list_samples` gives.
@@ -113,7 +115,7 @@ def refuse_duplicates(
     for group in same_files(samples, states):
         first = group[0]
         for other in group[1:]:
-            if other.person != first.person:
+            if other.person != first.person and _is_image(first.path):
                 raise InputError(
                     f"{other.path}: is the same image as {first.path}, but of person "
                     f"{other.person}, not {first.person}. Remove the wrong one."
@@ -153,6 +155,14 @@ def same_files(
         if data is not None:
             by_content[hash_content(data)].append(sample)
     return [group for group in by_content.values() if len(group) > 1]
+
+
+def _is_image(path: str) -> bool:
+    try:
+        read_image(path)
+    except InputError:
+        return False
+    return True
 
 
 def hash_content(data: bytes) -> bytes:

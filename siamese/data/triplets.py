@@ -63,27 +63,13 @@ def find_triplets(
     return rows
 
 
-def keep_triplets(
-    table: str | Path,
-    folder: str | Path,
-    samples: Iterable[Sample],
-    image_folder: str | Path | None = None,
-) -> int:
-    """Writes the triplets of a CSV file whose three images are all among the samples.
+def write_triplets(folder: str | Path, rows: Iterable[Sequence[str]]) -> None:
+    """Writes the table of triplets beside records.
 
     Args:
-        table: The triplet CSV file.
         folder: The folder of the records.
-        samples: The training side.
-        image_folder: What the table's file names are relative to, as `read_triplets` takes it.
-
-    Returns:
-        Number of triplets kept; those with an image on the validation side are not.
-
-    Raises:
-        InputError: As `find_triplets`.
+        rows: Names of anchor, positive and negative, as `find_triplets` gives them.
     """
-    rows = find_triplets(table, samples, image_folder)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -92,7 +78,6 @@ def keep_triplets(
     make_folder(folder)
     with whole_file(folder / TRIPLETS) as temporary:
         temporary.write_text(buffer.getvalue(), encoding="utf-8")
-    return len(rows)
 
 
 def kept_triplets(folder: str | Path) -> list[list[str]]:

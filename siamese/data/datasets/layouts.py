@@ -22,7 +22,9 @@ from siamese.data.datasets.samples import (
     holds_folder,
     image_names,
     images_by_folder,
+    printable,
     read_name,
+    read_text,
     sample_from_match,
     sort_samples,
     walk_images,
@@ -58,7 +60,8 @@ class Layout:
 
     Attributes:
         name: "mars-categories", "folders" (one a person), "market1501", "dukemtmc-reid",
-            "cuhk03-np", "msmt17", "mars", "pattern", "identity-csv" or "triplet-csv".
+            "cuhk03-np", "msmt17", "mars", "mars-names" (its file names alone), "pattern",
+            "identity-csv" or "triplet-csv".
         folder: Where it was found: `PATH/categories` for PATH, the file for a CSV.
         parts: The folder that holds the images of each part that was found. A dataset without
             an official split is all "train".
@@ -73,7 +76,7 @@ class Layout:
     @property
     def distractor_person(self) -> str | None:
         """The identity that stands for all people who are never asked for, where there is one."""
-        return DISTRACTOR_PERSON if self.name in ("mars", "market1501") else None
+        return DISTRACTOR_PERSON if self.name in ("mars", "mars-names", "market1501") else None
 
     @property
     def distractors(self) -> tuple[str, ...]:
@@ -119,7 +122,8 @@ def list_samples(
 ) -> list[Sample]:
     r"""Lists the samples of a dataset folder of any known layout.
 
-    Junk boxes are never listed; distractors are, except in "train". Identities of MSMT17's test
+    Junk boxes are never listed (a folder of one's own may be called -1); distractors are, except
+    in "train". Identities of MSMT17's test
     part are prefixed with `test/`, because its train and test number different people alike.
 
     Official MARS: "gallery" holds every test tracklet, query tracklets included; the tracklet
@@ -138,6 +142,7 @@ def list_samples(
 
     Raises:
         InputError: There is no such folder or part, no image in it, or no name that can be read.
+            A name is not UTF-8: records and results could not hold it.
     """
     layout = recognise(folder, pattern)
     if part == "all":
@@ -155,9 +160,24 @@ def list_samples(
         )
     else:
         raise InputError(f"part must be train, query, gallery or all. Received: {part!r}.")
+    if layout.name not in ("folders", "msmt17"):
+        samples = [s for s in samples if s.person not in JUNK_PERSONS]
+    for sample in samples:
+        if not sample.path.isascii() and not _is_text(sample.path):
+            raise InputError(
+                f"{printable(sample.path)}: its name is not UTF-8. Rename the file or its folder."
+            )
     if not samples:
         raise InputError(f"{folder}: has no image that can be used in part {part!r}. {_MEND}")
     return samples
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _recognise_folder(root: Path, own_names: bool) -> Layout | None:
@@ -175,11 +195,11 @@ def _recognise_folder(root: Path, own_names: bool) -> Layout | None:
         parts = {p: str(root / f) for p, f in folders.items() if holds_folder(root, f)}
         if parts and not own_names:
             return Layout("msmt17", str(root), parts, _notes("msmt17"))
+    if own_names:
+        return Layout("pattern", str(root), {"train": str(root)})
     if holds_folder(root, "categories"):
         root = root / "categories"
     parts = {"train": str(root)}
-    if own_names:
-        return Layout("pattern", str(root), parts)
     for person in folder_names(root):
         if names := image_names(root / person):
             of_mars = any(NAME_FORMS["mars"].match(name) for name in names)
@@ -188,7 +208,9 @@ def _recognise_folder(root: Path, own_names: bool) -> Layout | None:
         counts = {form: sum(map(bool, map(p.match, names))) for form, p in NAME_FORMS.items()}
         form = max(counts, key=counts.__getitem__)
         if counts[form]:
-            return Layout(form, str(root), parts, _notes(form))
+            # Without its tables and folders it is not the dataset.
+            name = "mars-names" if form == "mars" else form
+            return Layout(name, str(root), parts, _notes(name))
     return None
 
 
@@ -243,16 +265,13 @@ def _list_part(layout: Layout, part: str, pattern: str | None) -> list[Sample]:
             {s.path: s for row in tables.read_triplets(layout.folder) for s in row}.values()
         )
     if layout.name == "mars":
-        samples = mars.list_tracklets(as_path(layout.folder), part)
-    elif layout.name in ("mars-categories", "folders"):
-        samples = _list_identity_folders(folder)
-    elif layout.name == "msmt17" and folder != as_path(layout.folder):
+        return mars.list_tracklets(as_path(layout.folder), part)
+    if layout.name in ("mars-categories", "folders"):
+        return _list_identity_folders(folder)
+    if layout.name == "msmt17" and folder != as_path(layout.folder):
         return _list_msmt17(as_path(layout.folder), folder, part)
-    else:
-        samples = _list_by_pattern(folder, NAME_FORMS[layout.name], image_names)
-    if layout.name in ("folders", "msmt17"):
-        return samples
-    return [s for s in samples if s.person not in JUNK_PERSONS]
+    form = NAME_FORMS[layout.name.removesuffix("-names")]
+    return _list_by_pattern(folder, form, image_names)
 
 
 def _list_identity_folders(folder: Path) -> list[Sample]:
@@ -300,7 +319,7 @@ def _list_msmt17(root: Path, folder: Path, part: str) -> list[Sample]:
     for list_name in MSMT17_LISTS[part]:
         if list_name != MSMT17_LISTS[part][0] and not (root / list_name).is_file():
             continue  # Some copies come without list_val.txt.
-        lines = (root / list_name).read_text(encoding="utf-8").splitlines()
+        lines = read_text(root / list_name).splitlines()
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.data.datasets.samples import Sample, holds_file, holds_folder, read_name
+from siamese.data.datasets.samples import Sample, holds_file, holds_folder, read_name, read_text
 from siamese.data.places import join, local_copy
 from siamese.errors import InputError
 
@@ -53,7 +53,7 @@ def list_tracklets(root: Path, part: str) -> list[Sample]:
     names_file = info / f"{side}_name.txt"
     if not names_file.is_file():
         raise InputError(f"{names_file}: no such file. Copy the folder `info` of MARS completely.")
-    names = names_file.read_text(encoding="utf-8").split()
+    names = read_text(names_file).split()
     if tracks.shape[1] != 4 or tracks[:, 0].min() < 1 or tracks[:, 1].max() > len(names):
         raise InputError(
             f"{names_file}: expected the names of all images of track_{side}_info. "
@@ -96,4 +96,7 @@ def _read_matrix(path: Path, variable: str) -> NDArray[np.int64]:
     matrix = content.get(variable)
     if matrix is None or matrix.ndim != 2 or matrix.size == 0:
         raise InputError(f"{path}: has no table {variable!r}. Copy it again.")
-    return np.asarray(matrix, dtype=np.int64)
+    try:
+        return np.asarray(matrix, dtype=np.int64)
+    except (ValueError, TypeError):
+        raise InputError(f"{path}: table {variable!r} is not of numbers. Copy it again.") from None

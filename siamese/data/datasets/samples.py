@@ -2,14 +2,14 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from siamese.data.places import FileState, is_remote, list_remote
 from siamese.errors import InputError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 """Files with another suffix are not images of a dataset (compared in lower case)."""
 
 NAME_FORMS: dict[str, re.Pattern[str]] = {
@@ -95,20 +95,48 @@ def sample_from_match(match: re.Match[str], path: str) -> Sample:
         The sample; a group that is absent or took no part in the match is -1.
 
     Raises:
-        InputError: camera, tracklet or frame matched something that is not digits.
+        InputError: camera, tracklet or frame matched something that is not digits, or too many.
     """
     groups = match.groupdict()
     numbers = {}
     for group in ("camera", "tracklet", "frame"):
         text = groups.get(group)
         if text is not None:
-            if not text.isdecimal():
+            number = read_number(text)
+            if number is None:
                 raise InputError(
-                    f"{path}: group `{group}` of the pattern must match digits. "
+                    f"{path}: group `{group}` of the pattern must match digits, 18 at most. "
                     f"Received: {text!r}. Write it as (?P<{group}>\\d+)."
                 )
-            numbers[group] = int(text)
+            numbers[group] = number
     return Sample(path, groups["person"], **numbers)
+
+
+def read_number(text: str) -> int | None:
+    """Reads a number that goes into 64 bits, as records have it; None where it is none.
+
+    Example:
+        >>> read_number("0451"), read_number("-1"), read_number("20240101123045123451")
+        (451, None, None)
+    """
+    return int(text) if text.isdecimal() and len(text.lstrip("0")) < 19 else None
+
+
+def read_text(path: Path) -> str:
+    """Reads a list of files that comes with a dataset, without a byte order mark.
+
+    Raises:
+        InputError: It is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: must be UTF-8 text ({error}). Copy it again.") from None
+
+
+def printable(path: str) -> str:
+    """A path that can be printed, whatever its bytes are; those that are not UTF-8 in numbers."""
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
@@ -151,7 +179,7 @@ def image_names(folder: str | Path) -> list[str]:
         found = list_remote(folder)
         return sorted(n for n, state in found.items() if state is not None and is_image_name(n))
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if is_image_name(e.name) and e.is_file())
+        return sorted(e.name for e in entries if is_image_name(e.name) and _is_file(e))
 
 
 def folder_names(folder: str | Path) -> list[str]:
@@ -159,7 +187,7 @@ def folder_names(folder: str | Path) -> list[str]:
     if is_remote(folder):
         return sorted(n for n, state in list_remote(folder).items() if state is None and _seen(n))
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.is_dir() and _seen(e.name))
+        return sorted(e.name for e in entries if _is_folder(e) and _seen(e.name))
 
 
 def holds_folder(folder: Path, name: str) -> bool:
@@ -181,14 +209,34 @@ def walk_images(folder: str | Path) -> list[str]:
     if is_remote(folder):
         split = ((name, name.split("/")) for name in list_remote(folder, below=True))
         return sorted(n for n, p in split if is_image_name(p[-1]) and all(map(_seen, p[:-1])))
-    root = Path(folder)
-    found: list[str] = []
-    for parent, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if _seen(name)]
-        prefix = Path(parent).relative_to(root).as_posix()
-        prefix = "" if prefix == "." else f"{prefix}/"
-        found.extend(prefix + name for name in names if is_image_name(name))
-    return sorted(found)
+    return sorted(name for name, entry in _walk(folder, "", ()) if _is_file(entry))
+
+
+def walk_dead_links(folder: str | Path) -> list[str]:
+    """Lists what is named like an image, under a folder at any depth, but leads to nothing."""
+    if is_remote(folder):
+        return []
+    return sorted(
+        name
+        for name, entry in _walk(folder, "", ())
+        if entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110 - speed
+    )
+
+
+def _walk(
+    folder: str | Path, prefix: str, above: tuple[os.stat_result, ...]
+) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """What is named like an image, and is no folder; links to folders are followed."""
+    here = os.stat(folder)  # noqa: PTH116 - speed
+    if any(os.path.samestat(here, each) for each in above):
+        return  # a link to a folder that it is in
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_folder(entry):
+                if _seen(entry.name):
+                    yield from _walk(entry.path, f"{prefix}{entry.name}/", (*above, here))
+            elif is_image_name(entry.name):
+                yield prefix + entry.name, entry
 
 
 def images_by_folder(folder: str | Path) -> dict[str, list[str]]:
@@ -203,6 +251,20 @@ def images_by_folder(folder: str | Path) -> dict[str, list[str]]:
         if separator and "/" not in name:
             found.setdefault(inner, []).append(name)
     return {inner: sorted(found[inner]) for inner in sorted(found)}
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _seen(folder: str) -> bool:

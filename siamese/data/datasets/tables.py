@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from siamese.data.datasets.samples import Sample, read_name
+from siamese.data.datasets.samples import Sample, read_name, read_number
 from siamese.data.places import as_path, file_states, is_remote, join
 from siamese.errors import InputError
 
@@ -111,12 +111,13 @@ def read_identities(table: str | Path, image_folder: str | Path | None = None) -
         numbers = {}
         for column in NUMBER_COLUMNS:
             text = cells.get(column, "")
-            if text and not text.isdecimal():
+            number = read_number(text) if text else -1
+            if number is None:
                 raise InputError(
-                    f"{table}: row {line}: {column} must be a whole number or empty. "
-                    f"Received: {text!r}. Number the {column}s."
+                    f"{table}: row {line}: {column} must be a whole number of at most 18 digits, "
+                    f"or empty. Received: {text!r}. Number the {column}s."
                 )
-            numbers[column] = int(text) if text else -1
+            numbers[column] = number
         if not cells["identity"]:
             raise InputError(f"{table}: row {line}: has no identity. Name it or remove the row.")
         samples.append(Sample(paths[cells["path"]], cells["identity"], **numbers))
@@ -194,6 +195,11 @@ def _read_table(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except UnicodeDecodeError as error:
         raise InputError(f"{table}: must be UTF-8 text ({error}). Save it as UTF-8.") from None
+    except csv.Error as error:
+        raise InputError(
+            f"{table}: row {reader.line_num}: is not CSV ({error}). Look for a quotation mark that "
+            "is not closed."
+        ) from None
     if not rows:
         raise InputError(f"{table}: has no rows. Give a CSV file with a header and rows.")
     for line, row in rows:

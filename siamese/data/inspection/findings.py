@@ -12,13 +12,16 @@ from siamese.data.datasets.samples import (
     JUNK_PERSONS,
     folder_names,
     images_by_folder,
+    printable,
     read_name,
+    walk_dead_links,
     walk_images,
 )
-from siamese.data.inspection.looks import MOST_COMPARED, Look, near_pairs
+from siamese.data.inspection.looks import MOST_COMPARED, MOST_PAIRS, Look, near_pairs
 from siamese.data.inspection.report import Finding
-from siamese.data.places import join
+from siamese.data.places import as_path, join
 from siamese.data.records.reader import is_record_set
+from siamese.data.records.shards import BUILDING
 
 SMALLEST_SIZE = (32, 16)
 """Height and width below which an image shows too little of a person: a quarter of 128 x 64."""
@@ -243,10 +246,11 @@ def duplicate_findings(samples: Sequence[Sample], looks: Mapping[str, Look]) -> 
     near = near_pairs(hashes, people)
     if near:
         limited = f" (one image in {step} was compared)" if step > 1 else ""
+        count = f"{'at least ' if len(near) == MOST_PAIRS else ''}{len(near):,}"
         findings.append(
             Finding(
                 "warning",
-                f"{len(near):,} pairs of images of different people look almost the same{limited}.",
+                f"{count} pairs of images of different people look almost the same{limited}.",
                 _few(f"{compared[a].path} ~ {compared[b].path}" for a, b in near),
                 "Look at them: merge people who are one, remove images of the wrong person.",
             )
@@ -263,18 +267,31 @@ def folder_findings(layout: Layout, samples: Iterable[Sample]) -> list[Finding]:
     used = {s.path for s in samples}
     empty: list[str] = []
     junk: list[str] = []
+    distractors: list[str] = []
     left_out: list[str] = []
+    dead: list[str] = []
     for folder in sorted(set(layout.parts.values())):
         if of_identities:
             filled = images_by_folder(folder)
             hollow = [join(folder, name) for name in folder_names(folder) if not filled.get(name)]
             # `records make` puts its records into the dataset's folder unless told otherwise.
-            empty += [each for each in hollow if not is_record_set(each)]
+            empty += [
+                each
+                for each in hollow
+                if not is_record_set(each) and not (as_path(each) / BUILDING).exists()
+            ]
+        dead += [join(folder, name) for name in walk_dead_links(folder)]
         for name in walk_images(folder):
             path = join(folder, name)
             if path not in used:
                 read = read_name(name.rsplit("/", 1)[-1])
-                (junk if read and read.person in JUNK_PERSONS else left_out).append(path)
+                person = read.person if read else None
+                if person in JUNK_PERSONS:
+                    junk.append(path)
+                elif person is not None and person == layout.distractor_person:
+                    distractors.append(path)
+                else:
+                    left_out.append(path)
     if empty:
         findings.append(
             Finding(
@@ -291,6 +308,25 @@ def folder_findings(layout: Layout, samples: Iterable[Sample]) -> list[Finding]:
                 f"{len(junk):,} junk images (-1) are left out, as the protocol says.",
                 _few(junk),
                 "Nothing.",
+            )
+        )
+    if distractors:
+        findings.append(
+            Finding(
+                "note",
+                f"{len(distractors):,} distractors ({layout.distractor_person}) in train are left "
+                "out: they are several people.",
+                _few(distractors),
+                "Nothing.",
+            )
+        )
+    if dead:
+        findings.append(
+            Finding(
+                "warning",
+                f"{len(dead):,} links lead to no file: their images are not there.",
+                _few(dead),
+                "Copy the images to where the links lead, or remove the links.",
             )
         )
     if left_out:
@@ -328,4 +364,4 @@ def _mixed_folders(samples: Iterable[Sample]) -> list[Finding]:
 
 
 def _few(examples: Iterable[str]) -> tuple[str, ...]:
-    return tuple(example for example, _ in zip(examples, range(_EXAMPLES), strict=False))
+    return tuple(printable(example) for example, _ in zip(examples, range(_EXAMPLES), strict=False))

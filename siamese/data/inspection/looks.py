@@ -27,6 +27,9 @@ Images of different people differ in at least 16 (10,355 crops), drawn pedestria
 MOST_COMPARED = 40_000
 """More images than this are not compared pair by pair (its square is some seconds of work)."""
 
+MOST_PAIRS = 1000
+"""More pairs of images that look almost the same are not searched for."""
+
 _BLOCK = 4096
 
 
@@ -126,7 +129,7 @@ def perceptual_hash(image: NDArray[np.uint8]) -> tuple[int, int]:
 
 
 def near_pairs(
-    hashes: NDArray[np.uint64], people: NDArray[np.intp], most: int = 1000
+    hashes: NDArray[np.uint64], people: NDArray[np.intp], most: int = MOST_PAIRS
 ) -> list[tuple[int, int]]:
     """Finds pairs of different people whose images are almost the same.
 

@@ -102,6 +102,11 @@ class Manifest:
             KeyError, TypeError, AttributeError, ValueError: These are not the values of one.
         """
         parts = {name: _read_part(part) for name, part in values["parts"].items()}
+        for name in ("train", "validation"):
+            if name not in parts or not parts[name].shards:
+                raise ValueError(f"it has no files of the part {name}")
+        if not isinstance(values["labels"], dict):
+            raise TypeError("its labels are no table of people")
         skipped = tuple(Skipped(**each) for each in values.get("skipped", ()))
         return cls(**{**values, "parts": parts, "skipped": skipped})
 

@@ -79,7 +79,7 @@ def _state(path: str) -> tuple[int, int]:
 
 
 def begin(
-    folder: Path, plan: Mapping[str, Any], jobs: Sequence[ShardJob]
+    folder: Path, plan: Mapping[str, Any], jobs: Sequence[ShardJob], texts: Sequence[str]
 ) -> dict[str, WrittenShard]:
     """Clears the folder of what is not of this plan, and finds the shards that are finished.
 
@@ -87,21 +87,28 @@ def begin(
         folder: Where the records go.
         plan: What is to be built: anything that goes through JSON unchanged; `shards` by file name.
         jobs: The shards.
+        texts: Names of the other files that are to be written, the manifest excepted.
 
     Returns:
         File name to finished shard.
 
     Raises:
-        InputError: A shard's name is taken by a file of another program.
+        InputError: A name is taken by a file of another program.
     """
     building = folder / BUILDING
-    remove(folder / MANIFEST)
+    ours = (building / _PLAN).exists()
+    if (folder / MANIFEST).exists():
+        manifest = _read_json(folder / MANIFEST)
+        if not isinstance(manifest, dict) or "schema_version" not in manifest:
+            raise _taken(folder, [MANIFEST])
+        remove(folder / MANIFEST)
+        ours = True
     old = _read_json(building / _PLAN)
     if old == plan:
         finished = {job.path: _finished(building, job) for job in jobs}
         return {each.shard.file: each for each in finished.values() if each is not None}
     if isinstance(old, dict):
-        for file in old["shards"]:
+        for file in old.get("shards", ()):
             remove(folder / file)
     for job in jobs:
         if is_of_another_program(as_path(job.path)):
@@ -109,23 +116,39 @@ def begin(
                 f"{job.path}: is there already, and not of this program, or damaged. Remove it, or "
                 "give another output folder or name."
             )
+    # Beside a shard of ours they are ours too, though somebody removed the manifest.
+    if not ours and not any(as_path(job.path).exists() for job in jobs):
+        taken = [name for name in texts if (folder / name).exists()]
+        if taken:
+            raise _taken(folder, taken)
     remove_folder(building)
     make_folder(building)
     write_text(building / _PLAN, json.dumps(plan))
     return {}
 
 
+def _taken(folder: Path, names: Sequence[str]) -> InputError:
+    return InputError(
+        f"{folder}: has {', '.join(names)} already, perhaps not of this program, which records "
+        f"would replace. Remove {'it' if len(names) == 1 else 'them'}, or give another output "
+        "folder."
+    )
+
+
 def _finished(building: Path, job: ShardJob) -> WrittenShard | None:
     """What a finished shard holds; None where it has to be written (again)."""
     path = as_path(job.path)
     note = _read_json(building / f"{path.name}.json")
-    if not isinstance(note, dict) or not path.is_file():
+    if not path.is_file():
         return None
-    written = WrittenShard(
-        Shard(**note["shard"]),
-        note["image_sizes"],
-        tuple(Skipped(**each) for each in note["skipped"]),
-    )
+    try:
+        written = WrittenShard(
+            Shard(**note["shard"]),
+            note["image_sizes"],
+            tuple(Skipped(**each) for each in note["skipped"]),
+        )
+    except (KeyError, TypeError):  # no note, or a damaged one
+        return None
     with path.open("rb") as file:
         whole = file_digest(file, "sha256").hexdigest() == written.shard.sha256
     return written if whole and (job.on_corrupt == "skip" or not written.skipped) else None

@@ -51,8 +51,8 @@ def read_manifest(folder: str | Path, check_shards: bool = True) -> Manifest:
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path}: is not a manifest of a record set ({error}). "
-            "Remove the folder and build the records again."
+            f"{path}: is not a manifest of a record set ({_explain(error)}). "
+            "Remove this file and build the records again, or give another folder."
         ) from None
     for part in manifest.parts.values() if check_shards else ():
         for shard in part.shards:
@@ -62,6 +62,10 @@ def read_manifest(folder: str | Path, check_shards: bool = True) -> Manifest:
                 what = "is missing" if size is None else f"has {size} bytes, not {shard.bytes}"
                 raise InputError(f"{file}: {what}. Remove the folder and build the records again.")
     return manifest
+
+
+def _explain(error: Exception) -> str:
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def shard_paths(folder: str | Path, manifest: Manifest, part: str) -> list[str]:

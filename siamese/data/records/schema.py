@@ -316,7 +316,8 @@ def _read_entry(entry: Value) -> tuple[tuple[str, Value], ...]:
     return tuple(found)
 
 
-# All but the image and its name come again in other records.
+# All but the image, its name and its frame come again in other records. Names and frames pass
+# through and fill it (some 30 MB); to look which entry is one took longer than to remember it.
 _known_entry = functools.lru_cache(maxsize=65_536)(_read_entry)
 
 

@@ -150,7 +150,8 @@ def write_shard(
 def load_image(path: str, verify: bool = True) -> tuple[bytes, bytes, int, int]:
     """Reads one image file as it goes into a record.
 
-    The bytes of RGB and grey JPEG and of RGB PNG stay as they are; all others become RGB PNG.
+    The bytes of RGB and grey JPEG and of RGB PNG stay as they are; all others become RGB PNG, and
+    so do files that are damaged where Pillow does not mind, but TensorFlow does.
 
     Args:
         path: The file.
@@ -173,7 +174,7 @@ def load_image(path: str, verify: bool = True) -> tuple[bytes, bytes, int, int]:
             (image.format or "", image.mode)
         )
         turned = read_exif(image, ORIENTATION) not in (None, 1) or "transparency" in image.info
-    if kept is None or turned:
+    if kept is None or turned or not (_is_whole_jpeg if kept == b"jpeg" else _is_whole_png)(data):
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG")
         return buffer.getvalue(), b"png", height, width
@@ -218,6 +219,19 @@ def _is_whole_jpeg(data: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_whole_png(data: bytes) -> bool:
+    """Whether all chunks up to the last one are there, with their checksums."""
+    place = 8
+    while place + 12 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4])
+        if zlib.crc32(data[place + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]):
+            return False
+        if data[place + 4 : place + 8] == b"IEND":
+            return True
+        place = end
+    return False
 
 
 def _read_quickly(path: str, size: int) -> bytes:

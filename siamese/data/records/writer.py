@@ -39,7 +39,7 @@ from siamese.data.records.plan import begin, plan_part, write_text
 from siamese.data.records.reader import read_manifest
 from siamese.data.records.shards import BUILDING, OnCorrupt, ShardJob, WrittenShard, write_shard
 from siamese.data.splits import SplitBy, refuse_duplicates, split_samples
-from siamese.data.triplets import TRIPLETS, find_triplets, keep_triplets, kept_triplets
+from siamese.data.triplets import TRIPLETS, find_triplets, kept_triplets, write_triplets
 from siamese.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -121,13 +121,14 @@ def build_records(
             return folder, read_manifest(folder), False
         refuse_duplicates(samples, states)
         train, validation = split_samples(samples, split, validation_size, random_seed)
+        triplets = None
         if layout.name == "triplet-csv":
             if (folder / TRIPLETS).resolve() == as_path(layout.folder).resolve():
                 raise InputError(
                     f"{folder}: the records come with a file {TRIPLETS}, which is the name of the "
                     "dataset's own. Give another output folder."
                 )
-            keep_triplets(layout.folder, folder, train)
+            triplets = find_triplets(layout.folder, train)
         manifest = write_records(
             {"train": train, "validation": validation},
             folder,
@@ -139,6 +140,7 @@ def build_records(
             on_corrupt=on_corrupt,
             compress=compress,
             states=states,
+            triplets=triplets,
             engine=engine,
             progress=progress,
         )
@@ -202,8 +204,9 @@ def renew_triplets(
     if layout.name == "triplet-csv":
         rule = manifest.split
         train, _ = split_samples(samples, rule["by"], rule["validation_size"], rule["random_seed"])
-        if find_triplets(layout.folder, train) != kept_triplets(folder):
-            keep_triplets(layout.folder, folder, train)
+        triplets = find_triplets(layout.folder, train)
+        if triplets != kept_triplets(folder):
+            write_triplets(folder, triplets)
 
 
 def source_digest(samples: Iterable[Sample]) -> str:
@@ -225,6 +228,7 @@ def write_records(
     compress: bool = False,
     verify: bool = True,
     states: Mapping[str, FileState] | None = None,
+    triplets: Sequence[Sequence[str]] | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -248,6 +252,7 @@ def write_records(
         compress: Write GZIP files.
         verify: Decode every image.
         states: Path to size and version of the images at addresses, where they are known already.
+        triplets: Names of anchor, positive and negative, to be kept beside the records.
         engine: What writes the shards; by default threads of this process.
         progress: Called with the images done and all images.
 
@@ -255,10 +260,16 @@ def write_records(
         The manifest, as written.
 
     Raises:
-        InputError: An image is damaged or missing, or `num_shards` is out of range, or the folder
-            holds records of another program. Nothing that looks whole is left behind.
+        InputError: An image is damaged or missing, or a part has none, or `num_shards` is out of
+            range, or the folder holds files of another program under the names of a set. Nothing
+            that looks whole is left behind.
         OSError: The disk is full or the folder may not be written; the same holds.
     """
+    for part, samples in parts.items():
+        if not samples:
+            raise InputError(
+                f"`parts` must hold images of each part. Received: none of {part}. Add some."
+            )
     fewest = min(len(samples) for samples in parts.values())
     if not 1 <= (1 if num_shards is None else num_shards) <= fewest:
         raise InputError(
@@ -281,7 +292,8 @@ def write_records(
             jobs[part].append(ShardJob(*job, on_corrupt=on_corrupt, verify=verify))
             plan["shards"][Path(job[0]).name] = digest
     every_job = [job for part_jobs in jobs.values() for job in part_jobs]
-    written = begin(folder, plan, every_job)
+    texts = [LABELS, SUMMARY] if triplets is None else [LABELS, SUMMARY, TRIPLETS]
+    written = begin(folder, plan, every_job, texts)
     missing = [job for job in every_job if Path(job.path).name not in written]
     total = sum(len(job.samples) for job in every_job)
     done = total - sum(len(job.samples) for job in missing)
@@ -319,6 +331,8 @@ def write_records(
     by_label = sorted(labels.items(), key=lambda item: item[1])
     write_text(folder / LABELS, "".join(f"{label}:{person}\n" for person, label in by_label))
     write_text(folder / SUMMARY, describe(manifest))
+    if triplets is not None:
+        write_triplets(folder, triplets)
     write_text(folder / MANIFEST, manifest.to_json())
     remove_folder(folder / BUILDING)
     return manifest
