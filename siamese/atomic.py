@@ -1,22 +1,32 @@
 """Files that are whole or not there."""
 
 import contextlib
+import glob
+import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
+
+_STALE = 24 * 3600.0
+"""Seconds after which what was not finished is taken for the remains of a killed process."""
 
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Gives a temporary name beside a file, to write to; renames it when the block ends well.
 
-    The suffix stays, as some writers go by it. After an error nothing is left behind.
+    The suffix stays, as some writers go by it. After an error nothing is left behind. Of several
+    writers of one file the last one wins.
 
     Args:
         path: The file to make or to replace.
 
     Yields:
-        The temporary name.
+        The temporary name, another one each time.
+
+    Raises:
+        OSError: The file cannot be written. It names `path`, not the temporary name.
 
     Example:
         >>> import tempfile
@@ -26,13 +36,30 @@ def whole_file(path: Path) -> Iterator[Path]:
         >>> [each.name for each in path.parent.iterdir()]
         ['a.txt']
     """
-    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    # At most 255 bytes, as file systems have it. Process numbers are not unique on shared disks.
+    name = f".{path.stem[:40]}."
+    temporary = path.with_name(f"{name}{secrets.token_hex(6)}.partial{path.suffix}")
+    if isinstance(path, Path):
+        _sweep(path.parent, f"{glob.escape(name)}*.partial{glob.escape(path.suffix)}")
     try:
         yield temporary
         move(temporary, path)
-    except BaseException:
-        remove(temporary)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            remove(temporary)
+        if isinstance(path, Path) and isinstance(error, OSError) and error.errno is not None:
+            named = None if error.filename is None else Path(str(error.filename)).name
+            if named in (None, temporary.name):  # a write that fails does not say where
+                raise OSError(error.errno, error.strerror, str(path)) from None
         raise
+
+
+def _sweep(folder: Path, pattern: str) -> None:
+    """Removes what killed writers left."""
+    for left in folder.glob(pattern):
+        with contextlib.suppress(OSError):  # another process sweeps too
+            if time.time() - left.stat().st_mtime > _STALE:
+                left.unlink()
 
 
 def move(source: Path, target: Path) -> None:

@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import logging
+import secrets
 import shutil
 import tempfile
 import zipfile
@@ -178,8 +179,7 @@ def whole_output(output: Path, kind: Format) -> Iterator[Path]:
         with whole_file(output) as temporary:
             yield temporary
         return
-    folder = output.with_name(f".{output.name}.partial")
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = output.with_name(f".{output.name[:40]}.{secrets.token_hex(6)}.partial")
     try:
         yield folder
         folder.rename(output)

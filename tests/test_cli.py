@@ -1,6 +1,7 @@
 """`siamese.cli` and the three scripts: the words of the earlier project, one-line errors."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -281,3 +282,110 @@ def test_train_takes_the_records_of_the_earlier_project(
     assert _find_records(tmp_path / "tree", None, open_console()) == tmp_path / "tree"
     assert "takes the records of the earlier project" in capsys.readouterr().err
     assert not (tmp_path / "tree" / "records").exists()
+
+
+def test_output_that_is_in_the_way_is_named_and_no_temporary_name(
+    pedestrians: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder.png").mkdir()
+    for output, words in (
+        ("file/data.png", "file: is a file. Choose another folder."),
+        ("file/below/data.png", "file: is a file. Choose another folder."),
+        ("folder.png", "folder.png: is a folder. Choose another name."),
+    ):
+        code = main(["inspect", str(pedestrians), "--output", str(tmp_path / output)])
+        _fails(capsys, code, f"error: {tmp_path / words}")
+    _fails(
+        capsys, main(["draw", str(tmp_path / "file" / "tree")]), f"{tmp_path / 'file'}: is a file"
+    )
+
+
+def _program(*arguments: str, output: int) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, its output buffered as usual."""
+    return subprocess.run(
+        [sys.executable, "-m", "siamese", *arguments],
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+    )
+
+
+@pytest.mark.parametrize("arguments", [["inspect", "tree", "--json"], ["draw", "--help"]])
+def test_reader_that_has_gone_ends_a_command_in_silence(
+    pedestrians: Path, arguments: list[str]
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = _program(
+            *[str(pedestrians) if a == "tree" else a for a in arguments], output=writing
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_output_that_finds_no_space_is_one_line(pedestrians: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = _program("inspect", str(pedestrians), "--json", output=full.fileno())
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert "No space left on device" in line
+
+
+def test_verdict_is_said_though_the_picture_cannot_be_written(
+    calibrated: Path, pedestrians: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = str(next(pedestrians.rglob("*.jpg")))
+    (tmp_path / "file").write_text("in the way")
+    asked = ["verify", "-i1", image, "-i2", image, "--model", str(calibrated)]
+    for extra in ([], ["--json"]):
+        assert main([*asked, "--output", str(tmp_path / "file" / "pair.png"), *extra]) == 2
+        output = capsys.readouterr()
+        assert "same" in output.out
+        assert "picture" not in output.out
+        assert output.err.startswith(
+            f"error: {tmp_path / 'file'}: is a file. Choose another folder"
+        )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are bytes")
+def test_names_that_are_no_text_are_one_line_and_spoil_no_verdict(
+    calibrated: Path, pedestrians: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    odd = folder / os.fsdecode(b"bad\xff.jpg")
+    shutil.copy(next(pedestrians.rglob("*.jpg")), odd)
+    model = ["--model", str(calibrated)]
+    pair = tmp_path / "pair.png"
+    assert main(["verify", "-i1", str(odd), "-i2", str(odd), "--output", str(pair), *model]) == 0
+    assert pair.exists()
+    assert "Similar" in capsys.readouterr().out
+    _fails(
+        capsys,
+        main(["embed", str(folder), "--output", str(tmp_path / "e.csv"), *model]),
+        "a file name is not UTF-8", "bad\\udcff.jpg", "Rename it",
+    )  # fmt: skip
+    assert not (tmp_path / "e.csv").exists()
+
+
+def test_options_that_would_be_ignored_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "alone.onnx").write_bytes(b"")
+    scored = ["evaluate", "--data", str(tmp_path)]
+    _fails(capsys, main([*scored, "--k1", "10"]), "--k1, --k2 and --lambda are for --rerank")
+    _fails(capsys, main([*scored, "--lambda", "0.3"]), "are for --rerank")
+    _fails(capsys, main([*scored, "--heat_maps", "--json"]), "--json writes none")
+    alone = ["--model", str(tmp_path / "alone.onnx")]
+    _fails(capsys, main([*scored, "--heat_maps", *alone]), "--heat_maps need a .keras model")
+    for port in ("99999", "-1"):
+        _fails(
+            capsys, main(["app", "--port", port]), f"--port must be 0 to 65535. Received: {port}"
+        )

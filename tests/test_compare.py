@@ -67,6 +67,10 @@ def test_comparison_is_the_paired_bootstrap_of_both(cards: Path) -> None:
     for each in found.scores:
         assert each == paired_bootstrap(*rankings, score=each.score, samples=2000)
     values = found.to_dict()
+    assert values["first"] == {
+        "model": str(cards / "fine.onnx"),
+        "fingerprint": found.first["fingerprint"],
+    }
     row = values["scores"]["mAP"]
     assert row["difference"] == pytest.approx(row["first"] - row["second"])
     turned = compare(cards / "coarse", cards / "fine").to_dict()["scores"]["mAP"]
@@ -74,10 +78,17 @@ def test_comparison_is_the_paired_bootstrap_of_both(cards: Path) -> None:
     json.dumps(values)
 
 
+def test_comparison_names_the_options_that_differ(cards: Path, tmp_path: Path) -> None:
+    flipped = changed_copy(cards, tmp_path / "flipped", flip=True)
+    values = compare(cards / "fine", flipped).to_dict()
+    assert (values["first"]["flip"], values["second"]["flip"]) == (False, True)
+    assert "metric" not in values["second"]
+
+
 def test_a_model_is_not_better_than_itself(cards: Path) -> None:
     found = compare(cards / "fine", cards / "fine")
     assert not any(row["more_than_noise"] for row in found.to_dict()["scores"].values())
-    assert "within noise" in found.verdict()
+    assert found.verdict() == "The two are equal in mAP, whoever is drawn."
 
 
 def test_a_small_constant_gain_is_more_than_noise_and_a_scattered_one_is_not(
@@ -86,7 +97,7 @@ def test_a_small_constant_gain_is_more_than_noise_and_a_scattered_one_is_not(
     queries = len({(s.person, s.camera) for s in list_samples(pedestrians)})
     constant = with_precisions(cards, tmp_path / "constant", np.full(queries, -0.01))
     verdict = compare(cards / "fine", constant).verdict()
-    assert verdict.startswith("The first model is better in mAP by 1.0 points (95 % ")
+    assert verdict.startswith("The first card is better in mAP by 1.0 points (95 % ")
     assert "more than noise" in verdict
     turned = compare(constant, cards / "fine").verdict()
     assert turned == verdict.replace("first", "second")
@@ -142,3 +153,8 @@ def test_files_that_are_no_cards_are_named(cards: Path, tmp_path: Path) -> None:
     (other / QUERIES).write_text("query,person\na,b\n", encoding="utf-8")
     with pytest.raises(InputError, match="is damaged"):
         compare(other, cards / "fine")
+
+
+def test_a_negative_seed_is_refused(cards: Path) -> None:
+    with pytest.raises(InputError, match="`seed` must be >= 0"):
+        compare(cards / "fine", cards / "coarse", seed=-1)

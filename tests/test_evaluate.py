@@ -366,3 +366,48 @@ def test_peer_scores_on_real_crops_are_the_known_ones() -> None:
     assert 100 * card["mAP"] == pytest.approx(57.3, abs=0.3)
     assert 100 * card["mINP"] == pytest.approx(28.0, abs=0.3)
     assert card["calibration"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seed": -1}, "`seed` must be >= 0. Received: seed=-1"),
+        ({"frames": 2}, "`frames` is of tracklets"),
+        ({"heat_maps": lambda query, place: (query, place)}, "Name a folder"),
+    ],
+)
+def test_options_that_would_do_nothing_or_fail_later_are_refused(
+    colours: Model, market: Path, options: dict[str, object], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        evaluate(colours, market, **options)
+
+
+def test_frames_of_single_images_in_records_are_refused(colours: Model, records: Path) -> None:
+    with pytest.raises(InputError, match="`frames` is of tracklets"):
+        evaluate(colours, records, frames=2)
+
+
+def test_rank_lists_of_a_run_say_nothing_of_cameras_that_are_not_known() -> None:
+    from siamese.train.finish import plot_ranks
+
+    picture = np.zeros((8, 4, 3), np.uint8)
+    images = EmbeddedImages(
+        np.eye(2, 8, dtype=np.float32)[[0, 0, 1]],
+        np.array(["ann", "ann", "bob"]),
+        np.array([-1, -1, 3]),
+        np.array(["a1", "a2", "b1"]),
+    )
+    figure = plot_ranks(
+        images.rows(np.array([0, 2])),
+        images,
+        lambda rows: ([picture] * 2, dict.fromkeys(rows, picture)),
+        ranks=2,
+        protocol="query image dropped",
+    )
+    captions = [text.get_text() for text in figure.axes[0].texts]
+    assert captions[0] == "ann"
+    assert "bob  cam 3" in captions
+    assert "0.00" in captions
+    assert "1.41  cam 3" in captions
+    assert not any("-1" in caption for caption in captions)

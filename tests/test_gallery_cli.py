@@ -2,9 +2,11 @@
 
 import csv
 import json
+import os
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from colours import write_colour_model
 from PIL import Image
 
 from siamese.cli import main
+from siamese.cli.gallery import FILTERED_ANSWERS
 from siamese.data.pedestrians import write_mars_tree
 from siamese.gallery import Gallery
 
@@ -56,6 +59,41 @@ def test_search_prints_a_rank_list_and_writes_picture_and_table(
     assert found["images"] == 16
     assert only["answer"] in ("same", "unsure", "different")
     assert [match["camera"] for match in only["matches"]] == [2, 2, 2]
+
+
+def test_filters_that_leave_nothing_say_nothing_about_the_gallery(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    query = _image(place)
+    asked = ["gallery", "search", query, "--model", "model.onnx", "--camera", "9"]
+    capsys.readouterr()
+    assert main(asked) == 0
+    output = capsys.readouterr().out
+    assert output.splitlines()[0] == f"{query}: no image is left by the filters"
+    assert "not in the gallery" not in output
+    assert main([*asked, "--json"]) == 0
+    [only] = json.loads(capsys.readouterr().out)["queries"]
+    assert (only["answer"], only["matches"]) == (None, [])
+    assert main([*asked, "--output", "ranks.png"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[0] == output.splitlines()[0]
+    assert "there is no picture to draw" in shown.err
+
+
+def test_answers_of_a_filtered_search_are_of_what_the_filters_leave(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (32, 64), (255, 0, 255)).save(place / "blank.png")
+    asked = ["gallery", "search", "blank.png", "--model", "model.onnx"]
+    capsys.readouterr()
+    assert main(asked) == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said == "blank.png: unsure whether this person is in the gallery"
+    assert main([*asked, "--person", "0002"]) == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    left = "among the images that the filters leave"
+    assert said == f"blank.png: unsure whether this person is {left}"
+    assert FILTERED_ANSWERS["different"] == f"this person is not {left}"
 
 
 def test_folder_and_person_are_searched_for(
@@ -128,6 +166,16 @@ def test_damaged_image_is_named_and_the_code_says_so(
     assert "bad.jpg: is not an image" in output.err
     assert "1 cannot be used" in output.out
     assert len(Gallery("gallery")) == 17
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are bytes")
+def test_name_that_is_no_text_is_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("more").mkdir()
+    shutil.copyfile(_image(place), os.fsdecode(b"more/bad\xff.jpg"))
+    assert main(["gallery", "add", "more", "--model", "model.onnx"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "a file name is not UTF-8" in line
+    assert len(Gallery("gallery")) == 16
 
 
 def test_wrong_input_is_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -466,6 +468,48 @@ def test_a_folder_of_something_else_is_refused_and_kept(tmp_path: Path) -> None:
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     assert write_mars_tree(tmp_path / ".", people=1, cameras=1, frames=1) == 1
     assert json.loads((tmp_path / MARKER).read_text())["people"] == 1
+
+
+def test_an_empty_folder_stays_the_folder_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, link = tmp_path / "mine", tmp_path / "link"
+    folder.mkdir(mode=0o750)
+    link.symlink_to(folder)
+    before = folder.stat()
+    monkeypatch.chdir(folder)
+    write_mars_tree(link, people=1, cameras=1, frames=1)
+    assert (folder.stat().st_ino, folder.stat().st_mode) == (before.st_ino, before.st_mode)
+    assert link.is_symlink()
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["categories", MARKER]
+
+
+def test_an_interruption_leaves_an_empty_folder_empty(tmp_path: Path) -> None:
+    def interrupt(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_mars_tree(tmp_path, people=2, cameras=1, frames=1, progress=interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_kill_leaves_no_tree_that_looks_whole(tmp_path: Path, there: bool) -> None:
+    folder = tmp_path / "drawn"
+    if there:
+        folder.mkdir()
+    code = (
+        "import os, pathlib, sys\n"
+        "from siamese.data.pedestrians import write_mars_tree\n"
+        "def kill(done, total): os.kill(os.getpid(), 9) if done == total else None\n"
+        "write_mars_tree(pathlib.Path(sys.argv[1]), people=2, cameras=1, frames=1, progress=kill)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], check=False)
+    assert done.returncode == -9
+    assert not (folder / MARKER).exists()
+    assert not (folder / "categories").exists()
+    assert write_mars_tree(folder, people=2, cameras=1, frames=1) == 2
+    assert not list(folder.glob(".*"))
 
 
 def test_an_interrupted_tree_leaves_nothing_behind(tmp_path: Path) -> None:

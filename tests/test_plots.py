@@ -1,14 +1,17 @@
 """`siamese.plots`: every picture can be drawn, saved and shows what it was given."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from PIL import Image
 
 from siamese import plots
 from siamese.errors import InputError
+from siamese.plots.style import shorten
 
 PERSON = np.random.default_rng(0).integers(0, 256, (128, 64, 3), dtype=np.uint8)
 
@@ -37,6 +40,87 @@ def test_names_are_words_and_no_formulas(tmp_path: Path) -> None:
         plots.save(plots.plot_rank_lists([(PERSON, name)], [[ranked]]), tmp_path / "ranks.png")
         failures = plots.plot_pairs([(PERSON, PERSON)], [name], same=True)
         plots.save(failures, tmp_path / "failures.png")
+
+
+LONG = (
+    "0002_c1s1_000451_03.jpg",
+    "alexander_hamilton\n0.400",
+    "0000_000_01_0303morning_0015_0_ex.jpg",
+)
+
+
+def _overlaps(figure: Figure) -> list[str]:
+    """Captions that run over one another or over the edge of the picture, letters measured."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    with warnings.catch_warnings(action="ignore"):
+        figure.draw(renderer)
+    words = [text for axes in figure.axes for text in [*axes.texts, axes.xaxis.label]]
+    boxes = [(w.get_text(), w.get_window_extent(renderer)) for w in words if w.get_text()]
+    width, height = figure.get_size_inches() * figure.dpi
+    found = [
+        text for text, box in boxes if box.x0 < 0 or box.x1 > width or box.y0 < 0 or box.y1 > height
+    ]
+    for number, (text, box) in enumerate(boxes):
+        found += [f"{text} | {other}" for other, b in boxes[:number] if box.overlaps(b)]
+    return found
+
+
+@pytest.mark.parametrize("name", [*LONG, "監視カメラ_二〇二六年十一月_0001.jpg"])
+def test_long_captions_stay_apart(name: str, tmp_path: Path) -> None:
+    ranked = [plots.RankedImage(PERSON, True, f"{name}\ncam 12  0.42")] * 3
+    heat, first = np.ones((4, 2)), name.splitlines()[0]
+    figures = [
+        plots.plot_rank_lists([(PERSON, name)] * 2, [ranked] * 2),
+        plots.plot_pairs([(PERSON, PERSON)] * 4, [f"{first} / {first}  0.42"] * 4, same=True),
+        plots.plot_images([PERSON] * 4, [first] * 4, columns=2),
+        plots.plot_pair(
+            PERSON, PERSON, verdict="same", distance=0.4, threshold=0.8, probability=0.97,
+            names=(name, name),
+        ),
+        plots.plot_explanation((PERSON, PERSON), (heat, heat), similarity=0.9, names=(name, name)),
+    ]  # fmt: skip
+    for number, figure in enumerate(figures):
+        plots.save(figure, tmp_path / f"{number}.png")  # no warning of letters without a glyph
+        assert not _overlaps(figure)
+
+
+def test_short_captions_are_left_as_they_are_and_long_ones_lose_their_middle() -> None:
+    for text in ("0002_c1s1_0004", "", "監視カメラ一二", "a\nb"):
+        assert shorten(text, 14) == text
+    assert shorten("0002_c1s1_000451_03.jpg", 14) == "0002_c…_03.jpg"
+    assert shorten("alexander_hamilton\n0.400", 14) == "alexan…amilton\n0.400"
+    assert shorten("監視カメラ一二三", 14) == "監視カ…一二三"
+    assert shorten("bad\udcff.jpg", 14) == "bad?.jpg"
+
+
+def test_one_epoch_and_one_rank_have_whole_numbers_below_them() -> None:
+    losses, _ = plots.plot_history([{"epoch": 0, "loss": 3.0}]).axes
+    (cmc,) = plots.plot_cmc([0.5], queries=3, gallery=9).axes
+    for axes in (losses, cmc):
+        low, high = axes.get_xlim()
+        assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+
+
+@pytest.mark.parametrize("most", [1, 7, 40, 59, 200])
+def test_bars_of_images_a_person_stand_for_equally_many_numbers(most: int) -> None:
+    figure = plots.plot_dataset(
+        [PERSON], images_a_person=list(range(1, most + 1)), image_sizes={(128, 64): 1}
+    )
+    bars = figure.axes[1].patches
+    step = round(bars[0].get_width())
+    assert len(bars) <= 40
+    assert {bar.get_height() for bar in bars[:-1]} <= {step}
+    assert sum(bar.get_height() for bar in bars) == most
+    assert bars[0].get_x() == 0.5
+
+
+def test_scale_of_a_distance_ends_in_a_short_number() -> None:
+    pair = plots.plot_pair(
+        PERSON, PERSON, verdict="different", distance=1.999, threshold=0.8, probability=0.01
+    )
+    assert [text.get_text() for text in pair.axes[2].get_xticklabels()] == ["0", "2.2"]
 
 
 def test_rank_list_frames_correct_places_green_and_wrong_ones_red() -> None:

@@ -153,7 +153,7 @@ def test_results_are_printed_and_written_by_default_to_results(
     assert set(again) == set(card)
     assert main(["compare", str(folder), str(folder)]) == 0
     output = capsys.readouterr().out
-    assert "within noise" in output.splitlines()[-1]
+    assert "are equal in mAP" in output.splitlines()[-1]
     assert main(["compare", str(folder), str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["scores"]["mAP"]["difference"] == 0
 

@@ -30,6 +30,8 @@ def app(
         port: Port to listen at.
         login: NAME:PASSWORD that visitors must give; by default what SIAMESE_LOGIN says, else none.
     """
+    if not 0 <= port <= 65535:
+        raise InputError(f"--port must be 0 to 65535. Received: {port}")
     name_and_password = _read_login(login if login is not None else os.environ.get(LOGIN))
     console = open_console()
     try:

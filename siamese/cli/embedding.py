@@ -80,6 +80,17 @@ def find_similar(
     table = read_embeddings(embeddings)
     opened = open_model(model, image_size=image_size, mean=mean, deviation=deviation)
     found = find_similar_images(pixels, table, k, model=opened)
+    if json_:
+        answer = {
+            "image": str(image),
+            "fingerprint": table.fingerprint,
+            "closest": [each.to_dict() for each in found],
+        }
+        print(json.dumps(answer, ensure_ascii=False))
+    else:
+        for rank, each in enumerate(found, start=1):
+            person = f"person {each.person}" if each.person else "person not known"
+            print(f"{rank:3}  {each.distance:.4f}  {person}  {each.image}")
     if output is not None:
         from siamese import plots
 
@@ -90,19 +101,8 @@ def find_similar(
         figure = plots.plot_rank_lists([(pixels, image.name)], [closest])
         output.parent.mkdir(parents=True, exist_ok=True)
         plots.save(figure, output)
-    if json_:
-        answer = {
-            "image": str(image),
-            "fingerprint": table.fingerprint,
-            "closest": [each.to_dict() for each in found],
-        }
-        print(json.dumps(answer, ensure_ascii=False))
-        return
-    for rank, each in enumerate(found, start=1):
-        person = f"person {each.person}" if each.person else "person not known"
-        print(f"{rank:3}  {each.distance:.4f}  {person}  {each.image}")
-    if output is not None:
-        print(f"picture      {output}")
+        if not json_:
+            print(f"picture      {output}")
 
 
 def _caption(person: str, distance: float) -> str:

@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
 Json = Annotated[Flag, tyro.conf.arg(name="json")]
 
-ANSWERS = {
+ANSWERS: dict[str | None, str] = {
     "same": "this person is in the gallery",
     "unsure": "unsure whether this person is in the gallery",
     "different": "this person is not in the gallery",
     None: "the model holds no calibration, so the distances stand alone",
+}
+FILTERED_ANSWERS: dict[str | None, str] = {
+    **ANSWERS,
+    "unsure": "unsure whether this person is among the images that the filters leave",
+    "different": "this person is not among the images that the filters leave",
 }
 
 
@@ -129,23 +134,25 @@ def search(
             lists = opened.search_folder(query, k, person=person, progress=progress, **filters)
     else:
         lists = {str(query): opened.search(query, k, person=person, **filters)}
+    # The answer before the files, which may fail.
+    if json_:
+        print(json.dumps(_to_dict(lists, gallery, images, opened.model), ensure_ascii=False))
+    else:
+        filtered = person is not None or any(filters.values())
+        for name, matches in lists.items():
+            _print_list(name, matches, FILTERED_ANSWERS if filtered else ANSWERS)
+        calibration = opened.model.calibration
+        if calibration is not None:
+            print(
+                f"same up to {calibration.same_below:.4f}, different beyond "
+                f"{calibration.different_above:.4f}; {images:,} images in the gallery"
+            )
     if output is not None:
         _plot(opened, lists, output, like)
     if csv_ is not None:
         _write_csv(lists, csv_)
-    if json_:
-        print(json.dumps(_to_dict(lists, gallery, images, opened.model), ensure_ascii=False))
-        return
-    for name, matches in lists.items():
-        _print_list(name, matches)
-    calibration = opened.model.calibration
-    if calibration is not None:
-        print(
-            f"same up to {calibration.same_below:.4f}, different beyond "
-            f"{calibration.different_above:.4f}; {images:,} images in the gallery"
-        )
     for path in (output, csv_):
-        if path is not None:
+        if path is not None and not json_:
             print(f"wrote        {path}")
 
 
@@ -287,20 +294,23 @@ def index(gallery: str = "gallery") -> None:
 
 def _open(gallery: str, model: Path | None) -> "Gallery":
     from siamese.gallery import Gallery
-    from siamese.inference import find_model, load_model
+    from siamese.inference import find_fastest, load_model
 
-    if find_model(model).suffix == ".keras":
+    path = find_fastest(model)
+    if path.suffix.lower() == ".keras":
         import_quietly("keras")
-    return Gallery(gallery, load_model(model))
+    return Gallery(gallery, load_model(path))
 
 
-def _print_list(name: str, matches: "Sequence[Match]") -> None:
+def _print_list(name: str, matches: "Sequence[Match]", answers: Mapping[str | None, str]) -> None:
     from siamese.gallery import answer
 
-    print(f"{name}: {ANSWERS[answer(matches)]}")
     if not matches:
-        print("  no image is left by the filters")
+        filtered = answers is FILTERED_ANSWERS
+        why = "no image is left by the filters" if filtered else "there is no image to compare with"
+        print(f"{name}: {why}")
         return
+    print(f"{name}: {answers[answer(matches)]}")
     print("  rank  distance    same  verdict    person        camera  image")
     for rank, match in enumerate(matches, start=1):
         chance = "" if match.probability is None else f"{match.probability:.1%}"
@@ -348,6 +358,10 @@ def _write_csv(lists: "Mapping[str, Sequence[Match]]", path: Path) -> None:
                 writer.writerow([query, rank, *(row[name] for name in names)])
 
 
+def _camera(match: "Match") -> str:
+    return "" if match.camera is None else f"cam {match.camera}  "
+
+
 def _plot(
     gallery: "Gallery", lists: "Mapping[str, Sequence[Match]]", output: Path, like: str | None
 ) -> None:
@@ -359,7 +373,7 @@ def _plot(
     if not any(lists.values()):
         raise InputError("the filters leave no image, so there is no picture to draw. Widen them.")
     if like is None:
-        queries = [(open_image(name), Path(name).stem[:14]) for name in lists]
+        queries = [(open_image(name), Path(name).stem) for name in lists]
     else:
         queries = [(open_image(gallery.images(person=like)[0].path), like)]
     ranked = [
@@ -367,8 +381,7 @@ def _plot(
             plots.RankedImage(
                 open_image(match.image),
                 {"same": True, "different": False}.get(match.verdict or ""),
-                f"{match.person or '?'} c{'?' if match.camera is None else match.camera} "
-                f"{match.distance:.2f}",
+                f"{match.person or '?'}\n{_camera(match)}{match.distance:.2f}",
             )
             for match in matches
         ]

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -19,18 +20,18 @@ Flag = tyro.conf.FlagCreatePairsOff[bool]
 def guard(call: Callable[[], Any]) -> int:
     """The exit code of a command; what a user can mend becomes one line."""
     try:
-        code: int | None = call()
+        try:
+            code: int | None = call()
+        finally:
+            _flush()
     except InputError as error:
         message = " ".join(str(error).split())
     except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
-        sys.stderr.close()
         return 0
     except OSError as error:
-        message = str(error)
-        if error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            message += ". Free some space, or choose another folder."
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            message += ". Change the permissions, or choose another folder."
+        message = _describe(error)
+    except UnicodeEncodeError as error:
+        message = _describe_text(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -38,6 +39,42 @@ def guard(call: Callable[[], Any]) -> int:
         return code or 0
     print(f"error: {message}", file=sys.stderr)
     return 2
+
+
+def _flush() -> None:
+    """Writes what was printed while errors can still be told, not when the process ends."""
+    if sys.stdout is None:  # closed by who started us, as in `>&-`
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # What is left would fail once more at the end.
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise
+
+
+def _describe(error: OSError) -> str:
+    if error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{error}. Free some space, or choose another folder."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{error}. Change the permissions, or choose another folder."
+    if error.errno in (errno.EEXIST, errno.ENOTDIR) and error.filename is not None:
+        path = Path(os.fsdecode(error.filename))
+        for place in (path, *path.parents):
+            if place.is_file():
+                return f"{place}: is a file. Choose another folder."
+    if error.errno == errno.EISDIR and error.filename is not None:
+        return f"{error.filename}: is a folder. Choose another name."
+    return str(error)
+
+
+def _describe_text(error: UnicodeEncodeError) -> str:
+    shown = error.object[max(0, error.start - 60) : error.end + 60]
+    shown = " ".join(shown.encode("ascii", "backslashreplace").decode().split())
+    if "\ud800" <= error.object[error.start] <= "\udfff":
+        return f"a file name is not UTF-8: {shown}. Rename it."
+    return f"{shown}: cannot be written as {error.encoding}. Set PYTHONUTF8=1."
 
 
 def import_quietly(name: str) -> None:

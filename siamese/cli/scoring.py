@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from siamese.cli.program import Flag, counting, import_quietly
+from siamese.errors import InputError
 
 if TYPE_CHECKING:
     from siamese.evaluate.lists import HeatMaps
@@ -19,9 +20,9 @@ def evaluate(
     flip: Flag = False,
     metric: Literal["euclidean", "cosine"] = "euclidean",
     rerank: Flag = False,
-    k1: int = 20,
-    k2: int = 6,
-    lambda_: Annotated[float, tyro.conf.arg(name="lambda")] = 0.3,
+    k1: int | None = None,
+    k2: int | None = None,
+    lambda_: Annotated[float | None, tyro.conf.arg(name="lambda")] = None,
     expand_queries: int | None = None,
     pooling: Literal["mean", "max", "median"] | None = None,
     frames: int | None = None,
@@ -48,9 +49,9 @@ def evaluate(
         flip: Average each embedding with that of the mirrored image.
         metric: Distance between embeddings; as these have length 1, both rank alike.
         rerank: Re-rank by k-reciprocal encoding (Zhong et al. 2017).
-        k1: Of --rerank: neighbours that may be reciprocal.
-        k2: Of --rerank: nearest images whose encodings are averaged.
-        lambda_: Of --rerank: weight of the original distance, 0 to 1.
+        k1: Of --rerank: neighbours that may be reciprocal; by default 20.
+        k2: Of --rerank: nearest images whose encodings are averaged; by default 6.
+        lambda_: Of --rerank: weight of the original distance, 0 to 1; by default 0.3.
         expand_queries: Replace each query by the mean of itself and so many nearest gallery images.
         pooling: Score tracklets in place of images, their frames pooled so. Official MARS is always
             scored by tracklets, by mean unless said otherwise.
@@ -65,9 +66,24 @@ def evaluate(
         seed: Of the draws: intervals, random rank lists, single shot.
         json_: Print one JSON object and nothing else.
     """
+    numbers: dict[str, Any] = {"k1": k1, "k2": k2, "original_weight": lambda_}
+    numbers = {name: number for name, number in numbers.items() if number is not None}
+    if numbers and not rerank:
+        raise InputError(
+            "--k1, --k2 and --lambda are for --rerank. Received: no --rerank. Add it or leave them."
+        )
+    if heat_maps and json_ and output is None:
+        raise InputError(
+            "--heat_maps are drawn in the report, and --json writes none. Add --output FOLDER."
+        )
     from siamese.inference import find_model, load_model
 
     path = find_model(model)
+    if heat_maps and path.suffix.lower() == ".onnx" and not path.with_suffix(".keras").is_file():
+        raise InputError(
+            f"--heat_maps need a .keras model. Received: {path}. Give the .keras file that it was "
+            "exported from."
+        )
     if path.suffix.lower() != ".onnx":
         import_quietly("keras")
     from siamese.evaluate import Reranking
@@ -82,7 +98,7 @@ def evaluate(
             data,
             flip=flip,
             metric=metric,
-            reranking=Reranking(k1, k2, lambda_) if rerank else None,
+            reranking=Reranking(**numbers) if rerank else None,
             expand_queries=expand_queries,
             pooling=pooling,
             frames=frames,
@@ -111,7 +127,7 @@ def compare(
     seed: int = 0,
     json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
 ) -> None:
-    """Say whether the difference between two models is more than noise.
+    """Say whether the difference between two score cards is more than noise.
 
     Both must have been scored by siamese evaluate on the same images by the same protocol. People
     are drawn at random, and each draw scores both models (paired bootstrap).
@@ -130,8 +146,11 @@ def compare(
     if json_:
         print(json.dumps(values, ensure_ascii=False))
         return
-    print(f"first   {values['first']}")
-    print(f"second  {values['second']}")
+    for name, card in (("first", first), ("second", second)):
+        facts = values[name]
+        model, fingerprint = facts.pop("model"), facts.pop("fingerprint")
+        options = "".join(f", {key} {value}" for key, value in facts.items())
+        print(f"{name:7} {card}: {model} ({fingerprint}){options}")
     print(f"{'':15}{'first':>8}{'second':>8}{'difference':>12}   95 %{'':14}p")
     for name, row in values["scores"].items():
         low, high = row["interval"]

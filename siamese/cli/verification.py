@@ -10,7 +10,8 @@ import tyro
 from siamese.cli.program import Flag, import_quietly
 
 if TYPE_CHECKING:
-    from siamese.inference import Model
+    from siamese.explain import Explanation
+    from siamese.inference import Model, Verification
 
 
 def open_model(model: Path | None, **options: Any) -> "Model":
@@ -60,36 +61,47 @@ def verify(
     answer = open_model(model).verify(*images)
     if output is None and not json_:
         output = Path("pair.png")
-    if output is not None:
-        from siamese import plots
-
-        figure = plots.plot_pair(
-            *images,
-            verdict=answer.verdict,
-            distance=answer.distance,
-            threshold=answer.threshold,
-            probability=answer.probability,
-            names=(img1.name, img2.name),
-        )
-        output.parent.mkdir(parents=True, exist_ok=True)
-        plots.save(figure, output)
+    # The answer before the picture, which may fail.
     if json_:
         print(json.dumps(answer.to_dict(), ensure_ascii=False))
+    else:
+        _print_verdict(answer)
+    if output is None:
         return
+    from siamese import plots
+
+    figure = plots.plot_pair(
+        *images,
+        verdict=answer.verdict,
+        distance=answer.distance,
+        threshold=answer.threshold,
+        probability=answer.probability,
+        unsure=(answer.same_below, answer.different_above),
+        names=(img1.name, img2.name),
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    plots.save(figure, output)
+    if not json_:
+        print(f"picture      {output}")
+
+
+def _print_verdict(answer: "Verification") -> None:
     sentence = {
         "same": "Similar: the same person",
         "different": "Dissimilar: two people",
         "unsure": "Unsure: too near to call",
     }
     print(sentence[answer.verdict])
-    print(f"distance     {answer.distance:.4f}  (threshold {answer.threshold:.4f})")
+    band = ""
+    if answer.same_below < answer.different_above:
+        band = f"; unsure from {answer.same_below:.4f} to {answer.different_above:.4f}"
+    print(f"distance     {answer.distance:.4f}  (threshold {answer.threshold:.4f}{band})")
     print(f"probability  {answer.probability:.1%} that it is the same person")
     print(
         f"error rates  at this threshold {answer.false_accept_rate:.1%} of the pairs of two people "
         f"are accepted, {answer.false_reject_rate:.1%} of the pairs of one person are missed"
     )
     print(f"model        {answer.model} ({answer.fingerprint})")
-    print(f"picture      {output}")
 
 
 def explain(
@@ -104,8 +116,8 @@ def explain(
     Args:
         img1: The first image.
         img2: The second image.
-        model: Model file, .keras; by default the newest in runs, else `pretrained`,
-            the one that comes with the program.
+        model: Model file, .keras, or an .onnx beside the .keras that it was exported from; by
+            default the newest in runs, else `pretrained`, the one that comes with the program.
         output: Picture of the pair, each image beside its heat map.
         json_: Print one JSON object, with the contribution of each position, and nothing else.
     """
@@ -119,16 +131,9 @@ def explain(
     from siamese import plots
 
     found = stage.explain(images[0], images[1], path)
+    if path.suffix.lower() == ".onnx":  # what was looked into lies beside it
+        path = path.with_suffix(".keras")
     verdict = None if found.verification is None else found.verification.verdict
-    figure = plots.plot_explanation(
-        found.images,
-        (found.first, found.second),
-        similarity=found.similarity,
-        verdict=verdict,
-        names=(img1.name, img2.name),
-    )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    plots.save(figure, output)
     if json_:
         answer = {
             "similarity": found.similarity,
@@ -138,7 +143,22 @@ def explain(
             "model": str(path),
         }
         print(json.dumps(answer, ensure_ascii=False))
-        return
+    else:
+        _print_places(found)
+    figure = plots.plot_explanation(
+        found.images,
+        (found.first, found.second),
+        similarity=found.similarity,
+        verdict=verdict,
+        names=(img1.name, img2.name),
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    plots.save(figure, output)
+    if not json_:
+        print(f"picture      {output}")
+
+
+def _print_places(found: "Explanation") -> None:
     print(f"similarity   {found.similarity:.4f}  (cosine: the sum of what the places add)")
     for name, heat in (("first", found.first), ("second", found.second)):
         row, column = divmod(int(heat.argmax()), heat.shape[1])
@@ -146,4 +166,3 @@ def explain(
             f"{name:12} most at {(row + 0.5) / heat.shape[0]:.0%} of the height and "
             f"{(column + 0.5) / heat.shape[1]:.0%} of the width: {heat.max():+.4f}"
         )
-    print(f"picture      {output}")

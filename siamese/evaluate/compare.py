@@ -20,13 +20,24 @@ _SAME = {  # what must not differ, and what it is called
 }
 
 
+_OPTIONS = (
+    "flip",
+    "metric",
+    "rerank",
+    "expand_queries",
+    "tracklets",
+    "image_size",
+    "normalisation",
+)
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same queries and gallery.
+    """Two score cards of the same queries and gallery.
 
     Attributes:
-        first: The card of the first model.
-        second: Of the second.
+        first: The first card.
+        second: The second.
         scores: The difference in each ranking score, first minus second.
     """
 
@@ -46,6 +57,8 @@ class Comparison:
         found = next(each for each in self.scores if each.score == score)
         difference = 100 * found.difference
         low, high = 100 * found.interval.low, 100 * found.interval.high
+        if low == high == 0:
+            return f"The two are equal in {score}, whoever is drawn."
         if low <= 0 <= high:
             return (
                 f"The difference in {score} (first less second {difference:+.1f} points, 95 % "
@@ -54,15 +67,15 @@ class Comparison:
         better = "first" if difference > 0 else "second"
         least, most = sorted((abs(low), abs(high)))
         return (
-            f"The {better} model is better in {score} by {abs(difference):.1f} points (95 % "
+            f"The {better} card is better in {score} by {abs(difference):.1f} points (95 % "
             f"{least:.1f} to {most:.1f}): more than noise."
         )
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as plain values, ready for JSON."""
         return {
-            "first": self.first["model"],
-            "second": self.second["model"],
+            "first": _describe(self.first, self.second),
+            "second": _describe(self.second, self.first),
             "scores": {
                 each.score: {
                     "first": self.first[each.score],
@@ -89,15 +102,17 @@ def compare(
         first: `scores.json` that `evaluate` wrote, or its folder; `queries.csv` lies beside it.
         second: Another, of the same data by the same protocol.
         samples: How many draws, at least 1.
-        seed: Of the draws.
+        seed: Of the draws, at least 0.
 
     Returns:
         The comparison.
 
     Raises:
-        InputError: A card cannot be read, or the two are not of the same images, sizes and
-            protocol.
+        InputError: The seed is negative, a card cannot be read, or the two are not of the same
+            images, sizes and protocol.
     """
+    if seed < 0:
+        raise InputError(f"`seed` must be >= 0. Received: seed={seed}")
     cards = read_card(first), read_card(second)
     for name, words in _SAME.items():
         one, other = (card.get(name) for card in cards)
@@ -114,3 +129,9 @@ def compare(
             paired_bootstrap(*rankings, score=score, samples=samples, seed=seed) for score in SCORES
         ),
     )
+
+
+def _describe(card: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The model of a card, and the options that it was scored with where the other's differ."""
+    names = ["model", "fingerprint", *(n for n in _OPTIONS if card.get(n) != other.get(n))]
+    return {name: card.get(name) for name in names}

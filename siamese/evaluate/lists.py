@@ -122,7 +122,7 @@ def choose(
             picture = pictures[int(gallery[row])]
             if heat_maps is not None:
                 picture = heat_maps(image, picture)[1]
-            camera = _camera(subjects.images, gallery[row])
+            camera = describe_camera(subjects.images.cameras[gallery[row]])
             return plots.RankedImage(picture, is_match, f"{camera}  {distance:.2f}".strip())
 
         correct = set(ranked.matches.of(number)[1].tolist())
@@ -220,9 +220,10 @@ def _one_each(order: Indices, people: Indices, count: int) -> list[int]:
 
 
 def _who(images: EmbeddedImages, row: int) -> str:
-    return " ".join(filter(None, [str(images.people[row]), _camera(images, row)]))
+    camera = describe_camera(images.cameras[row])
+    return " ".join(filter(None, [str(images.people[row]), camera]))
 
 
-def _camera(images: EmbeddedImages, row: int) -> str:
-    camera = int(images.cameras[row])
+def describe_camera(camera: int) -> str:
+    """What a caption says of a camera: nothing of one that is not known, -1."""
     return "" if camera < 0 else f"cam {camera}"

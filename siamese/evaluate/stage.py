@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from siamese import __version__
+from siamese.data.datasets import recognise
 from siamese.errors import InputError
 from siamese.evaluate import lists, report
 from siamese.evaluate.embedded import Progress
@@ -89,6 +90,9 @@ def evaluate(
         InputError: The model or the data cannot be used, or an option is out of range.
     """
     check_metric(metric)
+    _check_options(data, pooling=pooling, frames=frames, seed=seed)
+    if heat_maps is not None and output is None:
+        raise InputError("heat maps are drawn in the report. Name a folder for it: `output`.")
     started, clock = datetime.datetime.now().astimezone(), time.perf_counter()
     if not isinstance(model, Model):
         model = load_model(model)
@@ -176,6 +180,22 @@ def evaluate(
         # Last, so that a folder with a card is a whole one.
         write_card(card, Path(output) / "scores.json")
     return card
+
+
+def _check_options(
+    data: str | Path, *, pooling: Pooling | None, frames: int | None, seed: int
+) -> None:
+    if seed < 0:
+        raise InputError(f"`seed` must be >= 0. Received: seed={seed}")
+    if frames is not None and pooling is None:
+        from siamese.data.records import is_record_set
+
+        place = Path(data)
+        if is_record_set(place) or recognise(place).name != "mars":
+            raise InputError(
+                f"`frames` is of tracklets, and the images of {data} are scored one by one. "
+                f"Received: frames={frames} without pooling. Give `pooling` too, or leave it out."
+            )
 
 
 def _folder(output: str | Path) -> Path:

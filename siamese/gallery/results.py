@@ -133,6 +133,6 @@ def answer(matches: Sequence[Match]) -> Verdict | None:
 
     Returns:
         "same": in the gallery; "different": not in it; "unsure"; None for a model without
-        calibration.
+        calibration, and where there was no image to compare with.
     """
-    return matches[0].verdict if matches else "different"
+    return matches[0].verdict if matches else None

@@ -40,6 +40,9 @@ class Verification:
         distance: Between the two unit vectors, by the metric that the model was calibrated with:
             Euclidean unless its card says otherwise, 0 to 2.
         threshold: The largest distance that counts as the same person when no "unsure" is wanted.
+        same_below: Up to this distance the verdict is "same"; from here to `different_above` it is
+            "unsure".
+        different_above: Beyond this distance it is "different".
         probability: Of the same person, 0 to 1, were both answers equally likely beforehand.
         false_accept_rate: Share of pairs of two people that this threshold takes for one, 0 to 1,
             measured on people that training never saw.
@@ -51,6 +54,8 @@ class Verification:
     verdict: str
     distance: float
     threshold: float
+    same_below: float
+    different_above: float
     probability: float
     false_accept_rate: float
     false_reject_rate: float
@@ -156,9 +161,12 @@ class Model:
         pixels = [_read_one(image) for image in (a, b)]
         calibration = self.calibration
         if calibration is None:
+            mend = "Finish the training with train_siamese_network.py --resume"
+            if self.path.suffix.lower() == ".onnx":
+                mend = "Give a model that holds one; find_similar lists distances without"
             raise InputError(
                 f"{self.path}: holds no calibration, because its training has not ended or because "
-                "it was made elsewhere. Finish the training with train_siamese_network.py --resume"
+                f"it was made elsewhere. {mend}"
             )
         one, other = (self._embed_once(image) for image in pixels)
         if calibration.metric == "cosine":
@@ -170,6 +178,8 @@ class Model:
             verdict=calibration.verdict(distance),
             distance=distance,
             threshold=calibration.threshold,
+            same_below=calibration.same_below,
+            different_above=calibration.different_above,
             probability=float(calibration.probability(distance)),
             false_accept_rate=false_accept_rate,
             false_reject_rate=false_reject_rate,

@@ -40,7 +40,8 @@ def plot_history(history: Sequence[Mapping[str, float]]) -> Figure:
     for axes in (losses, scores):
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.25)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set_xlim(0.5, max((row["epoch"] for row in history), default=0) + 1.5)
         if axes.lines:
             axes.legend(frameon=False, fontsize=8)
     return figure
@@ -101,8 +102,9 @@ def plot_cmc(cmc: Sequence[float], *, queries: int, gallery: int) -> Figure:
     figure = Figure(figsize=(4.6, 3.4), dpi=110, layout="constrained")
     axes = figure.subplots()
     ranks = np.arange(1, len(cmc) + 1)
-    axes.plot(ranks, cmc, color=SAME, marker="o", markersize=3)
-    axes.set_xlim(0, len(cmc) + 1)
+    axes.plot(ranks, cmc, color=SAME, marker="o", markersize=3, clip_on=False)
+    axes.set_xlim(0.5, len(cmc) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("rank")
     axes.set_ylabel("queries with a match up to it")
     axes.set_title(f"CMC, {queries:,} queries, gallery of {gallery:,}", size=10)

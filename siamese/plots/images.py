@@ -7,9 +7,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from siamese.plots.style import DIFFERENT, NEUTRAL, SAME, Image, show_image
+from siamese.plots.style import (
+    CELL_COLUMNS,
+    DIFFERENT,
+    NEUTRAL,
+    SAME,
+    Image,
+    caption_style,
+    shorten,
+    show_image,
+)
+
+_PAIR_LINE = 30
+"""Letters that fit below two images side by side."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,7 @@ def plot_rank_lists(
     """A row for each query: itself, then its ranks, framed green where correct, red where not.
 
     Args:
-        queries: Picture and caption of each.
+        queries: Picture and caption of each; a line longer than 14 letters loses its middle.
         ranked: The places of each, nearest first.
 
     Returns:
@@ -69,10 +82,8 @@ def plot_pairs(
         left, top = 2.4 * (number % columns), 2.4 * (number // columns)
         for side, image in enumerate(pair):
             _lay(axes, image, left + 1.06 * side, top, colour, "")
-        axes.text(
-            left + 1.03, top + 2.06, caption, size=7, color=NEUTRAL, ha="center", va="top",
-            parse_math=False,
-        )  # fmt: skip
+        words = shorten(caption, _PAIR_LINE)
+        axes.text(left + 1.03, top + 2.06, words, ha="center", va="top", **caption_style())
     return figure
 
 
@@ -104,10 +115,8 @@ def _lay(axes: Axes, image: Image, left: float, top: float, colour: str, caption
         aspect="auto",
     )
     axes.add_patch(Rectangle((left, upper), width, height, fill=False, edgecolor=colour, lw=3))
-    axes.text(
-        left + width / 2, top + 2.06, caption, size=7, color=NEUTRAL, ha="center", va="top",
-        parse_math=False,
-    )  # fmt: skip
+    words = shorten(caption, CELL_COLUMNS)
+    axes.text(left + width / 2, top + 2.06, words, ha="center", va="top", **caption_style())
 
 
 def plot_images(images: ArrayLike, captions: Sequence[str] = (), columns: int = 8) -> Figure:
@@ -132,7 +141,8 @@ def plot_images(images: ArrayLike, captions: Sequence[str] = (), columns: int = 
     )  # fmt: skip
     for number, picture in enumerate(pictures):
         axes = figure.add_subplot(grid[number // columns, number % columns])
-        show_image(axes, picture, "none", captions[number] if captions else "")
+        caption = captions[number] if captions else ""
+        show_image(axes, picture, "none", caption, CELL_COLUMNS)
     return figure
 
 
@@ -167,12 +177,17 @@ def plot_dataset(
         hspace=0.05,
     )
     for number, image in enumerate(images):
-        show_image(figure.add_subplot(grid[number // columns, number % columns]), image, "none", "")
+        axes = figure.add_subplot(grid[number // columns, number % columns])
+        show_image(axes, image, "none", "", CELL_COLUMNS)
     below = figure.add_gridspec(
         1, 2, left=0.07, right=0.98, top=share - 0.05, bottom=0.17 * share + 0.03
     )
     people = figure.add_subplot(below[0, 0])
-    people.hist(images_a_person, bins=min(40, max(images_a_person, default=1)), color=SAME)
+    most = max(images_a_person, default=1)
+    step = -(-most // 40)  # a bar for so many whole numbers, or some would stand out for nothing
+    people.hist(images_a_person, bins=np.arange(0.5, most + step + 0.5, step).tolist(), color=SAME)
+    for axis in (people.xaxis, people.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     people.set_xlabel("images of a person", size=9)
     people.set_ylabel("people", size=9)
     sizes = figure.add_subplot(below[0, 1])

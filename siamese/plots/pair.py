@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from siamese.plots.style import DIFFERENT, NEUTRAL, SAME, UNSURE, Image, show_image
+from siamese.plots.style import DIFFERENT, NEUTRAL, PAIR_COLUMNS, SAME, UNSURE, Image, show_image
 
 VERDICT_COLOURS = {"same": SAME, "different": DIFFERENT, "unsure": UNSURE}
 VERDICT_WORDS = {"same": "Similar", "different": "Dissimilar", "unsure": "Unsure"}
@@ -21,6 +21,7 @@ def plot_pair(
     distance: float,
     threshold: float,
     probability: float,
+    unsure: tuple[float, float] | None = None,
     names: tuple[str, str] = ("", ""),
 ) -> Figure:
     """Two images side by side with their verdict.
@@ -31,8 +32,9 @@ def plot_pair(
         verdict: "same", "different" or "unsure".
         distance: Between their embeddings.
         threshold: The largest distance that counts as the same person.
+        unsure: From which distance to which the verdict is "unsure"; None: nowhere.
         probability: Of the same person, 0 to 1.
-        names: Captions below the images.
+        names: Captions below the images; the middle of a name longer than 28 letters is left out.
 
     Returns:
         A figure.
@@ -49,23 +51,29 @@ def plot_pair(
     )  # fmt: skip
     for left, image, name in ((0.07, first, names[0]), (0.53, second, names[1])):
         axes = figure.add_axes((left, 0.20, 0.40, 0.63))
-        show_image(axes, image, colour, name)
+        show_image(axes, image, colour, name, PAIR_COLUMNS)
     scale = figure.add_axes((0.10, 0.075, 0.80, 0.035))
-    _plot_scale(scale, distance, threshold, colour)
+    _plot_scale(scale, distance, threshold, unsure or (threshold, threshold), colour)
     return figure
 
 
-def _plot_scale(axes: Axes, distance: float, threshold: float, colour: str) -> None:
-    """The distance as a mark on a line from 0 to the largest, with the threshold as a tick."""
+def _plot_scale(
+    axes: Axes, distance: float, threshold: float, unsure: tuple[float, float], colour: str
+) -> None:
+    """The distance as a mark on a line from 0 to the largest: same, unsure, different."""
     largest = max(2.0, distance * 1.1)
     axes.set_xlim(0, largest)
     axes.set_ylim(0, 1)
-    axes.axvspan(0, threshold, color=SAME, alpha=0.18, lw=0)
-    axes.axvspan(threshold, largest, color=DIFFERENT, alpha=0.18, lw=0)
+    for left, right, zone in (
+        (0.0, unsure[0], SAME),
+        (*unsure, UNSURE),
+        (unsure[1], largest, DIFFERENT),
+    ):
+        axes.axvspan(left, right, color=zone, alpha=0.22, lw=0)
     axes.plot([distance], [0.5], marker="o", markersize=9, color=colour, clip_on=False)
     axes.axvline(threshold, color=NEUTRAL, lw=1.2)
     axes.set_yticks([])
-    axes.set_xticks([0, largest], ["0", f"{largest:g}"], size=8, color=NEUTRAL)
+    axes.set_xticks([0, largest], ["0", f"{largest:.3g}"], size=8, color=NEUTRAL)
     for side in axes.spines.values():
         side.set_visible(False)
     axes.set_xlabel(
@@ -117,7 +125,7 @@ def plot_explanation(
         contributions: `(rows, columns)` each; both sum up to the similarity.
         similarity: Cosine of the two embeddings.
         verdict: "same", "different", "unsure", or None where it is not known.
-        names: Captions below the images.
+        names: Captions below the images; the middle of a name longer than 28 letters is left out.
 
     Returns:
         A figure.
@@ -135,9 +143,9 @@ def plot_explanation(
     )  # fmt: skip
     for left, image, heat, name in zip((0.03, 0.53), images, contributions, names, strict=True):
         shown = figure.add_axes((left, 0.14, 0.22, 0.70))
-        show_image(shown, image, colour, name)
+        show_image(shown, image, colour, name, PAIR_COLUMNS)
         shown = figure.add_axes((left + 0.225, 0.14, 0.22, 0.70))
-        show_image(shown, overlay_heat(image, heat, strongest), "none", "")
+        show_image(shown, overlay_heat(image, heat, strongest), "none", "", PAIR_COLUMNS)
     scale = figure.add_axes((0.35, 0.075, 0.30, 0.025))
     ramp = np.linspace(0, 1, 200)[None]
     grey = np.full((1, 200, 3), 128, np.uint8)

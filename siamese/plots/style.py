@@ -1,12 +1,15 @@
 """What all pictures share: colours, frames, and how a figure becomes a file."""
 
+import functools
 import io
+import unicodedata
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import font_manager, rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -18,10 +21,27 @@ Image = NDArray[np.uint8]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg", ".pdf")
 
+CELL_COLUMNS, PAIR_COLUMNS = 14, 28
+"""Letters that fit below an image of a grid or rank list, and below one of two."""
+
 SAME = "#1a7f37"
 DIFFERENT = "#c62828"
 UNSURE = "#b26a00"
 NEUTRAL = "#455a64"
+
+_EAST_ASIAN = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Source Han Sans",
+    "WenQuanYi Micro Hei",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Apple SD Gothic Neo",
+    "Yu Gothic",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "IPAexGothic",
+)
 
 _PEN = "#0a0b0c"
 _INK: dict[Any, Any] = {
@@ -44,7 +64,9 @@ def save(figure: Figure, path: str | Path) -> Path:
         raise InputError(
             f"{path}: a picture's name must end in one of {' '.join(SUFFIXES)}. Give another name."
         )
-    with whole_file(path) as temporary:
+    with whole_file(path) as temporary, warnings.catch_warnings():
+        # A box stands for a letter that no font here has; the user can do nothing about it.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(temporary, dpi=figure.dpi)
     return path
 
@@ -78,8 +100,16 @@ def to_svg(draw: Callable[[], Figure]) -> str:
     return text
 
 
-def show_image(axes: Axes, image: Any, colour: str, caption: str) -> None:
-    """Shows an image without axes, in a coloured frame (none for "none"), with words below."""
+def show_image(axes: Axes, image: Any, colour: str, caption: str, columns: int) -> None:
+    """Shows an image without axes, in a coloured frame (none for "none"), with words below.
+
+    Args:
+        axes: Where.
+        image: What `imshow` takes.
+        colour: Of the frame.
+        caption: The words.
+        columns: Letters that there is room for, as `shorten` counts them.
+    """
     axes.imshow(image, interpolation="bicubic", aspect="equal")
     axes.set_xticks([])
     axes.set_yticks([])
@@ -88,5 +118,52 @@ def show_image(axes: Axes, image: Any, colour: str, caption: str) -> None:
         side.set_color(colour)
         side.set_linewidth(3)
     if caption:
-        # A name may hold $, which is no formula.
-        axes.set_xlabel(caption, size=7, color=NEUTRAL, labelpad=3, parse_math=False)
+        axes.set_xlabel(shorten(caption, columns), labelpad=3, **caption_style())
+
+
+def caption_style() -> dict[str, Any]:
+    """How the words below an image are set."""
+    families = [*rcParams["font.family"], *_east_asian_families()]
+    # A name may hold $, which is no formula.
+    return {"size": 7, "color": NEUTRAL, "parse_math": False, "family": families}
+
+
+@functools.cache
+def _east_asian_families() -> list[str]:
+    """The fonts of this machine that have Chinese, Japanese and Korean letters."""
+    there = set(font_manager.get_font_names())  # of others matplotlib would complain
+    return [name for name in _EAST_ASIAN if name in there]
+
+
+def shorten(caption: str, columns: int) -> str:
+    """Shortens the lines of a caption in their middle, so that they do not run over others.
+
+    Args:
+        caption: Words, of one line or more; what is no text becomes question marks.
+        columns: The longest a line may be. Chinese, Japanese and Korean letters count twice.
+
+    Returns:
+        The caption.
+
+    Example:
+        >>> shorten("0002_c1s1_000451_03.jpg", 14)
+        '0002_c…_03.jpg'
+    """
+    text = caption.encode("utf-8", "replace").decode()
+    return "\n".join(_shorten_line(line, columns) for line in text.splitlines())
+
+
+def _shorten_line(line: str, columns: int) -> str:
+    if _count_columns(line) <= columns:
+        return line
+    head, tail = line[: len(line) // 2], line[len(line) // 2 :]
+    while _count_columns(head) + _count_columns(tail) >= columns:
+        if _count_columns(head) >= _count_columns(tail):
+            head = head[:-1]
+        else:
+            tail = tail[1:]
+    return f"{head}…{tail}"
+
+
+def _count_columns(line: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "FW" else 1 for letter in line)

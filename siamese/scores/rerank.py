@@ -70,8 +70,8 @@ def rerank(
     check_metric(metric)
     if k1 < 1 or k2 < 1 or not 0 <= original_weight <= 1:
         raise InputError(
-            "`k1` and `k2` must be at least 1 and `original_weight` (lambda) within 0..1. Received: "
-            f"k1={k1}, k2={k2}, original_weight={original_weight}."
+            "`k1` and `k2` must be at least 1 and `original_weight` (lambda) within 0..1. "
+            f"Received: k1={k1}, k2={k2}, original_weight={original_weight}."
         )
     images = np.concatenate([queries, gallery]).astype(np.float32, copy=False)
     if metric == "cosine":

@@ -10,6 +10,7 @@ import numpy as np
 
 from siamese import plots
 from siamese.evaluate import EmbeddedImages, Scores, pairs_of, sample_of
+from siamese.evaluate.lists import describe_camera
 from siamese.models.files import save_model
 from siamese.recipes import Recipe
 from siamese.scores.confidence import bootstrap_error_rates
@@ -115,7 +116,7 @@ def plot_ranks(
             plots.RankedImage(
                 pictures[int(row)],
                 bool(gallery.people[row] == person),
-                f"{distance:.2f}  cam {gallery.cameras[row]}",
+                f"{distance:.2f}  {describe_camera(gallery.cameras[row])}".strip(),
             )
             for row, distance in zip(rows, away, strict=True)
             if row >= 0
@@ -123,7 +124,7 @@ def plot_ranks(
         for person, rows, away in zip(queries.people, found, distances, strict=True)
     ]
     captions = [
-        f"{person}  cam {camera}"
+        f"{person}  {describe_camera(camera)}".strip()
         for person, camera in zip(queries.people, queries.cameras, strict=True)
     ]
     return plots.plot_rank_lists(list(zip(asked, captions, strict=True)), ranked)

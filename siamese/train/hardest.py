@@ -80,7 +80,7 @@ def plot_hardest(
         caption
         for anchor, positive, negative in rows
         for caption in (
-            f"anchor, person {labels[anchor]}",
+            f"anchor: {labels[anchor]}",
             f"same: {np.linalg.norm(embeddings[anchor] - embeddings[positive]):.2f}",
             f"other: {np.linalg.norm(embeddings[anchor] - embeddings[negative]):.2f}",
         )

@@ -1,6 +1,7 @@
 """Drawn pedestrians as folders of files with MARS names."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ _DRAWING = 1
 """Number of the drawing: raise it with every change to what is drawn, so that old trees are seen to
 be old."""
 
+_SCRATCH = ".drawing-"
 _QUALITY = 92
 _LIMITS = {"people": (1, 8999), "cameras": (1, 9), "frames": (1, 999), "seed": (0, 2**32 - 1)}
 _TEST_IMAGES = (
@@ -42,8 +44,8 @@ def write_mars_tree(
 ) -> int:
     """Writes `folder/categories/0001/0001C1T0001F001.jpg` and so on.
 
-    Every person passes every camera once. The folder appears when it is complete; a complete one
-    of the same arguments is left alone.
+    Every person passes every camera once. The tree appears when it is complete; a complete one of
+    the same arguments is left alone.
 
     Args:
         folder: Where; it must not exist, be empty, or hold a tree of the same arguments.
@@ -70,9 +72,12 @@ def write_mars_tree(
     total = people * cameras * frames
     if _holds(folder, asked):
         return total
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        tree = Path(scratch) / folder.name
+    # An empty folder stays: it may be a mount point or somebody's working directory.
+    there = folder.is_dir()
+    home = folder if there else folder.parent
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home, prefix=_SCRATCH) as scratch:
+        tree = Path(scratch) / "tree"
         for person in range(1, people + 1):
             (tree / "categories" / f"{person:04d}").mkdir(parents=True)
             for camera in range(1, cameras + 1):
@@ -82,9 +87,13 @@ def write_mars_tree(
             if progress is not None:
                 progress(person * cameras * frames, total)
         (tree / MARKER).write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.rmdir()  # found empty above; a rename onto a folder fails on some systems
-        tree.rename(folder)
+        if there:
+            for name in ("categories", MARKER):  # the marker last: with it the tree is whole
+                (tree / name).rename(folder / name)
+        else:
+            tree.rename(folder)
+    for left in folder.glob(f"{_SCRATCH}*"):  # of a killed process
+        shutil.rmtree(left, ignore_errors=True)
     return total
 
 
@@ -129,7 +138,7 @@ def _holds(folder: Path, asked: dict[str, object]) -> bool:
     """Whether the folder already holds the tree asked for; nothing else may be there."""
     if not folder.exists():
         return False
-    if folder.is_dir() and not any(folder.iterdir()):
+    if folder.is_dir() and all(each.name.startswith(_SCRATCH) for each in folder.iterdir()):
         return False
     try:
         found = json.loads((folder / MARKER).read_text(encoding="utf-8"))
