@@ -156,6 +156,8 @@ class Desk:
             "verdict": calibration.verdict(distance),
             "distance": distance,
             "threshold": calibration.threshold,
+            "same_below": calibration.same_below,
+            "different_above": calibration.different_above,
             "probability": float(calibration.probability(distance)),
             "false_accept_rate": accepts,
             "false_reject_rate": rejects,
