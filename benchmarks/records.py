@@ -13,6 +13,9 @@ qualities and with a number in each, so that 100,000 files take a minute and not
 The writer decodes to an eighth of the size, which reads every bit of a file as whole decoding does.
 That saves more than headers, encoding, checksums and the plan of the set cost. These hold Python's
 lock, so a second core helps them less: the ratio by the clock is above that of processor time.
+
+Files of one program have a few headers between them, byte for byte, and each is read once. With
+`--own_headers` no two are alike, which is the worst case.
 """
 
 import argparse
@@ -36,7 +39,7 @@ from siamese.data.records import local_engine, verify_records, write_records
 AT_ONCE = 64
 
 
-def draw_crops(folder: Path, images: int) -> None:
+def draw_crops(folder: Path, images: int, own_headers: bool = False) -> None:
     """Draws a MARS tree of about so many 128x64 crops, no two files alike."""
     drawn = folder / "drawn"
     write_mars_tree(drawn, people=50, cameras=4, frames=3)
@@ -51,7 +54,9 @@ def draw_crops(folder: Path, images: int) -> None:
             number = person + 50 * copy
             home = folder / "tree" / "categories" / f"{number:04d}"
             home.mkdir(parents=True, exist_ok=True)
-            image.save(home / f"{number:04d}{rest}", quality=80 + copy % 15, comment=f"{count}")
+            image.paste((copy // 15,) * 3, (0, 0, 16, 16))  # there are 15 qualities
+            comment = f"{count}" if own_headers else ""
+            image.save(home / f"{number:04d}{rest}", quality=80 + copy % 15, comment=comment)
             count += 1
     shutil.rmtree(drawn)
 
@@ -135,13 +140,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, help="a dataset folder; drawn crops by default")
     parser.add_argument("--images", type=int, default=10_000, help="drawn crops")
+    parser.add_argument(
+        "--own_headers", action="store_true", help="drawn crops with a header of their own each"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=min(os.cpu_count() or 1, 8))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
         if options.data is None:
-            draw_crops(scratch, options.images)
+            draw_crops(scratch, options.images, options.own_headers)
         data: Path = options.data or scratch / "tree"
         samples, threads = list_samples(data), options.threads
         size = sum(Path(sample.path).stat().st_size for sample in samples)
