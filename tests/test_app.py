@@ -441,7 +441,8 @@ def test_a_search_says_how_likely_chance_is(desk: Desk, pedestrians: Path) -> No
     assert desk.search(stranger, 3, cameras=[1]).looked_at == 12 * 4
     assert found.verdict == desk.calibration.verdict(found.matches[0].distance)
     nobody = desk.search(stranger, 3, cameras=[9])
-    assert (nobody.matches, nobody.verdict) == ((), "different")
+    assert (nobody.matches, nobody.verdict) == ((), None)
+    assert nobody.to_dict()["in_gallery"] is None
 
 
 def test_heat_maps_are_of_the_images_and_order_does_not_matter(

@@ -45,13 +45,14 @@ class Found:
 
     Attributes:
         matches: Nearest first.
-        verdict: On the nearest: "same" is in the gallery, "different" is not.
+        verdict: On the nearest: "same" is in the gallery, "different" is not; None where the
+            filters left nothing to compare with.
         looked_at: How many images of the gallery the filters left.
         by_chance: How many of them would be as near as the nearest if all showed other people.
     """
 
     matches: tuple[Match, ...]
-    verdict: Verdict
+    verdict: Verdict | None
     looked_at: int
     by_chance: float
 
@@ -59,7 +60,7 @@ class Found:
         """Plain values for JSON."""
         return {
             "verdict": self.verdict,
-            "in_gallery": {"same": True, "different": False}.get(self.verdict),
+            "in_gallery": {"same": True, "different": False}.get(self.verdict or ""),
             "images_searched": self.looked_at,
             "expected_by_chance": self.by_chance,
             "matches": [match.to_dict() for match in self.matches],
@@ -217,7 +218,7 @@ class Desk:
         if any(filters.values()):
             looked_at = len(self.gallery.images(**filters))
         if not matches:
-            return Found((), "different", looked_at, 0.0)
+            return Found((), None, looked_at, 0.0)
         nearest = matches[0].distance
         return Found(
             matches,

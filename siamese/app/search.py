@@ -46,7 +46,7 @@ def build(desk: Desk, changed: Any) -> None:
             found = _search(desk, path, int(count), *given)
         except InputError as error:
             return (), pieces.notice(str(error), "bad", "Nothing could be looked up."), ""
-        return found.matches, _answer(found), _strip(desk, found.matches)
+        return found.matches, _answer(found, len(desk.gallery)), _strip(desk, found.matches)
 
     @in_words
     def look_for(matches: tuple[Match, ...], event: gr.EventData) -> Image.Image:
@@ -139,9 +139,9 @@ def _nothing(desk: Desk) -> str:
     )
 
 
-def _answer(found: Found) -> str:
+def _answer(found: Found, images: int) -> str:
     """Whether the person is in the gallery, and how easily that could be chance."""
-    if not found.matches:
+    if not found.matches or found.verdict is None:
         return pieces.notice("No image of the gallery passes the filters.", title="Nothing there.")
     nearest = found.matches[0]
     name = f" Most likely {nearest.person}." if nearest.person else ""
@@ -150,6 +150,9 @@ def _answer(found: Found) -> str:
         "unsure": ("Perhaps in the gallery.", name.replace("Most likely", "It may be")),
         "different": ("Not in the gallery.", " Nobody is near enough to be the same person."),
     }[found.verdict]
+    if found.looked_at < images:
+        left = f" Of {pieces.count(images, 'image')} the filters leave {found.looked_at:,}."
+        words = (words[0].replace("in the gallery", "among them"), words[1] + left)
     chance = (
         f"Of {pieces.count(found.looked_at, 'image')} of other people "
         f"{_about(found.by_chance)} would be as near by chance."
