@@ -151,20 +151,8 @@ class Desk:
                 f"{false_accept_rate}."
             )
         calibration = calibration_at(self.calibration, false_accept_rate)
-        distance = self.distance(first, second)
-        accepts, rejects = calibration.error_rates(calibration.threshold)
-        return {
-            "verdict": calibration.verdict(distance),
-            "distance": distance,
-            "threshold": calibration.threshold,
-            "same_below": calibration.same_below,
-            "different_above": calibration.different_above,
-            "probability": float(calibration.probability(distance)),
-            "false_accept_rate": accepts,
-            "false_reject_rate": rejects,
-            "model": self.model.path.name,
-            "fingerprint": self.model.fingerprint,
-        }
+        answer = self.model.judge(self.distance(first, second), calibration)
+        return replace(answer, model=self.model.path.name).to_dict()  # no path is a visitor's
 
     # Search.
 

@@ -141,7 +141,7 @@ def _nothing(desk: Desk) -> str:
 
 def _answer(found: Found, images: int) -> str:
     """Whether the person is in the gallery, and how easily that could be chance."""
-    if not found.matches or found.verdict is None:
+    if found.verdict is None:
         return pieces.notice("No image of the gallery passes the filters.", title="Nothing there.")
     nearest = found.matches[0]
     name = f" Most likely {nearest.person}." if nearest.person else ""

@@ -55,7 +55,6 @@ def augment(
             batch = layer(batch, training=True)
         pictures += [crop, *keras.ops.convert_to_numpy(batch).round().astype(np.uint8)]
         captions += [name or "as it is", *[""] * copies]
-    output.parent.mkdir(parents=True, exist_ok=True)
     plots.save(plots.plot_images(pictures, captions, columns=copies + 1), output)
     print(f"{len(options)} rows, {copies} changed copies each: {output}")
 

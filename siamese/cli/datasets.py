@@ -161,7 +161,6 @@ def inspect(
             images_a_person=list(report.images_a_person.values()),
             image_sizes=report.image_sizes,
         )
-        output.parent.mkdir(parents=True, exist_ok=True)
         plots.save(figure, output)
     return 1 if report.spoils else 0
 

@@ -99,7 +99,6 @@ def find_similar(
             for each in found
         ]
         figure = plots.plot_rank_lists([(pixels, image.name)], [closest])
-        output.parent.mkdir(parents=True, exist_ok=True)
         plots.save(figure, output)
         if not json_:
             print(f"picture      {output}")

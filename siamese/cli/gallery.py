@@ -387,5 +387,4 @@ def _plot(
         ]
         for matches in lists.values()
     ]
-    output.parent.mkdir(parents=True, exist_ok=True)
     plots.save(plots.plot_rank_lists(queries, ranked), output)

@@ -79,7 +79,6 @@ def verify(
         unsure=(answer.same_below, answer.different_above),
         names=(img1.name, img2.name),
     )
-    output.parent.mkdir(parents=True, exist_ok=True)
     plots.save(figure, output)
     if not json_:
         print(f"picture      {output}")
@@ -152,7 +151,6 @@ def explain(
         verdict=verdict,
         names=(img1.name, img2.name),
     )
-    output.parent.mkdir(parents=True, exist_ok=True)
     plots.save(figure, output)
     if not json_:
         print(f"picture      {output}")

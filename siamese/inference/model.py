@@ -173,6 +173,18 @@ class Model:
             distance = float(1 - one @ other)
         else:
             distance = float(np.linalg.norm(one - other))
+        return self.judge(distance, calibration)
+
+    def judge(self, distance: float, calibration: Calibration) -> Verification:
+        """Says what a distance between two of the model's embeddings means.
+
+        Args:
+            distance: By the calibration's metric.
+            calibration: The model's own, or another of its distances.
+
+        Returns:
+            Verdict, distance, probability and error rates.
+        """
         false_accept_rate, false_reject_rate = calibration.error_rates(calibration.threshold)
         return Verification(
             verdict=calibration.verdict(distance),

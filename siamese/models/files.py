@@ -127,7 +127,7 @@ def load_model(path: str | Path) -> LoadedModel:
     Raises:
         InputError: The file is missing, damaged, or not a model of this program.
     """
-    if Path(path).suffix == ".tflite":
+    if Path(path).suffix.lower() == ".tflite":
         raise InputError(
             f"{path}: is for other programs. Give the .keras file that it was exported from, or an "
             ".onnx file."

@@ -175,8 +175,10 @@ def _settle_normalization(
     """
     if not any(isinstance(layer, layers.Normalization) and layer.weights for layer in built.layers):
         return built
-    plain = trunk.build(input_shape=shape)
-    put_weights(plain, built.get_weights())
+    plain = built
+    if sum(isinstance(layer, layers.Rescaling) for layer in built.layers) > 1:
+        plain = trunk.build(input_shape=shape)
+        put_weights(plain, built.get_weights())
     norm = next(layer for layer in plain.layers if isinstance(layer, layers.Normalization))
     deviation = np.array(IMAGENET_DEVIATION, np.float32) / 255
     variance = ops.convert_to_numpy(norm.adapt_variance)

@@ -58,12 +58,13 @@ _INK: dict[Any, Any] = {
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Writes a figure as PNG (or what the suffix says), under a temporary name that is renamed."""
+    """Writes a figure as PNG (or what the suffix says), whole, into a folder that is made."""
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(
             f"{path}: a picture's name must end in one of {' '.join(SUFFIXES)}. Give another name."
         )
+    path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary, warnings.catch_warnings():
         # A box stands for a letter that no font here has; the user can do nothing about it.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")

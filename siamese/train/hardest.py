@@ -56,26 +56,28 @@ class EpochPictures(keras.callbacks.Callback):  # type: ignore[misc]
         self.board.histogram("distances/same_person", pairs.distances[same], epoch)
         self.board.histogram("distances/two_people", pairs.distances[~same], epoch)
         embeddings = embed(self.embedder, [self.images])
-        # The first batches of an epoch may hold one person alone.
-        if len(hardest_triplets(self.labels, embeddings)):
-            picture = plot_hardest(self.images, self.labels, embeddings)
+        picture = plot_hardest(self.images, self.labels, embeddings)
+        if picture is not None:
             self.board.picture("batch/hardest_triplets", picture, epoch)
 
 
 def plot_hardest(
     images: NDArray[np.uint8], labels: NDArray[np.int32], embeddings: NDArray[np.float32]
-) -> Figure:
+) -> Figure | None:
     """The anchors that lie farthest on the wrong side, each of another person, a row a triplet.
 
     Args:
         images: `(images, height, width, 3)`, uint8.
-        labels: `(images,)`: two people or more, and two images of one of them.
+        labels: `(images,)`.
         embeddings: `(images, dimensions)`.
 
     Returns:
-        A figure: anchor, farthest image of the same person, nearest image of another.
+        A figure: anchor, farthest image of the same person, nearest image of another. None where
+        the images hold no triplet: the first batches of an epoch may be of one person alone.
     """
     rows = hardest_triplets(labels, embeddings)
+    if not len(rows):
+        return None
     captions = [
         caption
         for anchor, positive, negative in rows

@@ -160,6 +160,6 @@ def _read(run: str | Path | None) -> tuple[Path, Recipe, list[int], int | None, 
         values = json.loads(path.read_text(encoding="utf-8"))
         recipe = recipe_from_dict(values["recipe"])
         seeds = [int(seed) for seed in values["seeds"]]
-        return Path(run), recipe, seeds, values["patience"], str(values["log"])
+        return Path(run), recipe, seeds, values.get("patience"), values.get("log", "train.log")
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         raise InputError(f"{path}: is damaged. Start a new run.") from None
