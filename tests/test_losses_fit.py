@@ -25,9 +25,20 @@ ON_CLASSES = {
     "cos_face": losses.CosFaceLoss(0.2, 16.0),
     "centre": losses.CentreLoss(),
 }
-ALL = {**ON_EMBEDDINGS, **ON_CLASSES, "same_different": losses.SameDifferentLoss()}
+ON_TEACHER = {
+    "teacher_embeddings": losses.EmbeddingDistillationLoss(),
+    "teacher_relations": losses.RelationalDistillationLoss(),
+    "teacher_similarities": losses.SimilarityPreservingLoss(),
+}
+ALL = {**ON_EMBEDDINGS, **ON_TEACHER, **ON_CLASSES, "same_different": losses.SameDifferentLoss()}
 LABELS = np.array([0, 0, 1, 1, 2, 2, 0, 1, 3, 2, 1, 0, 1, 1, 2, 0, 0, 3])
 IMAGES = np.random.default_rng(0).normal(size=(len(LABELS), 5)).astype(np.float32)
+TEACHER = np.random.default_rng(1).normal(size=(len(LABELS), 8)).astype(np.float32)
+
+
+def targets_of(names, rows: slice) -> dict[str, np.ndarray]:
+    """What stands beside the outputs: labels, or a teacher's embeddings."""
+    return {name: (TEACHER if name in ON_TEACHER else LABELS)[rows] for name in names}
 
 
 def build_model(names=tuple(ALL), *, jit_compile: bool = False) -> keras.Model:
@@ -38,7 +49,7 @@ def build_model(names=tuple(ALL), *, jit_compile: bool = False) -> keras.Model:
     classes = keras.layers.Dense(4, activation="tanh")(embeddings)
     pairs = ops.absolute(embeddings[0::2, :] - embeddings[1::2, :])
     heads = {
-        **dict.fromkeys(ON_EMBEDDINGS, embeddings),
+        **dict.fromkeys([*ON_EMBEDDINGS, *ON_TEACHER], embeddings),
         **dict.fromkeys(ON_CLASSES, classes),
         "centre": losses.CentreDistances(4)(embeddings),
         "same_different": keras.layers.Dense(1, activation="sigmoid")(pairs),
@@ -65,7 +76,7 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, number):
         rows = slice(12 * number, 12 * number + 12)
-        return IMAGES[rows], dict.fromkeys(self.names, LABELS[rows])
+        return IMAGES[rows], targets_of(self.names, rows)
 
 
 def train_on_one_batch(model: keras.Model) -> dict[str, float]:
@@ -164,14 +175,19 @@ def test_mixed_precision_trains():
     assert np.isfinite(list(history.values())).all()
 
 
-@pytest.mark.parametrize("name", ON_EMBEDDINGS)
+def call(name, rows: slice):
+    """The loss itself, before Keras averages it."""
+    (target,) = targets_of([name], rows).values()
+    embeddings = (TEACHER[::-1] if name in ON_TEACHER else IMAGES)[rows]
+    return ALL[name].call(ops.convert_to_tensor(target), ops.convert_to_tensor(embeddings))
+
+
+@pytest.mark.parametrize("name", [*ON_EMBEDDINGS, *ON_TEACHER])
 def test_a_batch_of_nothing_costs_nothing(name):
-    labels, images = LABELS[:0], IMAGES[:0]
-    values = ALL[name].call(ops.convert_to_tensor(labels), ops.convert_to_tensor(images))
-    assert float(ops.sum(values)) == 0
+    assert float(ops.sum(call(name, slice(0)))) == 0
 
 
-@pytest.mark.parametrize("name", ON_EMBEDDINGS)
+@pytest.mark.parametrize("name", [*ON_EMBEDDINGS, *ON_TEACHER])
 def test_a_loss_has_an_axis_so_that_keras_shares_it_among_replicas(name):
-    values = ALL[name].call(ops.convert_to_tensor(LABELS[:12]), ops.convert_to_tensor(IMAGES[:12]))
+    values = call(name, slice(12))
     assert len(values.shape) == 1

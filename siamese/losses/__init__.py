@@ -5,11 +5,12 @@
 | pairs | `contrastive` | `ContrastiveLoss`, `SameDifferentLoss` |
 | triplets | `triplet` | `TripletLoss`, `WeightedTripletLoss`; the metric `ActiveTriplets` |
 | all pairs of a batch | `similarity` | `InfoNCELoss`, `MultiSimilarityLoss`, `CircleLoss` |
+| a teacher's embeddings | `distillation` | `EmbeddingDistillationLoss`, `RelationalDistillationLoss`, `SimilarityPreservingLoss` |
 | classes | `classification` | `IdentityLoss`; `ArcFaceLoss` and `CosFaceLoss` with `CosineClassifier`; `CentreLoss` with `CentreDistances` |
 
-Labels are numbers of people. Each loss is a mean (its docstring says over what), 0 when a batch holds
-nothing to average, and runs in `compile` and `fit`, under jit, in mixed precision and from a saved
-model.
+Labels are numbers of people; a teacher's embeddings stand in their place. Each loss is a mean (its
+docstring says over what), 0 when a batch holds nothing to average, and runs in `compile` and `fit`,
+under jit, in mixed precision and from a saved model.
 """  # noqa: E501
 
 from siamese.losses.classification import (
@@ -21,6 +22,11 @@ from siamese.losses.classification import (
     IdentityLoss,
 )
 from siamese.losses.contrastive import ContrastiveLoss, SameDifferentLoss
+from siamese.losses.distillation import (
+    EmbeddingDistillationLoss,
+    RelationalDistillationLoss,
+    SimilarityPreservingLoss,
+)
 from siamese.losses.similarity import CircleLoss, InfoNCELoss, MultiSimilarityLoss
 from siamese.losses.triplet import ActiveTriplets, TripletLoss, WeightedTripletLoss
 
@@ -33,10 +39,13 @@ __all__ = [
     "ContrastiveLoss",
     "CosFaceLoss",
     "CosineClassifier",
+    "EmbeddingDistillationLoss",
     "IdentityLoss",
     "InfoNCELoss",
     "MultiSimilarityLoss",
+    "RelationalDistillationLoss",
     "SameDifferentLoss",
+    "SimilarityPreservingLoss",
     "TripletLoss",
     "WeightedTripletLoss",
 ]
