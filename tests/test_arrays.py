@@ -181,6 +181,12 @@ def test_triplets_have_a_positive_and_a_negative() -> None:
     assert (data.labels[anchor] != data.labels[negative]).all()
 
 
+def test_an_epoch_of_triplets_shows_every_image_where_each_person_has_three() -> None:
+    data = _numbered(people=12, each=3)
+    rows = _rows(data, 3, order="triplets", people=4, images=3)
+    assert sorted(rows.ravel().tolist()) == list(range(36))
+
+
 def test_given_triplets_are_taken() -> None:
     data = _numbered(people=6, each=3)
     wanted = [(0, 1, 3), (4, 5, 9), (6, 8, 1), (9, 10, 17), (12, 14, 0)]

@@ -20,7 +20,8 @@ from siamese.data.batches import (
 )
 from siamese.data.datasets import list_samples
 from siamese.data.images import read_image
-from siamese.data.records import Manifest, read_manifest, shard_paths
+from siamese.data.pedestrians import write_mars_tree
+from siamese.data.records import Manifest, build_records, read_manifest, shard_paths
 from siamese.data.records.schema import frame_image
 from siamese.data.triplets import find_triplets, place_triplets, write_triplets
 from siamese.errors import InputError
@@ -251,6 +252,22 @@ def test_triplets_have_a_positive_and_a_negative(records: Path, manifest: Manife
     labels = _labels(records, manifest, 8, order="triplets", people=6, images=3)
     assert (labels[:, 0::3] == labels[:, 1::3]).all()
     assert (labels[:, 0::3] != labels[:, 2::3]).all()
+
+
+def test_an_epoch_of_triplets_shows_every_image_where_each_person_has_three(
+    tmp_path: Path,
+) -> None:
+    write_mars_tree(tmp_path / "drawn", people=8, cameras=3, frames=1, image_size=(64, 32))
+    folder, manifest, _ = build_records(tmp_path / "drawn", tmp_path / "set")
+    part = manifest.parts["train"]
+    shards = shard_paths(folder, manifest, "train")
+    dataset, steps = train_batches(
+        shards, part, image_size=(64, 32), order="triplets", people=2, images=3
+    )
+    shown = {
+        image.tobytes() for images, _ in dataset.take(steps).as_numpy_iterator() for image in images
+    }
+    assert len(shown) == part.images
 
 
 def test_anchor_and_positive_are_two_images(records: Path, manifest: Manifest) -> None:

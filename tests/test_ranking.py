@@ -325,6 +325,13 @@ def test_single_shot_draws_one_image_a_person():
     assert cmc[:3] == (0, 1, 1)
 
 
+def test_single_shot_ranks_among_all_distractors():
+    # Both distractors and the one image of "b" are nearer than the match, and junk is no one.
+    matches = Matches(["a"], [1], ["0000", "0000", "a", "b", "-1"], [2] * 5)
+    cmc = single_shot_cmc([[0.0]], [[1.0], [1.5], [2.0], [1.2], [0.5]], matches)
+    assert cmc[:5] == (0, 0, 0, 1, 1)
+
+
 def test_single_shot_is_repeatable_and_near_its_expectation():
     # The match is drawn from {1, 3} evenly, the stranger is at 2: half of the draws rank 1.
     matches = Matches(["a"], [1], ["a", "b", "a"], [2, 2, 2])

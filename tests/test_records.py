@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import miniatures
@@ -20,8 +21,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from siamese.data.datasets import list_samples
+from siamese.data.datasets import Sample, list_samples
 from siamese.data.images import decode_image, read_image
+from siamese.data.places import FileState
 from siamese.data.records import (
     FEATURES,
     MANIFEST,
@@ -36,6 +38,7 @@ from siamese.data.records import (
     verify_records,
     write_records,
 )
+from siamese.data.records.plan import plan_part
 from siamese.data.records.schema import decode_example, encode_example, frame, frame_image
 from siamese.data.records.shards import _is_whole_jpeg, load_image
 from siamese.data.splits import split_samples
@@ -102,6 +105,21 @@ def test_manifest_counts_what_is_there(records: Path) -> None:
         assert part.image_sizes == {"64x32": part.images}
     assert "112" not in (records / "data_summary.txt").read_text()
     assert f"{manifest.parts['train'].images}" in (records / "data_summary.txt").read_text()
+
+
+def test_manifest_counts_no_unknown_camera_and_no_unknown_tracklet(
+    pedestrians: Path, tmp_path: Path
+) -> None:
+    # Of two cameras and two tracklets a person, the second of each is not known.
+    samples = [
+        each if each.camera == 1 else replace(each, camera=-1, tracklet=-1)
+        for each in list_samples(pedestrians)
+    ]
+    train, validation = split_samples(samples)
+    manifest = write_records({"train": train, "validation": validation}, tmp_path)
+    for part in manifest.parts.values():
+        assert part.cameras == 1
+        assert part.tracklets == part.people
 
 
 def test_same_input_gives_same_bytes(pedestrians: Path, records: Path, tmp_path: Path) -> None:
@@ -216,6 +234,23 @@ def test_partial_set_of_other_images_is_replaced(pedestrians: Path, tmp_path: Pa
     build_records(tree, folder, num_shards=6)
     build_records(tree, tmp_path / "fresh", num_shards=6)
     assert _content(folder) == _content(tmp_path / "fresh")
+
+
+def test_digest_of_a_shard_changes_with_all_that_its_bytes_depend_on() -> None:
+    def digest(sample: Sample, state: FileState, label: int) -> str:
+        labels, states = {sample.person: label}, {sample.path: state}
+        ((_, found),) = plan_part(Path("set"), [sample], labels, 1, False, states)
+        return found
+
+    sample, state = Sample("a/1.jpg", "anna", camera=1, tracklet=1, frame=1), FileState(100, 5)
+    plain = digest(sample, state, 0)
+    assert plain == digest(sample, state, 0)
+    assert plain != digest(sample, state, 1)
+    for change in ({"path": "b/1.jpg"}, {"person": "b"}, {"camera": 2}, {"tracklet": 2},
+                   {"frame": 2}):  # fmt: skip
+        assert plain != digest(replace(sample, **change), state, 0)
+    for state in (FileState(101, 5), FileState(100, 6)):
+        assert plain != digest(sample, state, 0)
 
 
 def test_writer_killed_at_random_moments_ends_with_the_same_bytes(
@@ -416,6 +451,16 @@ def test_set_of_other_images_is_not_taken_for_this_one(pedestrians: Path, tmp_pa
     assert not build_records(tree, tmp_path / "set")[2]
     with pytest.raises(InputError, match="missing"):
         build_records(tmp_path / "missing", tmp_path / "set")
+
+
+def test_image_that_was_moved_to_another_person_is_not_taken_for_the_same(tmp_path: Path) -> None:
+    for person in "abcdef":
+        for number in (1, 2):
+            miniatures.draw_image(tmp_path / "tree" / person / f"{person}{number}.jpg")
+    build_records(tmp_path / "tree", tmp_path / "set")
+    (tmp_path / "tree" / "a" / "a2.jpg").rename(tmp_path / "tree" / "b" / "a2.jpg")
+    with pytest.raises(InputError, match="holds the records of other images"):
+        build_records(tmp_path / "tree", tmp_path / "set")
 
 
 def test_name_with_a_folder_is_refused(pedestrians: Path, tmp_path: Path) -> None:
@@ -632,6 +677,21 @@ def test_damaged_images_are_skipped_on_request_and_listed(
     assert "skipped      2 damaged" in (tmp_path / "set" / "data_summary.txt").read_text()
     assert verify_records(tmp_path / "set")[1] == []
     assert not build_records(tree, tmp_path / "set", on_corrupt="skip")[2]
+
+
+def test_shard_that_skipped_images_is_written_again_where_errors_are_asked_for(
+    pedestrians: Path, tmp_path: Path
+) -> None:
+    tree, folder = tmp_path / "tree", tmp_path / "set"
+    shutil.copytree(pedestrians / "categories", tree / "categories")
+    cut = Path(split_samples(list_samples(tree))[0][0].path)
+    cut.write_bytes(cut.read_bytes()[:-300])
+    # The shards of training are finished and noted when the last one of validation is stopped.
+    _interrupt(tree, folder, 112, num_shards=2, on_corrupt="skip")
+    with pytest.raises(InputError, match=f"{cut.name}: is a damaged image"):
+        build_records(tree, folder, num_shards=2)
+    manifest = build_records(tree, folder, num_shards=2, on_corrupt="skip")[1]
+    assert [skip.file for skip in manifest.skipped] == [str(cut)]
 
 
 def test_equal_damaged_files_of_two_people_are_skipped(pedestrians: Path, tmp_path: Path) -> None:

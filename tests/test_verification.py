@@ -178,6 +178,14 @@ def test_different_is_never_said_below_the_threshold():
     assert calibration.same_below < calibration.threshold == calibration.different_above
 
 
+def test_same_is_never_said_beyond_the_threshold():
+    # At a rate of 1e-4 the threshold lies below the bound of "same", that of 1e-3.
+    pairs = overlapping()
+    calibration = calibrate(pairs, false_accept_rate=1e-4)
+    assert calibration.same_below == calibration.threshold
+    assert calibration.threshold < calibrate(pairs).same_below
+
+
 def test_the_threshold_follows_the_rate_asked_for():
     pairs = overlapping()
     strict, loose = (calibrate(pairs, false_accept_rate=rate) for rate in (1e-3, 1e-1))
@@ -343,6 +351,14 @@ def test_error_rates_of_a_threshold_from_elsewhere_are_counted():
         rejected = np.mean(np.array(distances[True]) > threshold)
         assert found.false_accept_rate == pytest.approx(accepted, abs=2e-3)
         assert found.false_reject_rate == pytest.approx(rejected, abs=1e-2)
+
+
+def test_error_rates_of_a_threshold_are_read_at_its_own_bin():
+    # Pairs of one person at .1 and .2, of two people at .2 and .4; up to .2 is accepted.
+    pairs = counted([0.1, 0.2], [0.2, 0.4])
+    for threshold, rates in {0.0: (0, 1), 0.199: (0, 0.5), 0.2: (0.5, 0), 0.4: (1, 0)}.items():
+        found = error_rates_at(pairs, threshold)
+        assert (found.false_accept_rate, found.false_reject_rate) == rates
 
 
 def test_chosen_false_accept_rates_make_the_rows_of_the_table():
