@@ -122,6 +122,123 @@ def mars(root: Path) -> Path:
     return root
 
 
+def flat(root: Path, *names: str) -> Path:
+    """Images of these names beside each other, or in folders."""
+    for name in names:
+        draw_image(root / name)
+    (root / "Label.txt").write_text("0001 personalMale\n", encoding="utf-8")
+    return root
+
+
+def viper(root: Path, people: int = 3) -> Path:
+    """As PETA has it: person, angle and camera in the name, one image of each."""
+    return flat(
+        root,
+        *(f"{p:03d}_{45 * camera}_{camera}.bmp" for p in range(people) for camera in (1, 2)),
+    )
+
+
+def viper_cameras(root: Path) -> Path:
+    """As published: a folder a camera."""
+    return flat(
+        root, "cam_a/000_45.bmp", "cam_a/001_0.bmp", "cam_b/000_135.bmp", "cam_b/001_90.bmp"
+    )
+
+
+def prid2011(root: Path) -> Path:
+    """Two people of both cameras; person 0201 of one camera is not that of the other."""
+    return flat(
+        root / "single_shot",
+        *(f"cam_a/person_{number:04d}.png" for number in (1, 200, 201)),
+        *(f"cam_b/person_{number:04d}.png" for number in (1, 200, 201, 749)),
+    )
+
+
+def grid(root: Path) -> Path:
+    """Two people of both folders, three distractors."""
+    return flat(
+        root / "underground_reid",
+        "probe/0001_1_25004_107_32_106_221.jpeg",
+        "probe/0002_6_25063_112_40_99_208.jpeg",
+        "gallery/0001_2_25023_116_134_128_330.jpeg",
+        "gallery/0002_5_25098_121_38_92_217.jpeg",
+        *(f"gallery/0000_{camera}_2520{camera}_100_50_90_200.jpeg" for camera in (1, 2, 5)),
+    )
+
+
+def cuhk01(root: Path, people: int = 2) -> Path:
+    """Images 001 and 002 of one camera, 003 and 004 of the other."""
+    return flat(root, *(f"{p:04d}{i:03d}.jpg" for p in range(1, people + 1) for i in (1, 2, 3, 4)))
+
+
+def cuhk01_campus(root: Path) -> Path:
+    """As published: PNG images in the folder `campus`."""
+    cuhk01(root / "campus")
+    for path in (root / "campus").glob("*.jpg"):
+        draw_image(path.with_suffix(".png"))
+        path.unlink()
+    return root
+
+
+def ilids(root: Path) -> Path:
+    """CUHK01's names, from two to eight images a person, cameras not known."""
+    counts = {1: 4, 2: 2, 3: 6}
+    return flat(
+        root, *(f"{p:04d}{i:03d}.jpg" for p, count in counts.items() for i in range(1, count + 1))
+    )
+
+
+def cuhk03(root: Path) -> Path:
+    """Images 00 to 04 of one camera, 05 to 09 of the other; some are missing."""
+    images = {0: (0, 4, 5, 9), 7: (0, 1, 5)}
+    return flat(root, *(f"{p:04d}_{i:02d}.jpg" for p, numbers in images.items() for i in numbers))
+
+
+def cuhk03_labeled(root: Path) -> Path:
+    """As other programs unpack the published file: pair of cameras, person, view, image."""
+    flat(
+        root / "labeled", "1_001_1_01.png", "1_001_2_06.png", "4_001_1_05.png", "4_001_2_10.png"
+    )  # fmt: skip
+    return root
+
+
+def three_dpes(root: Path) -> Path:
+    """Person, sequence and frame; one name has a further `B`."""
+    return flat(
+        root,
+        "57_39_FRAME_55_RGB.jpg",
+        "57_B_39_FRAME_103_RGB.jpg",
+        "57_42_FRAME_174_RGB.jpg",
+        "100_3_FRAME_26_RGB.jpg",
+        "100_4_FRAME_70_RGB.jpg",
+    )
+
+
+def caviar4reid(root: Path) -> Path:
+    """A person of both cameras, and one of the first camera alone."""
+    counts = {1: 10, 2: 20}
+    return flat(
+        root, *(f"{p:04d}_{i:03d}.jpg" for p, count in counts.items() for i in range(1, count + 1))
+    )
+
+
+def sarc3d(root: Path) -> Path:
+    """Four views of each person, one of them with a capital letter."""
+    views = ("back", "front", "left", "right")
+    return flat(root, "001_Right.jpg", *(f"00{p}_{v}.jpg" for p in (1, 2) for v in views[: p + 2]))
+
+
+def town_centre(root: Path) -> Path:
+    """Person and frame: nothing but the folder's name says what they are."""
+    return flat(root / "TownCentre", "0_8.jpg", "0_16.jpg", "100_1726.jpg", "100_1762.jpg")
+
+
+def unlabelled(root: Path) -> Path:
+    """Crops of several sources, whose folders are no people."""
+    names = ("COCO/00000.jpg", "COCO/00001.jpg", "TUD/00000.jpg", "MIT/00001_male_back.jpg")
+    return flat(root / "unlabelled", *names)
+
+
 def triplets(root: Path) -> Path:
     """A table of Market-1501 names in the column order of the published one."""
     for name in ("0002_c1s1_000451_03.jpg", "0002_c2s1_000801_01.jpg", "0007_c3s3_077419_03.jpg",

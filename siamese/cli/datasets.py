@@ -47,13 +47,14 @@ def create_records(
             dataset_dir.
         split: What stays whole. Only identity keeps people apart.
         pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
-            of your own form.
+            of your own form; or how to read them (docs/datasets.md): cuhk01, ilids, unlabelled, ...
         on_corrupt: What a damaged image does: error ends the work, skip leaves the image out and
             names it in manifest.json.
         compress: Write GZIP files (.tfrecord.gz).
         engine: local uses the processors of this computer, ray those of a Ray cluster.
         address: Address of a running Ray cluster; by default one is started on this computer.
     """
+    from siamese.data.datasets import recognise
     from siamese.data.records import build_records, describe
 
     if address is not None and engine != "ray":
@@ -76,6 +77,8 @@ def create_records(
             progress=progress,
         )
     console = open_console()
+    for note in recognise(dataset_dir, pattern).notes if new else ():
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     for skip in manifest.skipped if new else ():
         console.print(f"skipped: {skip.reason}", highlight=False, markup=False, soft_wrap=True)
     print(describe(manifest))
@@ -143,7 +146,7 @@ def inspect(
         folder: A dataset folder, or a CSV file of identities or triplets; a path or an address
             such as s3://bucket/folder.
         pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
-            of your own form.
+            of your own form; or how to read them (docs/datasets.md): cuhk01, ilids, unlabelled, ...
         output: Picture: some of the images, images a person, image sizes; none by default.
         json_: Print one JSON object and nothing else.
     """

@@ -50,7 +50,7 @@ def add(
         model: Model file; by default the newest in runs, else `pretrained`,
             the one that comes with the program.
         pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
-            of your own form.
+            of your own form; or how to read them (docs/datasets.md): cuhk01, ilids, unlabelled, ...
         anonymous: Do not read people from folder and file names.
         workers: Processes of a Ray cluster that read and embed; 0 does it in this process.
         json_: Print one JSON object and nothing else.

@@ -125,7 +125,7 @@ def _list_path(path: Path, pattern: str | None) -> list[GalleryImage]:
         return [_to_image(path)]
     try:
         layout = recognise(path, pattern)
-        samples = list_samples(path, "all", pattern)
+        samples = list_samples(path, "all", pattern, unlabelled=True)
     except InputError:
         if pattern is not None or not path.is_dir():
             raise

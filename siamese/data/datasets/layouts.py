@@ -29,6 +29,13 @@ from siamese.data.datasets.samples import (
     sort_samples,
     walk_images,
 )
+from siamese.data.datasets.small_sets import (
+    READINGS,
+    UNLABELLED,
+    SmallSet,
+    find_small_set,
+    small_set_named,
+)
 from siamese.data.places import as_path, join
 from siamese.errors import InputError
 
@@ -37,6 +44,7 @@ logger = logging.getLogger(__name__)
 Part = Literal["train", "query", "gallery", "all"]
 
 MARKET_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+DISTRACTOR_SETS = ("mars", "mars-names", "market1501", "prid2011", "grid")
 MARKET_FORMS = ("market1501", "dukemtmc-reid", "cuhk03-np")
 MSMT17_FOLDERS = (("train", "test"), ("mask_train_v2", "mask_test_v2"))
 MSMT17_LISTS = {
@@ -47,10 +55,12 @@ MSMT17_LISTS = {
 NOTES = {
     "dukemtmc-reid": "DukeMTMC-reID was withdrawn by its authors in 2019: do not publish with it.",
     "msmt17": "train is list_train.txt and list_val.txt together (the same people are in both).",
+    UNLABELLED: "Crops without identities: an unlabelled source. If the names tell people, say how "
+    "by --pattern.",
 }
 _MEND = (
-    "Expected categories/<identity>/*.jpg, <identity>/*.jpg, a folder of Market-1501, MARS, "
-    "MSMT17 or CUHK03-NP, or give a pattern that reads the identity from the names."
+    "Expected categories/<identity>/*.jpg, <identity>/*.jpg, a folder of a known dataset, or give "
+    "a pattern that reads the identity from the names."
 )
 
 
@@ -61,22 +71,24 @@ class Layout:
     Attributes:
         name: "mars-categories", "folders" (one a person), "market1501", "dukemtmc-reid",
             "cuhk03-np", "msmt17", "mars", "mars-names" (its file names alone), "pattern",
-            "identity-csv" or "triplet-csv".
+            "identity-csv", "triplet-csv", the name of a small set, or "unlabelled".
         folder: Where it was found: `PATH/categories` for PATH, the file for a CSV.
         parts: The folder that holds the images of each part that was found. A dataset without
             an official split is all "train".
         notes: What a user of this dataset should know.
+        small_set: How the names are read, of a small set.
     """
 
     name: str
     folder: str
     parts: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    small_set: SmallSet | None = None
 
     @property
     def distractor_person(self) -> str | None:
         """The identity that stands for all people who are never asked for, where there is one."""
-        return DISTRACTOR_PERSON if self.name in ("mars", "mars-names", "market1501") else None
+        return DISTRACTOR_PERSON if self.name in DISTRACTOR_SETS else None
 
     @property
     def distractors(self) -> tuple[str, ...]:
@@ -90,7 +102,8 @@ def recognise(folder: str | Path, pattern: str | None = None) -> Layout:
     Args:
         folder: A dataset's folder, or one folder of it, or the folder around it, or a CSV file; a
             local path or an address such as `s3://bucket/folder`.
-        pattern: A regular expression that reads names of the user's own form.
+        pattern: A regular expression that reads names of the user's own form; or the name of a
+            small set whose form they have; or "unlabelled", whatever they say.
 
     Returns:
         The layout.
@@ -101,7 +114,7 @@ def recognise(folder: str | Path, pattern: str | None = None) -> Layout:
     root = as_path(folder)
     if not root.exists():
         raise InputError(f"{root}: no such folder. Give the folder of a dataset.")
-    if pattern is not None:
+    if pattern is not None and pattern not in READINGS:
         compile_pattern(pattern)
     if root.is_file():
         if root.suffix.lower() != ".csv":
@@ -111,14 +124,22 @@ def recognise(folder: str | Path, pattern: str | None = None) -> Layout:
                 f"{root}: a pattern goes with a folder, not with a CSV file. Leave it."
             )
         return Layout(f"{tables.csv_kind(root)}-csv", str(root), {"train": str(root.parent)})
+    if pattern == UNLABELLED:
+        return _unlabelled(root)
+    if pattern in READINGS:
+        return _small_set(root, small_set_named(pattern, root))
     found = _recognise_folder(root, own_names=pattern is not None)
     if found is None:
-        found = _recognise_below(root)
+        found = _unlabelled(root) if image_names(root) else _recognise_below(root)
     return found
 
 
 def list_samples(
-    folder: str | Path, part: Part = "train", pattern: str | None = None
+    folder: str | Path,
+    part: Part = "train",
+    pattern: str | None = None,
+    *,
+    unlabelled: bool = False,
 ) -> list[Sample]:
     r"""Lists the samples of a dataset folder of any known layout.
 
@@ -135,16 +156,24 @@ def list_samples(
             split is all "train".
         pattern: A regular expression for names of the user's own form, with the named group
             person and perhaps camera, tracklet and frame. It is searched in each image's path
-            relative to the part's folder, with `/`: `(?P<person>\w+)/cam(?P<camera>\d+)`.
+            relative to the part's folder, with `/`: `(?P<person>\w+)/cam(?P<camera>\d+)`. Or
+            another word that `recognise` takes.
+        unlabelled: Take a folder of crops without identities too; their person is "".
 
     Returns:
         Samples sorted by path, at least one.
 
     Raises:
         InputError: There is no such folder or part, no image in it, or no name that can be read.
-            A name is not UTF-8: records and results could not hold it.
+            A name is not UTF-8: records and results could not hold it. Nobody's identity is known,
+            and that was not asked for.
     """
     layout = recognise(folder, pattern)
+    if layout.name == UNLABELLED and not unlabelled:
+        raise InputError(
+            f"{folder}: no identity was found in it: its images are crops of people who are not "
+            f"known. {_MEND}"
+        )
     if part == "all":
         # A MARS query tracklet is also in the gallery: one image is one sample.
         by_path = {s.path: s for name in layout.parts for s in _list_part(layout, name, pattern)}
@@ -197,11 +226,17 @@ def _recognise_folder(root: Path, own_names: bool) -> Layout | None:
             return Layout("msmt17", str(root), parts, _notes("msmt17"))
     if own_names:
         return Layout("pattern", str(root), {"train": str(root)})
+    if small_set := find_small_set(root, flat=False):
+        return _small_set(root, small_set)
+    if root.absolute().name.lower() in (UNLABELLED, "unlabeled"):
+        return _unlabelled(root)
     if holds_folder(root, "categories"):
         root = root / "categories"
     parts = {"train": str(root)}
     for person in folder_names(root):
         if names := image_names(root / person):
+            if find_small_set(root / person, flat=True, by_name=True):
+                return None  # it is a set, and no person
             of_mars = any(NAME_FORMS["mars"].match(name) for name in names)
             return Layout("mars-categories" if of_mars else "folders", str(root), parts)
     if names := image_names(root):
@@ -211,7 +246,18 @@ def _recognise_folder(root: Path, own_names: bool) -> Layout | None:
             # Without its tables and folders it is not the dataset.
             name = "mars-names" if form == "mars" else form
             return Layout(name, str(root), parts, _notes(name))
+        if small_set := find_small_set(root, flat=True):
+            return _small_set(root, small_set)
     return None
+
+
+def _small_set(root: Path, small_set: SmallSet) -> Layout:
+    parts = {"train": str(root)}
+    return Layout(small_set.name, str(root), parts, (small_set.note,), small_set)
+
+
+def _unlabelled(root: Path) -> Layout:
+    return Layout(UNLABELLED, str(root), {"train": str(root)}, _notes(UNLABELLED))
 
 
 def _recognise_below(root: Path) -> Layout:
@@ -256,6 +302,11 @@ def _notes(name: str) -> tuple[str, ...]:
 
 def _list_part(layout: Layout, part: str, pattern: str | None) -> list[Sample]:
     folder = as_path(layout.parts[part])
+    if layout.name == UNLABELLED:
+        return [Sample(join(layout.parts[part], name), "") for name in walk_images(folder)]
+    if small_set := layout.small_set:
+        nobody = layout.distractor_person is not None
+        return _list_by_pattern(folder, small_set.form, small_set.names, nobody=nobody)
     if pattern is not None:
         return _list_by_pattern(folder, compile_pattern(pattern))
     if layout.name == "identity-csv":
@@ -292,13 +343,14 @@ def _list_by_pattern(
     folder: Path,
     pattern: re.Pattern[str],
     names_of: Callable[[Path], Iterable[str]] = walk_images,
+    nobody: bool = False,
 ) -> list[Sample]:
     samples, left_out = [], []
     home = str(folder)
     for name in names_of(folder):
         # The known forms begin where the name begins; a user's pattern may match anywhere.
         match = pattern.search(name) if names_of is walk_images else pattern.match(name)
-        if match and match["person"]:
+        if match and (match["person"] or nobody):
             samples.append(sample_from_match(match, join(home, name)))
         else:
             left_out.append(name)

@@ -38,6 +38,7 @@ DISTRACTOR_PERSON = "0000"
 In any other dataset `0000` is a person like others."""
 
 _NOT_THERE = FileState(0, 0)
+_CAMERA_GROUP = re.compile(r"camera\d{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Sample:
 
     Attributes:
         path: The image file.
-        person: The identity as the dataset names it, as in "0002".
+        person: The identity as the dataset names it, as in "0002"; "" when not known.
         camera: The camera's number in the dataset, -1 when not known.
         tracklet: The tracklet's number, -1 when not known. It is unique together with `person` and
             `camera`. For Market-1501 it is the sequence (`s1` in the name), for official MARS the
@@ -85,23 +86,27 @@ def read_name(name: str) -> Sample | None:
 
 
 def sample_from_match(match: re.Match[str], path: str) -> Sample:
-    """Makes a sample of what the named groups person, camera, tracklet and frame have matched.
+    """Makes a sample of what the named groups of a pattern have matched.
 
     Args:
         match: A match of a pattern with at least the group `person`.
         path: The sample's path.
 
     Returns:
-        The sample; a group that is absent or took no part in the match is -1.
+        The sample; a number whose group is absent or took no part in the match is -1, a person
+        whose group took no part is `DISTRACTOR_PERSON`.
 
     Raises:
         InputError: camera, tracklet or frame matched something that is not digits, or too many.
     """
     groups = match.groupdict()
     numbers = {}
-    for group in ("camera", "tracklet", "frame"):
-        text = groups.get(group)
-        if text is not None:
+    for group, text in groups.items():
+        if text is None:
+            continue
+        if _CAMERA_GROUP.fullmatch(group):
+            numbers["camera"] = int(group.removeprefix("camera"))
+        elif group in ("camera", "tracklet", "frame"):
             number = read_number(text)
             if number is None:
                 raise InputError(
@@ -109,7 +114,7 @@ def sample_from_match(match: re.Match[str], path: str) -> Sample:
                     f"Received: {text!r}. Write it as (?P<{group}>\\d+)."
                 )
             numbers[group] = number
-    return Sample(path, groups["person"], **numbers)
+    return Sample(path, groups["person"] or DISTRACTOR_PERSON, **numbers)
 
 
 def read_number(text: str) -> int | None:
@@ -144,7 +149,9 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
     Args:
         pattern: A regular expression with the named group `person` and, as far as names tell,
-            `camera`, `tracklet` and `frame`, such as `(?P<person>\w+)/cam(?P<camera>\d+)_`.
+            `camera`, `tracklet` and `frame`, such as `(?P<person>\w+)/cam(?P<camera>\d+)_`. Where
+            cameras are not numbered, a group `camera1` stands for camera 1 wherever it matches:
+            `(?:(?P<camera1>left)|(?P<camera2>right))/(?P<person>\w+)`.
 
     Returns:
         The compiled expression.
@@ -160,9 +167,11 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
             r"An example: (?P<person>\d+)_cam(?P<camera>\d+)"
         ) from None
     unknown = set(compiled.groupindex) - {"person", "camera", "tracklet", "frame"}
+    unknown = {group for group in unknown if not _CAMERA_GROUP.fullmatch(group)}
     if "person" not in compiled.groupindex or unknown:
         raise InputError(
-            "pattern must have the named group `person` and may have camera, tracklet and frame. "
+            "pattern must have the named group `person` and may have camera (or camera1, camera2, "
+            "...), tracklet and frame. "
             f"Received: {pattern!r}. An example: (?P<person>\\d+)_cam(?P<camera>\\d+)"
         )
     return compiled

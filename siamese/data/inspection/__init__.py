@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import cast
 
-from siamese.data.datasets import Layout, Part, Sample, list_samples, recognise
+from siamese.data.datasets import UNLABELLED, Layout, Part, Sample, list_samples, recognise
 from siamese.data.inspection.findings import (
     camera_findings,
     duplicate_findings,
@@ -61,7 +61,7 @@ def _inspect(
         # A dataset in one part may be a gallery: "train" would leave its distractors out.
         asked = cast(Part, part) if len(layout.parts) > 1 else "all"
         try:
-            parts[part] = list_samples(folder, asked, pattern)
+            parts[part] = list_samples(folder, asked, pattern, unlabelled=True)
         except InputError as error:
             findings.append(
                 Finding("error", str(error), (layout.parts[part],), "See the end of the message.")
@@ -71,14 +71,16 @@ def _inspect(
     # Query tracklets of MARS are in the gallery too: look at each image once.
     samples = list({s.path: s for group in parts.values() for s in group}.values())
     looks = look_at_all([s.path for s in samples], progress)
-    findings += people_findings(parts, layout)
-    findings += query_findings(parts)
+    if layout.name != UNLABELLED:
+        findings += people_findings(parts, layout)
+        findings += query_findings(parts)
+        findings += camera_findings(parts, layout)
     findings += image_findings(looks)
     findings += duplicate_findings(samples, looks)
-    findings += camera_findings(parts, layout)
     findings += folder_findings(layout, samples)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
-    named = [s for s in samples if s.person != layout.distractor_person]
+    nobody = ("", layout.distractor_person)
+    named = [s for s in samples if s.person not in nobody]
     return Report(
         folder=str(folder),
         layout=layout.name,
@@ -86,20 +88,21 @@ def _inspect(
         parts={part: _summarise(group, layout) for part, group in parts.items()},
         images_a_person=dict(sorted(Counter(s.person for s in named).items())),
         image_sizes=Counter(look.size for look in looks.values() if not look.trouble),
-        contact_sheet=_spread([s for s in named if not looks[s.path].trouble], 24),
+        contact_sheet=_spread([s for s in named or samples if not looks[s.path].trouble], 24),
         findings=tuple(findings),
     )
 
 
 def _summarise(samples: Sequence[Sample], layout: Layout) -> PartSummary:
-    images = Counter(s.person for s in samples if s.person != layout.distractor_person)
+    unknown = sum(s.person == "" for s in samples)
+    images = Counter(s.person for s in samples if s.person not in ("", layout.distractor_person))
     counts = list(images.values()) or [0]
     return PartSummary(
         people=len(images),
         cameras=len({s.camera for s in samples if s.camera >= 0}),
         tracklets=len({(s.person, s.camera, s.tracklet) for s in samples if s.tracklet >= 0}),
         images=len(samples),
-        distractors=len(samples) - sum(images.values()),
+        distractors=len(samples) - sum(images.values()) - unknown,
         fewest=min(counts),
         median=median(counts),
         most=max(counts),

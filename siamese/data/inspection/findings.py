@@ -227,7 +227,8 @@ def duplicate_findings(samples: Sequence[Sample], looks: Mapping[str, Look]) -> 
         findings.append(
             Finding(
                 "note",
-                f"{len(copies):,} images are copies of another image of the same person.",
+                f"{len(copies):,} images are copies of another image"
+                + (" of the same person." if samples[0].person else "."),
                 _few(copies),
                 "Remove the copies: they count twice.",
             )
