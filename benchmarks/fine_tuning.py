@@ -22,8 +22,8 @@ from pathlib import Path
 
 from PIL import Image, ImageFilter
 
-from siamese.data.datasets import Sample, list_samples
-from siamese.data.pedestrians import write_mars_tree
+from siamese.datasets import Sample, list_samples
+from siamese.synthetic import write_mars_tree
 
 
 def main() -> None:
@@ -83,10 +83,10 @@ def _write_table(table: Path, samples: Sequence[Sample]) -> None:
 
 
 def _compare(train_table: Path, score_table: Path, scratch: Path, epochs: int | None) -> None:
-    from siamese.data.records import build_records
     from siamese.evaluate import compare, evaluate
-    from siamese.models.start import PRETRAINED, architecture_of
+    from siamese.models.transfer import PRETRAINED, architecture_of
     from siamese.recipes import change_recipe, fine_tune
+    from siamese.records import build_records
     from siamese.train import train
 
     size = architecture_of("pretrained")["image_size"]

@@ -147,9 +147,9 @@ def _measure_index(
 
 
 def _measure_adding(folder: Path, images: int, model_path: Path | None) -> None:
-    from siamese.data.pedestrians import write_mars_tree
     from siamese.gallery import Gallery
     from siamese.inference import load_model
+    from siamese.synthetic import write_mars_tree
 
     model = load_model(model_path)
     people = folder / "people"

@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _draw(folder: Path) -> Path:
-    from siamese.data.pedestrians import write_mars_tree
+    from siamese.synthetic import write_mars_tree
 
     write_mars_tree(folder, people=60, cameras=4, frames=6, image_size=(128, 64))
     return folder
@@ -84,11 +84,11 @@ def _draw(folder: Path) -> Path:
 def _measure_ours(folder: Path, records: Path, seconds: float) -> dict[str, Rate]:
     import tensorflow as tf
 
-    from siamese.data.augment import build_augmentation
-    from siamese.data.batches import batch_image_size, train_batches
-    from siamese.data.records import build_records, read_manifest, shard_paths
+    from siamese.augment import build_augmentation
+    from siamese.loader.from_records import batch_image_size, train_batches
+    from siamese.models.backbones import preparation_layers
     from siamese.models.embedder import ResizeImages
-    from siamese.models.trunks import preparation_layers
+    from siamese.records import build_records, read_manifest, shard_paths
 
     build_records(folder, records, validation_size=0.01)
     manifest = read_manifest(records)
@@ -135,7 +135,7 @@ def _through(batches: Any, step: Callable[[Any], Any]) -> Iterator[int]:
 
 def _measure_theirs(folder: Path, workers: int, seconds: float) -> Rate:
     """Each process keeps what it makes: no cost of handing batches over is counted."""
-    from siamese.data.datasets import list_samples
+    from siamese.datasets import list_samples
 
     people = defaultdict(list)
     for sample in list_samples(folder):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siamese.data.pedestrians import write_mars_tree
+from siamese.synthetic import write_mars_tree
 
 Floats = NDArray[np.float64]
 

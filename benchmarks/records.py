@@ -32,9 +32,9 @@ from pathlib import Path
 import simplejpeg
 from PIL import Image
 
-from siamese.data.datasets import Sample, list_samples
-from siamese.data.pedestrians import write_mars_tree
-from siamese.data.records import local_engine, verify_records, write_records
+from siamese.datasets import Sample, list_samples
+from siamese.records import local_engine, verify_records, write_records
+from siamese.synthetic import write_mars_tree
 
 AT_ONCE = 64
 
@@ -123,8 +123,8 @@ def peak_of_writing(folder: Path, images: int) -> float:
     code = (
         "import sys, tempfile\n"
         "from pathlib import Path\n"
-        "from siamese.data.datasets import list_samples\n"
-        "from siamese.data.records import write_records\n"
+        "from siamese.datasets import list_samples\n"
+        "from siamese.records import write_records\n"
         "samples = list_samples(sys.argv[1])[: int(sys.argv[2])]\n"
         "with tempfile.TemporaryDirectory() as scratch:\n"
         "    write_records({'train': samples[1:], 'validation': samples[:1]}, Path(scratch))\n"

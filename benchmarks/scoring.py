@@ -21,11 +21,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from siamese.scores.matches import Matches
-from siamese.scores.pairs import count_pairs
-from siamese.scores.ranking import score_distances, score_ranking
-from siamese.scores.rerank import rerank
-from siamese.scores.verification import score_verification
+from siamese.metrics.masks import Matches
+from siamese.metrics.pairs import count_pairs
+from siamese.metrics.ranking import score_distances, score_ranking
+from siamese.metrics.reranking import rerank
+from siamese.metrics.verification import score_verification
 
 DIMENSIONS = 512
 SIZES = {  # queries, gallery, people, cameras, kind of number

@@ -30,10 +30,10 @@ import keras
 import numpy as np
 from keras import layers
 
-from siamese.data.batches import batch_image_size, train_batches
-from siamese.data.pedestrians import write_mars_tree
-from siamese.data.records import build_records, read_manifest, shard_paths
+from siamese.loader.from_records import batch_image_size, train_batches
 from siamese.recipes import BatchSection, Recipe, change_recipe, osnet
+from siamese.records import build_records, read_manifest, shard_paths
+from siamese.synthetic import write_mars_tree
 from siamese.train.objective import build_training_model
 
 TRUNKS = ("resnet50", "efficientnet_b0", "osnet_x0_25", "osnet_x1_0")

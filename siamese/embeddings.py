@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.atomic import whole_file
-from siamese.data.datasets import Sample, list_samples
-from siamese.data.datasets.samples import read_name, walk_images
-from siamese.data.places import as_path
+from siamese.datasets import Sample, list_samples
+from siamese.datasets.samples import read_name, walk_images
 from siamese.errors import InputError
+from siamese.files import whole_file
+from siamese.filesystem import as_path
 from siamese.inference import ImageLike, Model, load_model
 from siamese.inference.reading import Progress
 

@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.data.images import resize_pixels
 from siamese.errors import InputError
+from siamese.images import resize_pixels
 from siamese.inference import ImageLike, Model, Verification, find_model, load_model
 from siamese.inference.networks import KerasNetwork
 from siamese.inference.reading import read_any
-from siamese.models.files import read_card
+from siamese.models.checkpoint import read_card
 
 Floats = NDArray[np.float64]
 

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.atomic import whole_file
-from siamese.data.images import read_image
 from siamese.errors import InputError
+from siamese.files import whole_file
+from siamese.images import read_image
 from siamese.inference import Images
 from siamese.inference.networks import METADATA, OnnxNetwork
 from siamese.inference.reading import list_images, read_any
-from siamese.models.files import MEMBER, LoadedModel, load_model
+from siamese.models.checkpoint import MEMBER, LoadedModel, load_model
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -127,7 +127,7 @@ def largest_difference(
     Returns:
         The largest 1 - cosine; NaN where an embedding is.
     """
-    from siamese.data.images import resize_image
+    from siamese.images import resize_image
 
     differences = []
     for image in images:
@@ -144,7 +144,7 @@ def _pictures(images: Images | None) -> Iterator[NDArray[np.uint8]]:
     if images is not None:
         yield from (read_any(each) for each in list_images(images))
         return
-    from siamese.data.pedestrians import write_mars_tree
+    from siamese.synthetic import write_mars_tree
 
     with tempfile.TemporaryDirectory() as folder:
         write_mars_tree(Path(folder), people=4, cameras=2, frames=1)

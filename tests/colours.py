@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from siamese.data.datasets import list_samples
+from siamese.datasets import list_samples
 from siamese.inference import Model, load_model
-from siamese.scores.pairs import count_pairs
-from siamese.scores.verification import calibrate
+from siamese.metrics.pairs import count_pairs
+from siamese.metrics.verification import calibrate
 
 IMAGE_SIZE = (32, 16)
 DIMENSIONS = 24

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from siamese.data.pedestrians import write_mars_tree
+from siamese.synthetic import write_mars_tree
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def pedestrians(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def records(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The record set of `pedestrians`."""
-    from siamese.data.records import build_records
+    from siamese.records import build_records
 
     folder = tmp_path_factory.mktemp("records") / "set"
     build_records(pedestrians, folder)
@@ -44,12 +44,12 @@ def calibrated(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """A small network's model file, untrained, but calibrated on `pedestrians`."""
     import keras
 
-    from siamese.data.datasets import list_samples
+    from siamese.datasets import list_samples
     from siamese.inference import load_model
+    from siamese.metrics.pairs import count_pairs
+    from siamese.metrics.verification import calibrate
+    from siamese.models.checkpoint import save_model
     from siamese.models.embedder import build_embedder, join_embedder
-    from siamese.models.files import save_model
-    from siamese.scores.pairs import count_pairs
-    from siamese.scores.verification import calibrate
 
     keras.utils.set_random_seed(3)
     embedder = join_embedder(

@@ -266,7 +266,7 @@ def identity_table(root: Path) -> Path:
 
 def earlier_records(records: Path, folder: Path) -> Path:
     """A record set as the earlier project wrote it: fewer keys, and no manifest."""
-    from siamese.data.records.schema import decode_example, encode_example, frame, read_frames
+    from siamese.records.schema import decode_example, encode_example, frame, read_frames
 
     kept = ("image/encoded", "image/format", "image/height", "image/width", "image/class/label")
     folder.mkdir(exist_ok=True)

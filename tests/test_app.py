@@ -30,14 +30,14 @@ pytest.importorskip("lancedb", reason="the extra `gallery` is not installed")
 
 from gradio_client import Client, handle_file
 
-from siamese.app import page, people, pieces
-from siamese.app.desk import Desk
+from siamese.app import html, page, people_tab
+from siamese.app.state import Desk
 from siamese.app.uploads import keep_archive
 from siamese.cli import main
-from siamese.cli.app import app
-from siamese.data.datasets import read_triplets
-from siamese.data.images import read_image
+from siamese.cli.app_command import app
+from siamese.datasets import read_triplets
 from siamese.errors import InputError
+from siamese.images import read_image
 from siamese.inference import load_model
 
 # Gradio's server and client, not ours.
@@ -158,7 +158,7 @@ def test_the_documented_calls_work(
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(code.replace("http://127.0.0.1:7860/", url), names)
-    assert names["answer"]["verdict"] in pieces.WORDS
+    assert names["answer"]["verdict"] in html.WORDS
     assert names["found"]["matches"][0]["person"] == "0001"
 
 
@@ -270,7 +270,7 @@ def test_an_error_inside_is_told_to_the_log_and_not_to_the_visitor(
     monkeypatch.setattr(desk, "distance", fail)
     image = handle_file(images_of(pedestrians, 1)[0])
     with (
-        caplog.at_level(logging.ERROR, "siamese.app.wiring"),
+        caplog.at_level(logging.ERROR, "siamese.app.components"),
         pytest.raises(Exception, match="log says what") as caught,
     ):
         client.predict(image, image, 0.01, api_name="/verify")
@@ -334,7 +334,7 @@ def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_
 
 
 def test_names_from_outside_are_shown_letter_by_letter() -> None:
-    card = pieces.image_card("data:,", 0, title=EVIL, lines=[EVIL], action="x")
+    card = html.image_card("data:,", 0, title=EVIL, lines=[EVIL], action="x")
     assert "<img src=x" not in card
     for mark in ("{{", "${"):
         assert mark not in card
@@ -512,7 +512,7 @@ def test_browser_compares_and_the_slider_moves_the_threshold(visit: Any) -> None
     example.focus()
     visit.keyboard.press("Enter")
     visit.wait_for_selector("#verdict .verdict h2")
-    assert visit.inner_text("#verdict h2") in set(pieces.WORDS.values())
+    assert visit.inner_text("#verdict h2") in set(html.WORDS.values())
     assert visit.get_attribute("#verdict .bar", "role") == "meter"
     visit.wait_for_selector("#heat img")
     assert visit.locator("#heat img").count() == 2
@@ -649,7 +649,7 @@ def test_browser_shows_the_model(visit: Any, desk: Desk) -> None:
 
 
 def test_pages_of_the_gallery_hold_all_images(desk: Desk) -> None:
-    assert len(desk.gallery) > people.PAGE
+    assert len(desk.gallery) > people_tab.PAGE
     started = time.perf_counter()
     data = desk.picture(desk.gallery.images()[0].path)
     again = desk.picture(desk.gallery.images()[0].path)

@@ -14,8 +14,8 @@ from PIL import Image
 
 from siamese.app import uploads
 from siamese.app.uploads import dataset_root, inside, keep_archive, keep_files, read_upload
-from siamese.data.pedestrians import draw_pedestrian
 from siamese.errors import InputError
+from siamese.synthetic import draw_pedestrian
 
 
 def person_bytes(person: int = 1, kind: str = "JPEG") -> bytes:

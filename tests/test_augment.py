@@ -1,4 +1,4 @@
-"""`siamese.data.augment`: what each layer may change, and what it must leave."""
+"""`siamese.augment`: what each layer may change, and what it must leave."""
 
 import colorsys
 import os
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from siamese.data.augment import (
+from siamese.augment import (
     AugMix,
     AutoAugment,
     ColourJitter,
@@ -23,9 +23,9 @@ from siamese.data.augment import (
     build_augmentation,
     restart_random_numbers,
 )
-from siamese.data.augment.operations import OPERATIONS, measure, number, operate
-from siamese.data.augment.policies import IMAGENET_POLICY
-from siamese.data.images import read_image
+from siamese.augment.operations import OPERATIONS, measure, number, operate
+from siamese.augment.policies import IMAGENET_POLICY
+from siamese.images import read_image
 
 IMAGES = np.random.default_rng(0).uniform(1, 255, (64, 32, 16, 3)).astype("float32")
 EVERYTHING = {
@@ -470,7 +470,7 @@ def find_others(name, path=None, target=None):
     return None if name.split(".")[0] == "tensorflow" else find_spec(name, path, target)
 PathFinder.find_spec = find_others  # as if it were not installed
 import numpy as np
-from siamese.data.augment.operations import OPERATIONS, operate
+from siamese.augment.operations import OPERATIONS, operate
 images, amounts, path = np.load(sys.argv[1]), np.load(sys.argv[2]), sys.argv[3]
 ids = np.arange(len(OPERATIONS), dtype="int32")
 np.save(path, np.array(operate(images, ids, amounts)))

@@ -192,7 +192,7 @@ def test_full_disk_leaves_nothing_whole(pedestrians: Path, tmp_path: Path) -> No
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "from siamese.cli import create_records, run\n"
-        "import siamese.data.records\n"
+        "import siamese.records\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "sys.exit(run(create_records, sys.argv[1:]))"
     )
@@ -213,7 +213,7 @@ def test_killed_writer_leaves_a_partial_set_that_is_built_anew(
 ) -> None:
     code = (
         "import os, signal, sys\n"
-        "import siamese.data.records as records\n"
+        "import siamese.records as records\n"
         "def progress(done, total):\n"
         "    if total // 2 <= done < total: os.kill(os.getpid(), signal.SIGKILL)\n"
         "records.build_records(sys.argv[1], sys.argv[2], progress=progress)"
@@ -275,7 +275,7 @@ def test_train_takes_the_records_of_the_earlier_project(
     pedestrians: Path, records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from siamese.cli.program import open_console
-    from siamese.cli.training import _find_records
+    from siamese.cli.train_command import _find_records
 
     shutil.copytree(pedestrians, tmp_path / "tree")
     earlier_records(records, tmp_path / "tree")

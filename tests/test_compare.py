@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from networks import colour_network
 
-from siamese.data.datasets import list_samples
+from siamese.datasets import list_samples
 from siamese.errors import InputError
 from siamese.evaluate import compare, evaluate
-from siamese.evaluate.files import QUERIES, read_ranking
-from siamese.scores.confidence import paired_bootstrap
+from siamese.evaluate.score_files import QUERIES, read_ranking
+from siamese.metrics.bootstrap import paired_bootstrap
 
 
 @pytest.fixture(scope="module")

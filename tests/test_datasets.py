@@ -16,15 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from siamese.data.datasets import (
-    Sample,
-    list_samples,
-    read_identities,
-    read_triplets,
-    recognise,
-)
-from siamese.data.datasets.samples import read_name, walk_dead_links, walk_images
-from siamese.data.triplets import find_triplets
+from siamese.datasets import Sample, list_samples, read_identities, read_triplets, recognise
+from siamese.datasets.samples import read_name, walk_dead_links, walk_images
+from siamese.datasets.triplets import find_triplets
 from siamese.errors import InputError
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "market1501"
@@ -577,7 +571,7 @@ def test_names_are_read_back_as_they_were_written(person, camera, tracklet, fram
 def test_listing_needs_no_tensorflow():
     # In a fresh interpreter, since other tests import TensorFlow.
     code = (
-        "import sys, siamese.data.datasets, siamese.data.splits, siamese.data.inspection; "
+        "import sys, siamese.datasets, siamese.datasets.splits, siamese.inspect; "
         "print([m for m in ('tensorflow', 'keras', 'scipy') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

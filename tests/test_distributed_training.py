@@ -20,12 +20,12 @@ ROOT = Path(__file__).parents[1]
 STEPS = """
 import dataclasses, json, sys
 import keras
-from siamese.data.arrays import array_batches, read_images
-from siamese.data.datasets import list_samples
+from siamese.loader.from_files import array_batches, read_images
+from siamese.datasets import list_samples
 from siamese.recipes import RECIPES, AugmentationSection, change_recipe
 from siamese.train.devices import open_devices
 from siamese.train.objective import build_training_model
-from siamese.train.watch import RandomNumbers
+from siamese.train.callbacks import RandomNumbers
 
 data, name, augmented, devices = sys.argv[1:5]
 if keras.config.backend() == "tensorflow":

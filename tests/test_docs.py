@@ -13,9 +13,9 @@ import pytest
 
 from siamese import cli
 from siamese.cli.examples import EXAMPLES
-from siamese.data.datasets import list_samples
-from siamese.data.pedestrians import write_mars_tree
+from siamese.datasets import list_samples
 from siamese.recipes import find_recipe
+from siamese.synthetic import write_mars_tree
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

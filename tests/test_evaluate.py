@@ -12,8 +12,7 @@ from miniatures import earlier_records, market1501, mars
 from networks import colour_network
 from PIL import Image
 
-from siamese.data.datasets import Sample, list_samples
-from siamese.data.records import build_records
+from siamese.datasets import Sample, list_samples
 from siamese.errors import InputError
 from siamese.evaluate import (
     EmbeddedImages,
@@ -26,8 +25,9 @@ from siamese.evaluate import (
 )
 from siamese.evaluate.scoring import rank
 from siamese.inference import Model, load_model
-from siamese.models.files import load_model as open_file
-from siamese.scores.ranking import score_ranking
+from siamese.metrics.ranking import score_ranking
+from siamese.models.checkpoint import load_model as open_file
+from siamese.records import build_records
 
 SCORES = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "auc")
 
@@ -120,7 +120,7 @@ def test_cosine_ranks_unit_vectors_as_euclid_does(calibrated: Path, market: Path
 
 
 def test_validation_part_of_records_is_scored(calibrated: Path, records: Path) -> None:
-    from siamese.data.records import read_manifest
+    from siamese.records import read_manifest
 
     part = read_manifest(records).parts["validation"]
     card = evaluate(calibrated, records)
@@ -217,7 +217,7 @@ def test_mars_is_scored_by_tracklets_and_both_galleries(colours: Model, tmp_path
 def test_tracklets_of_files_and_of_records_are_pooled_alike(
     calibrated: Path, pedestrians: Path, records: Path, pooling
 ) -> None:
-    from siamese.data.records import read_manifest
+    from siamese.records import read_manifest
 
     files = evaluate(calibrated, pedestrians, pooling=pooling)
     assert files["gallery"] == files["queries"] == 14 * 2
@@ -252,7 +252,7 @@ def test_options_are_applied_and_told(colours: Model, market: Path, tmp_path: Pa
 def test_records_of_the_earlier_project_are_scored_with_a_folder_of_people_around_them(
     calibrated: Path, pedestrians: Path, records: Path, tmp_path: Path
 ) -> None:
-    from siamese.data.records import read_manifest
+    from siamese.records import read_manifest
 
     people = read_manifest(records).parts["validation"].people
     shutil.copytree(pedestrians, tmp_path / "tree")
@@ -389,7 +389,7 @@ def test_frames_of_single_images_in_records_are_refused(colours: Model, records:
 
 
 def test_rank_lists_of_a_run_say_nothing_of_cameras_that_are_not_known() -> None:
-    from siamese.train.finish import plot_ranks
+    from siamese.train.finalize import plot_ranks
 
     picture = np.zeros((8, 4, 3), np.uint8)
     images = EmbeddedImages(

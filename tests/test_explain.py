@@ -10,13 +10,13 @@ from PIL import Image
 
 from siamese import plots
 from siamese.cli import main
-from siamese.data.images import read_image
 from siamese.errors import InputError
 from siamese.explain import explain
+from siamese.images import read_image
 from siamese.inference import Model, load_model
+from siamese.models.checkpoint import load_model as open_file
+from siamese.models.checkpoint import save_model
 from siamese.models.embedder import build_embedder, join_embedder
-from siamese.models.files import load_model as open_file
-from siamese.models.files import save_model
 
 
 def _save(path: Path, **options: object) -> Path:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from siamese.data.images import read_image, resize_image
 from siamese.errors import InputError
 from siamese.export import Export, Format, export_model, largest_difference
+from siamese.images import read_image, resize_image
 from siamese.inference import load_model
-from siamese.models import files
+from siamese.models import checkpoint
 
 pytest.importorskip("tf2onnx")
 pytest.importorskip("onnxruntime")
@@ -113,7 +113,7 @@ def test_export_that_disagrees_leaves_nothing(
 
 
 def test_another_network_is_far_off(calibrated: Path, crops: list[Path]) -> None:
-    loaded = files.load_model(calibrated)
+    loaded = checkpoint.load_model(calibrated)
     images = [read_image(path) for path in crops]
     itself = lambda batch: loaded.embedder(batch, training=False)  # noqa: E731
     mirrored = lambda batch: loaded.embedder(batch[:, :, ::-1], training=False)  # noqa: E731
@@ -144,10 +144,10 @@ def test_newest_run_answers_by_its_own_export(
     shutil.copy(onnx_export.path, folder / "model.onnx")
     assert load_model().path == Path("runs/a/model.onnx")
     assert load_model(folder / "model.keras").path.suffix == ".keras"
-    loaded = files.load_model(calibrated)
+    loaded = checkpoint.load_model(calibrated)
     weights = loaded.embedder.get_weights()
     loaded.embedder.set_weights([each * 1.01 for each in weights])
-    files.save_model(folder / "model.keras", loaded.embedder, image_size=(64, 32))
+    checkpoint.save_model(folder / "model.keras", loaded.embedder, image_size=(64, 32))
     assert load_model().path == Path("runs/a/model.keras")  # the export is of older weights
     (folder / "model.onnx").unlink()
     assert load_model().path == Path("runs/a/model.keras")

@@ -16,10 +16,10 @@ from colours import write_colour_model
 from PIL import Image
 
 import siamese
-from siamese.data.pedestrians import write_mars_tree
 from siamese.errors import InputError
-from siamese.gallery import Gallery, GalleryImage, answer, writing
+from siamese.gallery import Gallery, GalleryImage, answer, ingest
 from siamese.inference import Model
+from siamese.synthetic import write_mars_tree
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +295,7 @@ def test_interrupted_reembedding_goes_on(
 ) -> None:
     other = write_colour_model(tmp_path / "other.onnx", "another", seed=3)
     gallery = Gallery(copy, other)
-    monkeypatch.setattr(writing, "COMMIT_IMAGES", 20)
+    monkeypatch.setattr(ingest, "COMMIT_IMAGES", 20)
 
     def stop(done: int, total: int) -> None:
         if done >= 40:
@@ -465,8 +465,8 @@ def test_second_writer_is_turned_away(copy: Path, people: Path, model: Model) ->
 
 KILLED = """
 import sys
-from siamese.gallery import Gallery, writing
-writing.COMMIT_IMAGES = 8
+from siamese.gallery import Gallery, ingest
+ingest.COMMIT_IMAGES = 8
 def tell(done, total): print(done, flush=True)
 Gallery(sys.argv[1], sys.argv[2]).add(sys.argv[3], progress=tell)
 """
@@ -529,8 +529,8 @@ def test_record_set_gives_the_rows_of_its_folder(
 def test_compressed_records_are_there_as_long_as_their_shards_are(
     people: Path, model: Model, tmp_path: Path
 ) -> None:
-    from siamese.data.records import build_records
     from siamese.gallery import open_image
+    from siamese.records import build_records
 
     folder, _, _ = build_records(people, tmp_path / "set", compress=True)
     gallery = Gallery(tmp_path / "gallery", model)

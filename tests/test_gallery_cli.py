@@ -15,9 +15,9 @@ from colours import write_colour_model
 from PIL import Image
 
 from siamese.cli import main
-from siamese.cli.gallery import FILTERED_ANSWERS
-from siamese.data.pedestrians import write_mars_tree
+from siamese.cli.gallery_commands import FILTERED_ANSWERS
 from siamese.gallery import Gallery
+from siamese.synthetic import write_mars_tree
 
 
 @pytest.fixture

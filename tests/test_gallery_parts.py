@@ -9,7 +9,6 @@ import pytest
 from colours import write_colour_model
 from numpy.typing import NDArray
 
-from siamese.data.pedestrians import write_mars_tree
 from siamese.errors import InputError
 from siamese.gallery import Gallery, exact, searching
 from siamese.gallery.exact import nearest
@@ -17,6 +16,7 @@ from siamese.gallery.filters import Filter, make_filter
 from siamese.gallery.rows import Space, make_rows
 from siamese.gallery.searching import Searcher
 from siamese.gallery.table import Table
+from siamese.synthetic import write_mars_tree
 
 SPACE = Space("made-up", 16)
 

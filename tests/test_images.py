@@ -1,4 +1,4 @@
-"""`siamese.data.images`: every kind of image file is read, every broken one is named."""
+"""`siamese.images`: every kind of image file is read, every broken one is named."""
 
 import io
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese.data.images import MAXIMUM_PIXELS, decode_image, read_image, resize_image
 from siamese.errors import InputError
+from siamese.images import MAXIMUM_PIXELS, decode_image, read_image, resize_image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 8, 3), dtype=np.uint8)
 

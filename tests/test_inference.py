@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese.data.datasets.samples import walk_images
-from siamese.data.images import read_image
+from siamese.datasets.samples import walk_images
 from siamese.errors import InputError
+from siamese.images import read_image
 from siamese.inference import Model, find_model, load_model
-from siamese.models.files import read_card
-from siamese.models.start import PRETRAINED
-from siamese.scores.verification import Calibration
+from siamese.metrics.verification import Calibration
+from siamese.models import checkpoint
+from siamese.models.checkpoint import read_card
+from siamese.models.transfer import PRETRAINED
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -194,6 +195,22 @@ def test_verdict_is_what_the_calibration_says(model: Model, files: list[Path]) -
     assert (answer.model, answer.fingerprint) == (str(model.path), model.fingerprint)
     with Image.open(files[0]) as image:
         assert model.verify(image, read_image(files[-1])) == answer
+
+
+def test_a_verdict_is_the_same_either_way_round(model: Model, files: list[Path]) -> None:
+    assert model.verify(files[0], files[-1]) == model.verify(files[-1], files[0])
+    itself = model.verify(files[0], files[0])
+    assert itself.distance == 0
+    assert itself.verdict == "same"
+
+
+def test_a_model_without_calibration_gives_no_verdict(
+    calibrated: Path, files: list[Path], tmp_path: Path
+) -> None:
+    loaded = checkpoint.load_model(calibrated)
+    checkpoint.save_model(tmp_path / "model.keras", loaded.embedder, image_size=loaded.image_size)
+    with pytest.raises(InputError, match="holds no calibration"):
+        load_model(tmp_path / "model.keras").verify(files[0], files[1])
 
 
 def test_verdict_goes_by_the_metric_of_the_calibration(model: Model, files: list[Path]) -> None:

@@ -15,13 +15,13 @@ import tensorflow as tf
 from keras.src.legacy.saving import legacy_h5_format
 
 from siamese.errors import InputError
+from siamese.models.backbones import TRUNKS, build_trunk, preparation_layers, put_weights
+from siamese.models.checkpoint import fingerprint, load_model, read_card, save_model
 from siamese.models.embedder import ResizeImages, build_embedder, embed, join_embedder
-from siamese.models.files import fingerprint, load_model, read_card, save_model
 from siamese.models.osnet import UnifiedAggregationGate, build_osnet
 from siamese.models.pair import ConsecutiveDifference, build_pair_model
 from siamese.models.pooling import GeneralisedMean
-from siamese.models.start import PRETRAINED, architecture_of
-from siamese.models.trunks import TRUNKS, build_trunk, preparation_layers, put_weights
+from siamese.models.transfer import PRETRAINED, architecture_of
 from siamese.train.precision import computing_in
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 48, 24, 3), dtype=np.uint8)

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from siamese.data.arrays import array_batches, read_images
-from siamese.data.datasets import list_samples
+from siamese.datasets import list_samples
+from siamese.loader.from_files import array_batches, read_images
 from siamese.models.embedder import embed
 from siamese.recipes import AugmentationSection, OptimizerSection, change_recipe, demo
 from siamese.train.averaging import embedder_of

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from siamese.errors import InputError
+from siamese.models.checkpoint import load_model, save_model
 from siamese.models.embedder import build_embedder, embed, join_embedder
-from siamese.models.files import load_model, save_model
-from siamese.models.start import architecture_of
+from siamese.models.transfer import architecture_of
 from siamese.recipes import (
     AugmentationSection,
     LossSection,
@@ -410,7 +410,7 @@ def test_models_that_cannot_be_started_from_are_named(start: Path, tmp_path: Pat
 
 
 def test_package_without_its_model_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siamese.models.start.PRETRAINED", tmp_path / "model.keras")
+    monkeypatch.setattr("siamese.models.transfer.PRETRAINED", tmp_path / "model.keras")
     with pytest.raises(InputError, match=r"the package comes without its model.*--weights runs"):
         complete_recipe(fine_tune())
 

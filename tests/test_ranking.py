@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siamese.errors import InputError
-from siamese.scores import blocks
-from siamese.scores.blocks import distance_blocks, smallest
-from siamese.scores.matches import Matches, query_rows
-from siamese.scores.ranking import nearest, score_distances, score_ranking, single_shot_cmc
+from siamese.metrics import blocks
+from siamese.metrics.blocks import distance_blocks, smallest
+from siamese.metrics.masks import Matches, query_rows
+from siamese.metrics.ranking import nearest, score_distances, score_ranking, single_shot_cmc
 
 GOLDENS = Path(__file__).with_name("goldens") / "ranking.npz"
 

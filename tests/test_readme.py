@@ -15,27 +15,17 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_map_names_every_module_and_nothing_else() -> None:
     block = README.split("## The map")[1].split("```")[1]
     named = set()
-    folder = Path()
     for line in filter(str.strip, block.splitlines()):
         match = re.match(r"( *)([a-z_0-9]+(?:\.py|/))", line)
         assert match, line
         depth, name = len(match[1]), match[2]
-        if depth == 0:
-            folder = ROOT / name if name.endswith("/") else ROOT
-            path = ROOT / name
-        elif depth == 2:
-            path = ROOT / "siamese" / name
-            folder = path
-        else:
-            path = folder / name
+        path = ROOT / "siamese" / name if depth else ROOT / name
         assert path.exists(), line
         named.add(path)
-    rooms = [ROOT / "siamese", ROOT / "siamese" / "data"]
-    for room in rooms:
-        for path in room.iterdir():
-            if path.name.startswith("__") or path.suffix not in ("", ".py"):
-                continue
-            assert path in named, f"{path.name} is not on the map"
+    for path in (ROOT / "siamese").iterdir():
+        if path.name.startswith("__") or path.suffix not in ("", ".py"):
+            continue
+        assert path in named, f"{path.name} is not on the map"
 
 
 def _commands() -> list[list[str]]:

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from siamese.data.augment import build_augmentation
-from siamese.data.batches import train_batches
+from siamese.augment import build_augmentation
 from siamese.errors import InputError
+from siamese.loader.from_records import train_batches
+from siamese.models.backbones import TRUNKS
 from siamese.models.embedder import build_embedder
-from siamese.models.trunks import TRUNKS
 from siamese.recipes import (
     RECIPES,
     AugmentationSection,

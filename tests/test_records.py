@@ -1,4 +1,4 @@
-"""`siamese.data.records`: what is written is what is read, and a partial set never looks whole."""
+"""`siamese.records`: what is written is what is read, and a partial set never looks whole."""
 
 import gzip
 import itertools
@@ -21,10 +21,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from siamese.data.datasets import Sample, list_samples
-from siamese.data.images import decode_image, read_image
-from siamese.data.places import FileState
-from siamese.data.records import (
+from siamese.datasets import Sample, list_samples
+from siamese.datasets.splits import split_samples
+from siamese.datasets.triplets import kept_triplets
+from siamese.errors import InputError
+from siamese.filesystem import FileState
+from siamese.images import decode_image, read_image
+from siamese.records import (
     FEATURES,
     MANIFEST,
     build_records,
@@ -38,12 +41,9 @@ from siamese.data.records import (
     verify_records,
     write_records,
 )
-from siamese.data.records.plan import plan_part
-from siamese.data.records.schema import decode_example, encode_example, frame, frame_image
-from siamese.data.records.shards import _is_whole_jpeg, load_image
-from siamese.data.splits import split_samples
-from siamese.data.triplets import kept_triplets
-from siamese.errors import InputError
+from siamese.records.plan import plan_part
+from siamese.records.schema import decode_example, encode_example, frame, frame_image
+from siamese.records.shards import _is_whole_jpeg, load_image
 
 MARKET = Path(__file__).parents[2] / "shared" / "data" / "market1501" / "bounding_box_train"
 
@@ -258,7 +258,7 @@ def test_writer_killed_at_random_moments_ends_with_the_same_bytes(
 ) -> None:
     code = (
         "import os, signal, sys, threading\n"
-        "from siamese.data.records import build_records, local_engine\n"
+        "from siamese.records import build_records, local_engine\n"
         "def progress(done, total):\n"
         "    if done >= int(sys.argv[3]):\n"
         "        kill = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -564,7 +564,7 @@ def test_gzip_holds_the_same_records(pedestrians: Path, records: Path, tmp_path:
 def test_shards_are_as_many_as_their_size_asks_for(
     pedestrians: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("siamese.data.records.plan.SHARD_BYTES", 50_000)
+    monkeypatch.setattr("siamese.records.plan.SHARD_BYTES", 50_000)
     _, manifest, _ = build_records(pedestrians, tmp_path / "set")
     size = sum(path.stat().st_size for path in pedestrians.rglob("*.jpg"))
     found = [shard for part in manifest.parts.values() for shard in part.shards]

@@ -8,13 +8,13 @@ import miniatures
 import pytest
 
 from siamese import cli
-from siamese.data.datasets import Sample, list_samples, recognise
-from siamese.data.datasets.samples import compile_pattern
-from siamese.data.inspection import inspect_folder
-from siamese.data.records import build_records, read_manifest
+from siamese.datasets import Sample, list_samples, recognise
+from siamese.datasets.samples import compile_pattern
 from siamese.embeddings import list_all
 from siamese.errors import InputError
 from siamese.gallery.sources import list_images
+from siamese.inspect import inspect_folder
+from siamese.records import build_records, read_manifest
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siamese.data.datasets import Sample, list_samples
-from siamese.data.splits import refuse_duplicates, same_files, split_samples
+from siamese.datasets import Sample, list_samples
+from siamese.datasets.splits import refuse_duplicates, same_files, split_samples
 from siamese.errors import InputError
 
 KEYS = {

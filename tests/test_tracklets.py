@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from siamese.errors import InputError
-from siamese.scores.ranking import score_ranking
-from siamese.scores.tracklets import mars_gallery, pool_tracklets
+from siamese.metrics.ranking import score_ranking
+from siamese.metrics.tracklets import mars_gallery, pool_tracklets
 
 FRAMES = [[3.0, 0.0], [0.0, 8.0], [6.0, 12.0], [0.0, 6.0]]
 NAMES = ["t2", "t1", "t2", "t2"]

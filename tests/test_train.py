@@ -18,7 +18,8 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from siamese.errors import InputError
-from siamese.models.files import load_model
+from siamese.metrics.verification import Calibration
+from siamese.models.checkpoint import load_model
 from siamese.recipes import (
     BatchSection,
     OptimizerSection,
@@ -29,14 +30,13 @@ from siamese.recipes import (
     demo,
     fine_tune,
 )
-from siamese.scores.verification import Calibration
 from siamese.train import train
-from siamese.train.checkpoints import read_history
 from siamese.train.devices import OneDevice
-from siamese.train.folder import new_log
 from siamese.train.lock import hold_folder
 from siamese.train.objective import build_optimizer, build_training_model
-from siamese.train.sources import MemorySource
+from siamese.train.run_dir import new_log
+from siamese.train.run_state import read_history
+from siamese.train.training_data import MemorySource
 
 SMALL: dict[str, Any] = {"trunk": "conv4", "weights": "none", "image_size": (64, 32)}
 
@@ -139,7 +139,7 @@ def test_siamese_contrastive_training_learns(records: Path, tmp_path: Path) -> N
 def test_one_camera_and_people_with_one_image_can_be_trained(
     pedestrians: Path, tmp_path: Path
 ) -> None:
-    from siamese.data.records import build_records
+    from siamese.records import build_records
 
     for path in pedestrians.rglob("*C1*.jpg"):
         if path.parent.name in ("0003", "0004", "0005") and "F001" not in path.name:
@@ -242,7 +242,7 @@ def test_processes_are_told_their_precision(
 ) -> None:
     machine = OneDevice()
     machine.processes = 2
-    monkeypatch.setattr("siamese.train.stage.open_devices", lambda _: machine)
+    monkeypatch.setattr("siamese.train.training.open_devices", lambda _: machine)
     recipe = change_recipe(batch_hard(), **SMALL, precision="auto")
     with pytest.raises(InputError, match="processes could measure differently"):
         train(records, recipe, run=tmp_path / "run")
@@ -283,7 +283,7 @@ def test_nothing_to_resume_is_said(records: Path, tmp_path: Path) -> None:
 def test_run_of_other_people_is_not_resumed(
     trained: Path, pedestrians: Path, tmp_path: Path
 ) -> None:
-    from siamese.data.records import build_records
+    from siamese.records import build_records
 
     build_records(pedestrians, tmp_path / "other", random_seed=5)
     with pytest.raises(InputError, match="was started on other records"):

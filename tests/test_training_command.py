@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from siamese.cli import run, train
-from siamese.models.files import load_model
+from siamese.models.checkpoint import load_model
 
 FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 

@@ -7,15 +7,10 @@ import numpy as np
 import pytest
 
 from siamese.errors import InputError
-from siamese.scores import pairs as pairs_module
-from siamese.scores.pairs import PairCounts, count_pairs, sample_pairs
-from siamese.scores.reliability import measure_reliability
-from siamese.scores.verification import (
-    Calibration,
-    calibrate,
-    error_rates_at,
-    score_verification,
-)
+from siamese.metrics import pairs as pairs_module
+from siamese.metrics.pairs import PairCounts, count_pairs, sample_pairs
+from siamese.metrics.reliability import measure_reliability
+from siamese.metrics.verification import Calibration, calibrate, error_rates_at, score_verification
 
 BINS = 1000
 

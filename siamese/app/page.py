@@ -10,9 +10,9 @@ from typing import Any
 
 import gradio as gr
 
-from siamese.app import about, compare, people, pieces, review, search
-from siamese.app.desk import Desk
-from siamese.app.style import CSS
+from siamese.app import about_tab, compare_tab, html, people_tab, review_tab, search_tab
+from siamese.app.css import CSS
+from siamese.app.state import Desk
 from siamese.app.uploads import MAXIMUM_UPLOAD
 from siamese.errors import InputError
 
@@ -41,15 +41,15 @@ def build_page(desk: Desk) -> Any:
         gr.HTML(_head(desk))
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Compare", id="compare"):
-                compare.build(desk)
+                compare_tab.build(desk)
             with gr.Tab("Search", id="search"):
-                search.build(desk, changed)
+                search_tab.build(desk, changed)
             with gr.Tab("Gallery", id="gallery"):
-                people.build(desk, changed)
+                people_tab.build(desk, changed)
             with gr.Tab("Review", id="review") as tab:
-                review.build(desk, changed, tab)
+                review_tab.build(desk, changed, tab)
             with gr.Tab("Model", id="model") as tab:
-                about.build(desk, tab)
+                about_tab.build(desk, tab)
         page.load(
             lambda times: times + 1, changed, changed, api_visibility="private",
             show_progress="hidden",
@@ -103,7 +103,7 @@ def launch(
             footer_links=[],
             theme=_theme(),
             css=CSS,
-            head=f"<script>{review.KEYS}</script>",
+            head=f"<script>{review_tab.KEYS}</script>",
             # Without it, a machine too busy to answer within 3 seconds is asked for a public link.
             _frontend=False,
         )
@@ -145,7 +145,7 @@ def _theme() -> Any:
 
 def _head(desk: Desk) -> str:
     chips = [f"model {desk.model.path.name}", f"gallery {Path(desk.gallery.path).name}"]
-    shown = "".join(f"<li>{pieces.escape(each)}</li>" for each in chips)
+    shown = "".join(f"<li>{html.escape(each)}</li>" for each in chips)
     return (
         '<header class="top"><h1>Person re-identification</h1>'
         "<p>Do two images show the same person, and where else was this person seen?</p>"

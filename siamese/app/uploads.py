@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from siamese.data.datasets.samples import read_name
-from siamese.data.images import decode_image
+from siamese.datasets.samples import read_name
 from siamese.errors import InputError
+from siamese.images import decode_image
 
 Progress = Callable[[int, int], None]
 

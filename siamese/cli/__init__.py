@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 import tyro
 
-from siamese.cli import gallery
-from siamese.cli.app import app
-from siamese.cli.augmentation import augment
-from siamese.cli.datasets import create_records, draw, inspect, verify_records
-from siamese.cli.embedding import embed, find_similar
+from siamese.cli import gallery_commands
+from siamese.cli.app_command import app
+from siamese.cli.augment_command import augment
+from siamese.cli.dataset_commands import create_records, draw, inspect, verify_records
+from siamese.cli.embedding_commands import embed, find_similar
+from siamese.cli.evaluation_commands import compare, evaluate
 from siamese.cli.examples import EXAMPLES
-from siamese.cli.exporting import export
+from siamese.cli.export_command import export
 from siamese.cli.program import guard
-from siamese.cli.scoring import compare, evaluate
-from siamese.cli.training import train
-from siamese.cli.verification import explain, verify
+from siamese.cli.train_command import train
+from siamese.cli.verification_commands import explain, verify
 
 __all__ = ["COMMANDS", "Command", "create_records", "main", "run", "train", "verify"]
 
@@ -41,15 +41,15 @@ COMMANDS: dict[str, Command | Mapping[str, Command]] = {
     "draw": draw,
     "augment": augment,
     "gallery": {
-        "add": gallery.add,
-        "search": gallery.search,
-        "merge": gallery.merge,
-        "remove": gallery.remove,
-        "info": gallery.info,
-        "export": gallery.export,
-        "verify": gallery.verify_gallery,
-        "reembed": gallery.reembed,
-        "index": gallery.index,
+        "add": gallery_commands.add,
+        "search": gallery_commands.search,
+        "merge": gallery_commands.merge,
+        "remove": gallery_commands.remove,
+        "info": gallery_commands.info,
+        "export": gallery_commands.export,
+        "verify": gallery_commands.verify_gallery,
+        "reembed": gallery_commands.reembed,
+        "index": gallery_commands.index,
     },
 }
 """A command, or a group of commands such as `siamese records make`."""

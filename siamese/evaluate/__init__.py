@@ -19,8 +19,8 @@ from siamese.evaluate.embedded import (
     first_queries,
     name_images,
 )
+from siamese.evaluate.evaluation import evaluate
 from siamese.evaluate.scoring import Reranking, Scores, pairs_of, sample_of, score_embedded
-from siamese.evaluate.stage import evaluate
 
 __all__ = [
     "Comparison",

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from siamese.errors import InputError
-from siamese.evaluate.files import read_card, read_ranking
-from siamese.scores.confidence import PairedComparison, RankingScore, paired_bootstrap
+from siamese.evaluate.score_files import read_card, read_ranking
+from siamese.metrics.bootstrap import PairedComparison, RankingScore, paired_bootstrap
 
 SCORES: tuple[RankingScore, ...] = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP")
 _SAME = {  # what must not differ, and what it is called

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.data.datasets import Sample
+from siamese.datasets import Sample
 from siamese.errors import InputError
 from siamese.inference import Model
 from siamese.inference.reading import read_batches
-from siamese.scores.blocks import Indices
-from siamese.scores.matches import query_rows
-from siamese.scores.tracklets import Pooling, pool_tracklets
+from siamese.metrics.blocks import Indices
+from siamese.metrics.masks import query_rows
+from siamese.metrics.tracklets import Pooling, pool_tracklets
 
 if TYPE_CHECKING:
     import keras
@@ -126,8 +126,8 @@ def embed_record_set(
     Returns:
         The images, and the tracklet number of each; -1 is not known.
     """
-    from siamese.data.batches import batch_image_size, evaluation_batches
-    from siamese.data.records import read_manifest, shard_paths
+    from siamese.loader.from_records import batch_image_size, evaluation_batches
+    from siamese.records import read_manifest, shard_paths
 
     manifest = read_manifest(folder)
     shards, total = shard_paths(folder, manifest, part), manifest.parts[part].images

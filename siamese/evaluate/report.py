@@ -13,15 +13,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from siamese import plots
-from siamese.atomic import whole_file
-from siamese.evaluate import lists
-from siamese.evaluate.lists import Pair, RankList, Shown
+from siamese.evaluate import report_images
 from siamese.evaluate.protocol import describe_rates
-from siamese.evaluate.style import STYLE
-from siamese.scores.pairs import PairCounts
-from siamese.scores.ranking import RankingScores
-from siamese.scores.reliability import Reliability
-from siamese.scores.verification import VerificationScores
+from siamese.evaluate.report_images import Pair, RankList, Shown
+from siamese.evaluate.report_style import STYLE
+from siamese.files import whole_file
+from siamese.metrics.pairs import PairCounts
+from siamese.metrics.ranking import RankingScores
+from siamese.metrics.reliability import Reliability
+from siamese.metrics.verification import VerificationScores
 
 _HEIGHT = 160  # of a thumbnail: sharp on a phone, 4 kB
 
@@ -115,7 +115,7 @@ def write_report(card: Mapping[str, Any], curves: Curves, shown: Shown, folder: 
     drawings = curves.draw(card)
     for name, drawing in drawings.items():
         plots.save(drawing(), folder / f"{name}.png")
-    for name, figure in lists.draw(shown).items():
+    for name, figure in report_images.draw(shown).items():
         plots.save(figure, folder / f"{name}.png")
     page = _page(card, {name: plots.to_svg(each) for name, each in drawings.items()}, shown)
     with whole_file(folder / "report.html") as temporary:

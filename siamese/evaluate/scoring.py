@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.evaluate.embedded import EmbeddedImages
-from siamese.scores.blocks import Indices, Metric
-from siamese.scores.lists import RankLists
-from siamese.scores.matches import Matches
-from siamese.scores.pairs import PairCounts, PairSample, count_pairs, sample_pairs
-from siamese.scores.ranking import RankingScores, nearest, score_distances, score_ranking
-from siamese.scores.rerank import expand_queries, rerank
-from siamese.scores.verification import VerificationScores, score_verification
+from siamese.metrics.blocks import Indices, Metric
+from siamese.metrics.masks import Matches
+from siamese.metrics.pairs import PairCounts, PairSample, count_pairs, sample_pairs
+from siamese.metrics.rank_lists import RankLists
+from siamese.metrics.ranking import RankingScores, nearest, score_distances, score_ranking
+from siamese.metrics.reranking import expand_queries, rerank
+from siamese.metrics.verification import VerificationScores, score_verification
 
 PLACES = 10
 """Length of the rank lists that are shown."""

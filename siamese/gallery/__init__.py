@@ -14,8 +14,8 @@ choosing   names and paths that a user gives -> rows
 exporting  its rows as one file
 """
 
+from siamese.gallery.database import Gallery
 from siamese.gallery.results import Added, Info, Match, answer
 from siamese.gallery.sources import GalleryImage, open_image
-from siamese.gallery.stage import Gallery
 
 __all__ = ["Added", "Gallery", "GalleryImage", "Info", "Match", "answer", "open_image"]

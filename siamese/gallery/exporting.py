@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.atomic import whole_file
 from siamese.errors import InputError
+from siamese.files import whole_file
 
 SUFFIXES = (".csv", ".parquet", ".npz")
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siamese.data.datasets import Sample, list_samples, recognise
-from siamese.data.datasets.samples import JUNK_PERSONS, read_name, walk_images
-from siamese.data.images import decode_image, read_bytes, read_exif, read_image
+from siamese.datasets import Sample, list_samples, recognise
+from siamese.datasets.samples import JUNK_PERSONS, read_name, walk_images
 from siamese.errors import InputError
+from siamese.images import decode_image, read_bytes, read_exif, read_image
 
 _RECORD = re.compile(r"\.tfrecord(\.gz)?#\d+$", re.ASCII)
 
@@ -103,7 +103,7 @@ def list_images(
     if isinstance(source, str | Path):
         path = Path(source)
         if (path / "manifest.json").is_file():
-            from siamese.data.records import read_manifest
+            from siamese.records import read_manifest
 
             parts = read_manifest(path).parts.values()
             return RecordSet(Path(whole_path(path)), sum(part.images for part in parts))
@@ -221,8 +221,8 @@ def read_records(
     Yields:
         One for each image, as `shard.tfrecord#number`.
     """
-    from siamese.data.batches import batch_image_size
-    from siamese.data.records import read_manifest, shard_paths
+    from siamese.loader.from_records import batch_image_size
+    from siamese.records import read_manifest, shard_paths
 
     last: dict[str, int] = {}
     for path in wanted or ():
@@ -244,7 +244,7 @@ def read_records(
 def _read_shard(
     shard: str, image_size: tuple[int, int], known: Mapping[str, str], anonymous: bool
 ) -> Iterator[ReadImage]:
-    from siamese.data.batches import evaluation_batches
+    from siamese.loader.from_records import evaluation_batches
 
     number = 0
     for batch in evaluation_batches([shard], image_size=image_size, batch_size=AHEAD):
@@ -319,7 +319,7 @@ def open_image(path: str) -> NDArray[np.uint8]:
     """
     if not is_record(path):
         return read_image(path)
-    from siamese.data.records import read_manifest
+    from siamese.records import read_manifest
 
     folder = Path(path).parent
     sizes = [part.image_sizes for part in read_manifest(folder).parts.values()]

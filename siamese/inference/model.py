@@ -25,7 +25,7 @@ from siamese.inference.reading import (
     read_any,
     read_batches,
 )
-from siamese.scores.verification import Calibration
+from siamese.metrics.verification import Calibration
 
 BOX = Path(__file__).parents[1] / "pretrained"
 """Where the model that comes with the package lies."""
@@ -296,7 +296,7 @@ def find_fastest(model: str | Path | None) -> Path:
     exported = path.with_suffix(".onnx")
     unnamed = model is None or str(model) == "pretrained"
     if unnamed and path != exported and exported.is_file() and can_run_onnx():
-        from siamese.models.files import read_card
+        from siamese.models.checkpoint import read_card
 
         # Sixteen digits of a digest are nowhere in the file unless its card names them.
         if str(read_card(path)["fingerprint"]).encode() in exported.read_bytes():

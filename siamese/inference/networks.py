@@ -39,7 +39,7 @@ class KerasNetwork:
     """A `.keras` file, computed by Keras on any backend."""
 
     def __init__(self, path: Path) -> None:
-        from siamese.models.files import load_model
+        from siamese.models.checkpoint import load_model
 
         loaded = load_model(path)
         self.card = loaded.card

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siamese.data.datasets.samples import walk_images
-from siamese.data.images import convert_image, read_image, resize_pixels
+from siamese.datasets.samples import walk_images
 from siamese.errors import InputError
+from siamese.images import convert_image, read_image, resize_pixels
 
 ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any]
 Images: TypeAlias = ImageLike | Iterable[ImageLike]
@@ -86,7 +86,7 @@ def read_any(image: ImageLike) -> NDArray[np.uint8]:
         Pixels, `(height, width, 3)`, uint8.
 
     Raises:
-        InputError: From `siamese.data.images.read_image`, or the values of an array are not 0 to
+        InputError: From `siamese.images.read_image`, or the values of an array are not 0 to
             255.
     """
     if isinstance(image, Image.Image):

@@ -8,9 +8,9 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
+from siamese.models.backbones import LastStride, build_trunk, preparation_layers
 from siamese.models.pooling import Pooling, build_pooling
-from siamese.models.start import copy_weights, is_model
-from siamese.models.trunks import LastStride, build_trunk, preparation_layers
+from siamese.models.transfer import copy_weights, is_model
 
 
 class EmbedderParts(NamedTuple):
@@ -40,7 +40,7 @@ def build_embedder(
     """Builds the parts of an embedder on a trunk.
 
     Args:
-        trunk: A key of `siamese.models.trunks.TRUNKS`.
+        trunk: A key of `siamese.models.backbones.TRUNKS`.
         weights: `imagenet`, `none` or the path of a weights file of the trunk; or a model of ours
             to start from, bottleneck and all: the path of its `.keras` file, or `pretrained`.
         image_size: Height and width in pixels that crops of any size are resized to.

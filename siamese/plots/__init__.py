@@ -13,21 +13,21 @@ from siamese.plots.curves import (
     plot_reliability,
     plot_roc,
 )
-from siamese.plots.images import (
+from siamese.plots.image_grids import (
     RankedImage,
     plot_dataset,
     plot_images,
     plot_pairs,
     plot_rank_lists,
 )
-from siamese.plots.pair import (
+from siamese.plots.style import DIFFERENT, NEUTRAL, SAME, UNSURE, Image, save, to_svg
+from siamese.plots.verdicts import (
     VERDICT_COLOURS,
     VERDICT_WORDS,
     overlay_heat,
     plot_explanation,
     plot_pair,
 )
-from siamese.plots.style import DIFFERENT, NEUTRAL, SAME, UNSURE, Image, save, to_svg
 
 __all__ = [
     "DIFFERENT",

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from siamese.atomic import whole_file
 from siamese.errors import InputError
+from siamese.files import whole_file
 
 Image = NDArray[np.uint8]
 

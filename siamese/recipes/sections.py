@@ -29,7 +29,7 @@ class ModelSection:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSection:
-    """Keyword arguments of `siamese.data.batches.train_batches`."""
+    """Keyword arguments of `siamese.loader.from_records.train_batches`."""
 
     order: Literal["people", "pairs", "triplets"] = "people"
     """`people`: P people x K images; `pairs`: rows 2i and 2i+1; `triplets`: rows 3i to 3i+2."""
@@ -43,7 +43,7 @@ class BatchSection:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationSection:
-    """Keyword arguments of `siamese.data.augment.build_augmentation`."""
+    """Keyword arguments of `siamese.augment.build_augmentation`."""
 
     flip: bool = True
     padding: int = 0

@@ -12,6 +12,6 @@ tensorboard  the same for TensorBoard
 finish       calibration, model file, score card, pictures
 """
 
-from siamese.train.stage import Run, train
+from siamese.train.training import Run, train
 
 __all__ = ["Run", "train"]

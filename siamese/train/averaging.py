@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
+from siamese.models.backbones import put_weights
 from siamese.models.embedder import EmbedderParts, join_embedder
-from siamese.models.trunks import put_weights
 from siamese.train.norms import list_norms
 
 NORM_BATCHES = 20

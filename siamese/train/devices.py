@@ -81,7 +81,7 @@ class MirroredDevices(_SeveralDevices):
     """Several devices of one machine, on TensorFlow."""
 
     def __init__(self, devices: int | None) -> None:
-        from siamese.data.mirror import mirrored_strategy
+        from siamese.train.mirror import mirrored_strategy
 
         self.strategy = mirrored_strategy(devices)
         self.count = self.strategy.num_replicas_in_sync
@@ -101,7 +101,7 @@ class MirroredDevices(_SeveralDevices):
         opened = open_batches()
         if not isinstance(opened, Iterator):
             return opened
-        from siamese.data.mirror import reopening_dataset
+        from siamese.train.mirror import reopening_dataset
 
         return reopening_dataset(open_batches)
 

@@ -66,7 +66,7 @@ def _call_fused(
     training: bool | None = None,
     mask: Any = None,
 ) -> Any:
-    from siamese.data.fused import DTYPES, normalise_batch
+    from siamese.train.fused import DTYPES, normalise_batch
 
     fits = (
         training

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers
 
-from siamese.data.augment import build_augmentation
+from siamese.augment import build_augmentation
 from siamese.losses import (
     ArcFaceLoss,
     CentreDistances,
@@ -26,11 +26,11 @@ from siamese.losses import (
 )
 from siamese.models.embedder import EmbedderParts, build_embedder
 from siamese.models.pair import ConsecutiveDifference
-from siamese.models.start import architecture_of, is_model
+from siamese.models.transfer import architecture_of, is_model
 from siamese.recipes import LossSection, Recipe
 from siamese.train.averaging import embedder_of
+from siamese.train.batch_metrics import watch_metrics
 from siamese.train.fork import Fork
-from siamese.train.metrics import watch_metrics
 from siamese.train.norms import fuse_norms, shorten_averages
 from siamese.train.optimizer import build_optimizer
 from siamese.train.precision import computing_in, describe, fastest, time_precisions

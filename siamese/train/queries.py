@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from siamese import plots
-from siamese.data.datasets import Sample, list_samples, recognise
-from siamese.data.images import read_image
+from siamese.datasets import Sample, list_samples, recognise
 from siamese.evaluate import EmbeddedImages, embed_samples, score_embedded
-from siamese.models.files import load_model
-from siamese.train.finish import plot_ranks
-from siamese.train.folder import versions, write_json
+from siamese.images import read_image
+from siamese.models.checkpoint import load_model
+from siamese.train.finalize import plot_ranks
+from siamese.train.run_dir import versions, write_json
 
 QUERIES = 8
 RANKS = 5

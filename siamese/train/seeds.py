@@ -16,7 +16,7 @@ from rich.console import Console
 from siamese.errors import InputError
 from siamese.recipes import Recipe, recipe_from_dict
 from siamese.train.devices import PROCESSES
-from siamese.train.folder import (
+from siamese.train.run_dir import (
     RECIPE,
     SCORES,
     new_folder,
@@ -24,8 +24,8 @@ from siamese.train.folder import (
     refuse_other_images,
     write_json,
 )
-from siamese.train.sources import open_source
-from siamese.train.stage import train
+from siamese.train.training import train
+from siamese.train.training_data import open_source
 
 SEEDS = "seeds.json"
 SUMMARISED = ("rank1", "rank5", "mAP", "mINP", "eer", "auc")

@@ -1,0 +1,193 @@
+"""Commands on dataset folders and records: inspect, records, draw."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from siamese.cli.program import Flag, counting, open_console
+from siamese.errors import InputError
+
+# Text: `Path` folds the slashes of an address.
+Place = Annotated[str, tyro.conf.arg(metavar="PATH")]
+
+
+def create_records(
+    dataset_dir: Place,
+    tfrecord_filename: str = "mars",
+    validation_size: float = 0.3,
+    num_shards: int | None = None,
+    random_seed: int = 0,
+    output_dir: Annotated[str | None, tyro.conf.arg(metavar="{None}|PATH")] = None,
+    split: Literal["identity", "tracklet", "image"] = "identity",
+    pattern: str | None = None,
+    on_corrupt: Literal["error", "skip"] = "error",
+    compress: Flag = False,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+) -> None:
+    """Make a training and a validation set of TFRecords from a folder of pedestrian crops.
+
+    An existing complete set is left alone; an interrupted one is continued. Images may come from,
+    and records go to, addresses such as s3://bucket/folder or gs://bucket/folder.
+
+    Args:
+        dataset_dir: Folder with categories/ID/*.jpg or ID/*.jpg, or another known dataset, or a CSV
+            file of identities or triplets; a path or an address.
+        tfrecord_filename: First part of the names of the TFRecord files.
+        validation_size: Expected share of the people (tracklets, images) in the validation set.
+        num_shards: TFRecord files for each of the two sets; by default as many as make files of
+            some 128 MB.
+        random_seed: Seed of the split.
+        output_dir: Where to write, a path or an address; by default the folder records in
+            dataset_dir.
+        split: What stays whole. Only identity keeps people apart.
+        pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
+            of your own form; or how to read them (docs/datasets.md): cuhk01, ilids, unlabelled, ...
+        on_corrupt: What a damaged image does: error ends the work, skip leaves the image out and
+            names it in manifest.json.
+        compress: Write GZIP files (.tfrecord.gz).
+        engine: local uses the processors of this computer, ray those of a Ray cluster.
+        address: Address of a running Ray cluster; by default one is started on this computer.
+    """
+    from siamese.datasets import recognise
+    from siamese.records import build_records, describe
+
+    if address is not None and engine != "ray":
+        raise InputError(
+            f"--address is for --engine ray. Received: --address {address} --engine {engine}"
+        )
+    with _open_engine(engine, address) as writer, counting("images") as progress:
+        folder, manifest, new = build_records(
+            dataset_dir,
+            output_dir,
+            name=tfrecord_filename,
+            validation_size=validation_size,
+            num_shards=num_shards,
+            random_seed=random_seed,
+            split=split,
+            pattern=pattern,
+            on_corrupt=on_corrupt,
+            compress=compress,
+            engine=writer,
+            progress=progress,
+        )
+    console = open_console()
+    for note in recognise(dataset_dir, pattern).notes if new else ():
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    for skip in manifest.skipped if new else ():
+        console.print(f"skipped: {skip.reason}", highlight=False, markup=False, soft_wrap=True)
+    print(describe(manifest))
+    print(f"{'wrote' if new else 'left alone, complete already:'} {folder}")
+
+
+@contextlib.contextmanager
+def _open_engine(engine: str, address: str | None) -> Iterator[Any]:
+    """What writes the shards; None stands for this process."""
+    if engine == "local":
+        yield None
+        return
+    from siamese.records.cluster import open_ray
+
+    with open_ray(address) as writer:
+        yield writer
+
+
+def verify_records(
+    folder: Annotated[Place, tyro.conf.Positional],
+    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+) -> int:
+    """Read every record of a set and say which file is broken, and where.
+
+    Compares checksums, records and counts with manifest.json. Exits with 1 where something is
+    wrong.
+
+    Args:
+        folder: A folder of records, or its address, such as s3://bucket/records.
+        json_: Print one JSON object and nothing else.
+    """
+    from siamese import records
+    from siamese.filesystem import join
+
+    with counting("records") as progress:
+        manifest, faults = records.verify_records(folder, progress)
+    shards = [shard for part in manifest.parts.values() for shard in part.shards]
+    count = sum(shard.records for shard in shards)
+    if json_:
+        found = [dataclasses.asdict(fault) for fault in faults]
+        print(json.dumps({"folder": str(folder), "files": len(shards), "records": count,
+                          "faults": found}, ensure_ascii=False))  # fmt: skip
+        return 1 if faults else 0
+    for fault in faults:
+        place = "" if fault.offset is None else f" at byte {fault.offset:,}"
+        print(f"{join(folder, fault.file)}{place}: {fault.reason}")
+    if faults:
+        print("Remove the folder and make the records again, or copy the broken files again.")
+        return 1
+    print(f"{count:,} records in {len(shards)} files are as manifest.json says: {folder}")
+    return 0
+
+
+def inspect(
+    folder: Annotated[Place, tyro.conf.Positional],
+    pattern: str | None = None,
+    output: Path | None = None,
+    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+) -> int:
+    """Say what a dataset folder is, what is wrong with it, and how to mend it.
+
+    Exits with 1 where something would spoil a result.
+
+    Args:
+        folder: A dataset folder, or a CSV file of identities or triplets; a path or an address
+            such as s3://bucket/folder.
+        pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
+            of your own form; or how to read them (docs/datasets.md): cuhk01, ilids, unlabelled, ...
+        output: Picture: some of the images, images a person, image sizes; none by default.
+        json_: Print one JSON object and nothing else.
+    """
+    from siamese.inspect import inspect_folder
+
+    with counting("images") as progress:
+        report = inspect_folder(folder, pattern, progress)
+    print(json.dumps(report.to_dict(), ensure_ascii=False) if json_ else report.text())
+    if output is not None and report.contact_sheet:
+        from siamese import plots
+        from siamese.images import read_image
+
+        figure = plots.plot_dataset(
+            [read_image(path) for path in report.contact_sheet],
+            images_a_person=list(report.images_a_person.values()),
+            image_sizes=report.image_sizes,
+        )
+        plots.save(figure, output)
+    return 1 if report.spoils else 0
+
+
+def draw(
+    folder: Annotated[Path, tyro.conf.Positional],
+    people: int = 100,
+    cameras: int = 4,
+    frames: int = 6,
+    seed: int = 0,
+) -> None:
+    """Draw a small MARS tree of pedestrians: a dataset without a download.
+
+    Args:
+        folder: Where to; categories/ID/*.jpg is made in it.
+        people: Number of people.
+        cameras: Number of cameras; each sees everybody once.
+        frames: Images of a person by a camera.
+        seed: Another seed, other people and cameras.
+    """
+    from siamese.synthetic import write_mars_tree
+
+    with counting("images") as progress:
+        count = write_mars_tree(
+            folder, people=people, cameras=cameras, frames=frames, seed=seed, progress=progress
+        )
+    print(f"{count:,} images of {people} people by {cameras} cameras in {folder}")

@@ -1,0 +1,242 @@
+"""The commands evaluate and compare."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from siamese.cli.program import Flag, counting, import_quietly
+from siamese.errors import InputError
+
+if TYPE_CHECKING:
+    from siamese.evaluate.report_images import HeatMaps
+
+
+def evaluate(
+    data: Path,
+    model: Path | None = None,
+    output: Path | None = None,
+    flip: Flag = False,
+    metric: Literal["euclidean", "cosine"] = "euclidean",
+    rerank: Flag = False,
+    k1: int | None = None,
+    k2: int | None = None,
+    lambda_: Annotated[float | None, tyro.conf.arg(name="lambda")] = None,
+    expand_queries: int | None = None,
+    pooling: Literal["mean", "max", "median"] | None = None,
+    frames: int | None = None,
+    single_shot: Flag = False,
+    false_accept_rates: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1),
+    image_size: tuple[int, int] | None = None,
+    mean: tuple[float, float, float] | None = None,
+    deviation: tuple[float, float, float] | None = None,
+    heat_maps: Flag = False,
+    seed: int = 0,
+    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+) -> None:
+    """Score a model on people it has not seen: Rank-k, mAP, mINP, EER, with 95 % intervals.
+
+    Leaves a folder with scores.json, queries.csv, report.html (one file, opens anywhere) and its
+    pictures as PNG. What each number is: docs/scores.md.
+
+    Args:
+        data: A dataset folder with a query and a gallery part, or the folder of a record set, or
+            any folder of people: then the first image of each person and camera is a query.
+        model: Model file, .keras or .onnx; by default the newest in runs, else `pretrained`,
+            the one that comes with the program.
+        output: Folder for the score card; by default results/MODEL-DATA, with --json none.
+        flip: Average each embedding with that of the mirrored image.
+        metric: Distance between embeddings; as these have length 1, both rank alike.
+        rerank: Re-rank by k-reciprocal encoding (Zhong et al. 2017).
+        k1: Of --rerank: neighbours that may be reciprocal; by default 20.
+        k2: Of --rerank: nearest images whose encodings are averaged; by default 6.
+        lambda_: Of --rerank: weight of the original distance, 0 to 1; by default 0.3.
+        expand_queries: Replace each query by the mean of itself and so many nearest gallery images.
+        pooling: Score tracklets in place of images, their frames pooled so. Official MARS is always
+            scored by tracklets, by mean unless said otherwise.
+        frames: Of a longer tracklet use so many frames, evenly spaced; by default all.
+        single_shot: Score CUHK03's single-gallery-shot protocol as well.
+        false_accept_rates: Rows of the threshold table.
+        image_size: Height and width in pixels, for an .onnx file made elsewhere that does not say.
+        mean: Of red, green and blue scaled to 1, for an .onnx file made elsewhere; by default
+            ImageNet's.
+        deviation: Likewise, what is divided by.
+        heat_maps: Show on the images of the rank lists where they matched the query (.keras only).
+        seed: Of the draws: intervals, random rank lists, single shot.
+        json_: Print one JSON object and nothing else.
+    """
+    numbers: dict[str, Any] = {"k1": k1, "k2": k2, "original_weight": lambda_}
+    numbers = {name: number for name, number in numbers.items() if number is not None}
+    if numbers and not rerank:
+        raise InputError(
+            "--k1, --k2 and --lambda are for --rerank. Received: no --rerank. Add it or leave them."
+        )
+    if heat_maps and json_ and output is None:
+        raise InputError(
+            "--heat_maps are drawn in the report, and --json writes none. Add --output FOLDER."
+        )
+    from siamese.inference import find_model, load_model
+
+    path = find_model(model)
+    if heat_maps and path.suffix.lower() == ".onnx" and not path.with_suffix(".keras").is_file():
+        raise InputError(
+            f"--heat_maps need a .keras model. Received: {path}. Give the .keras file that it was "
+            "exported from."
+        )
+    if path.suffix.lower() != ".onnx":
+        import_quietly("keras")
+    from siamese.evaluate import Reranking
+    from siamese.evaluate import evaluate as stage
+
+    opened = load_model(path, image_size=image_size, mean=mean, deviation=deviation)
+    if output is None and not json_:
+        output = default_output(path, data, flip=flip, rerank=rerank, expanded=expand_queries)
+    with counting("images") as progress:
+        card = stage(
+            opened,
+            data,
+            flip=flip,
+            metric=metric,
+            reranking=Reranking(**numbers) if rerank else None,
+            expand_queries=expand_queries,
+            pooling=pooling,
+            frames=frames,
+            single_shot=single_shot,
+            false_accept_rates=false_accept_rates,
+            seed=seed,
+            output=output,
+            heat_maps=_heat_maps(opened) if heat_maps else None,
+            progress=progress,
+        )
+    if json_:
+        print(json.dumps(card, ensure_ascii=False))
+        return
+    print_scores(card, title=str(card["source"]))
+    for note in card["notes"]:
+        print(f"  note         {note}")
+    print(f"model        {card['model']} ({card['fingerprint']})")
+    if output is not None:
+        print(f"report       {output / 'report.html'}")
+
+
+def compare(
+    first: Annotated[Path, tyro.conf.Positional],
+    second: Annotated[Path, tyro.conf.Positional],
+    samples: int = 2000,
+    seed: int = 0,
+    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+) -> None:
+    """Say whether the difference between two score cards is more than noise.
+
+    Both must have been scored by siamese evaluate on the same images by the same protocol. People
+    are drawn at random, and each draw scores both models (paired bootstrap).
+
+    Args:
+        first: scores.json of the first model, or its folder; queries.csv lies beside it.
+        second: Of the second model.
+        samples: Draws of people.
+        seed: Of the draws.
+        json_: Print one JSON object and nothing else.
+    """
+    from siamese.evaluate.compare import compare as stage
+
+    found = stage(first, second, samples=samples, seed=seed)
+    values = found.to_dict()
+    if json_:
+        print(json.dumps(values, ensure_ascii=False))
+        return
+    for name, card in (("first", first), ("second", second)):
+        facts = values[name]
+        model, fingerprint = facts.pop("model"), facts.pop("fingerprint")
+        options = "".join(f", {key} {value}" for key, value in facts.items())
+        print(f"{name:7} {card}: {model} ({fingerprint}){options}")
+    print(f"{'':15}{'first':>8}{'second':>8}{'difference':>12}   95 %{'':14}p")
+    for name, row in values["scores"].items():
+        low, high = row["interval"]
+        print(
+            f"{name:15}{row['first']:8.4f}{row['second']:8.4f}{row['difference']:+12.4f}   "
+            f"{low:+.4f} to {high:+.4f}  {row['p_value']:.3f}  "
+            + ("more than noise" if row["more_than_noise"] else "within noise")
+        )
+    print(values["verdict"])
+
+
+def default_output(
+    model: Path, data: Path, *, flip: bool, rerank: bool, expanded: int | None
+) -> Path:
+    """Names the folder of a score card after what was scored: `results/osnet-market1501-flip`."""
+    name = model.absolute().parent.name if model.name == "model.keras" else model.stem
+    parts = [name, data.absolute().name]
+    parts += ["flip"] * flip + ["rerank"] * rerank
+    if expanded is not None:
+        parts.append(f"expand{expanded}")
+    return Path("results") / "-".join(parts)
+
+
+def print_scores(card: dict[str, Any], *, title: str) -> None:
+    """Prints a score card in a few lines."""
+    left_out = card["queries_without_match"]
+    print(title)
+    print(
+        f"  {card['protocol']}: {card['queries']:,} queries"
+        + (f" ({left_out:,} more have no match)" if left_out else "")
+        + f", gallery of {card['gallery']:,}"
+    )
+    if "untrained" in card:
+        untrained = card["untrained"]
+        print(
+            f"  untrained    Rank-1 {untrained['rank1']:.3f}   mAP {untrained['mAP']:.3f}   "
+            f"EER {untrained['eer']:.3f}"
+        )
+    print(
+        f"  ranking      Rank-1 {card['rank1']:.3f}   Rank-5 {card['rank5']:.3f}   "
+        f"Rank-10 {card['rank10']:.3f}   mAP {card['mAP']:.3f} (trapezoid "
+        f"{card['mAP_trapezoid']:.3f})   mINP {card['mINP']:.3f}"
+    )
+    for name, found in card.get("variants", {}).items():
+        shown = f"  {name.replace('_', ' ')}: Rank-1 {found['rank1']:.3f}"
+        if "mAP" in found:
+            shown += f"   mAP {found['mAP']:.3f}   {found['queries']:,} queries"
+        print(shown)
+    tar = "   ".join(f"{rate:.3f} at FAR {far}" for far, rate in card["tar_at_far"].items())
+    print(f"  verification EER {card['eer']:.3f}   AUC {card['auc']:.3f}   accepted: {tar}")
+    _print_own_threshold(card.get("calibration"))
+    if "intervals" in card:
+        names = {"rank1": "Rank-1", "mAP": "mAP", "mINP": "mINP", "eer": "EER"}
+        shown = "   ".join(
+            "{} {:.3f} to {:.3f}".format(label, *card["intervals"][name])
+            for name, label in names.items()
+        )
+        print(f"  95 %         {shown}  (bootstrap over people)")
+
+
+def _print_own_threshold(found: dict[str, Any] | None) -> None:
+    """Prints what the model's own threshold promised, and what came true."""
+    if found is None:
+        return
+    from siamese.evaluate.protocol import describe_rates
+
+    for title, name in (("threshold", "promised"), ("", "measured")):
+        if found[f"{name}_rates"] is not None:
+            shown = describe_rates(found[f"{name}_rates"], found[f"{name}_intervals"])
+            print(
+                f"  {title:<12} {found['threshold']:.4f} {name}: "
+                f"strangers accepted {shown[0]}, people rejected {shown[1]}"
+            )
+
+
+def _heat_maps(model: Any) -> "HeatMaps":
+    """Draws on a query and on an image of its rank list where they matched."""
+    from siamese.explain import explain
+    from siamese.plots import overlay_heat
+
+    def draw(query: Any, place: Any) -> tuple[Any, Any]:
+        found = explain(query, place, model)
+        strongest = max(float(found.first.max()), float(found.second.max()))
+        return (
+            overlay_heat(query, found.first, strongest),
+            overlay_heat(place, found.second, strongest),
+        )
+
+    return draw

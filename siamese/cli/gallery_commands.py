@@ -1,0 +1,390 @@
+"""Commands on galleries: add, search, merge, remove, info, export, verify, reembed, index."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from siamese.cli.program import Flag, counting, import_quietly, open_console
+from siamese.errors import InputError
+
+if TYPE_CHECKING:
+    from siamese.gallery import Gallery, Match
+    from siamese.inference import Model
+
+Json = Annotated[Flag, tyro.conf.arg(name="json")]
+
+ANSWERS: dict[str | None, str] = {
+    "same": "this person is in the gallery",
+    "unsure": "unsure whether this person is in the gallery",
+    "different": "this person is not in the gallery",
+    None: "the model holds no calibration, so the distances stand alone",
+}
+FILTERED_ANSWERS: dict[str | None, str] = {
+    **ANSWERS,
+    "unsure": "unsure whether this person is among the images that the filters leave",
+    "different": "this person is not among the images that the filters leave",
+}
+
+
+def add(
+    source: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    gallery: str = "gallery",
+    model: Path | None = None,
+    pattern: str | None = None,
+    anonymous: Flag = False,
+    workers: int = 0,
+    json_: Json = False,
+) -> int:
+    """Embed images and add them to a gallery.
+
+    Images that it has already are left alone, so that an interrupted command can be given again.
+    Exits with 1 where an image cannot be used; the others are added.
+
+    Args:
+        source: Folders of images or datasets, folders of record sets, or image files.
+        gallery: Folder of the gallery, made when missing; or an address such as s3://bucket/name.
+        model: Model file; by default the newest in runs, else `pretrained`,
+            the one that comes with the program.
+        pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
+            of your own form; or how to read them (docs/datasets.md): cuhk01, ilids, unlabelled, ...
+        anonymous: Do not read people from folder and file names.
+        workers: Processes of a Ray cluster that read and embed; 0 does it in this process.
+        json_: Print one JSON object and nothing else.
+    """
+    from siamese.gallery import sources
+
+    for each in source:  # a wrong path is answered before the model is opened
+        sources.list_images(each, pattern=pattern, anonymous=anonymous)
+    opened = _open(gallery, model)
+    counts = {"added": 0, "replaced": 0, "unchanged": 0}
+    refused: list[str] = []
+    with counting("images") as progress:
+        for each in source:
+            added = opened.add(
+                each, pattern=pattern, anonymous=anonymous, workers=workers, progress=progress
+            )
+            counts = {name: count + getattr(added, name) for name, count in counts.items()}
+            refused += added.refused
+    images = len(opened)
+    if json_:
+        print(json.dumps({**counts, "refused": refused, "gallery": gallery, "images": images}))
+    else:
+        console = open_console()
+        for sentence in refused:
+            console.print(sentence, highlight=False, soft_wrap=True, markup=False)
+        print(
+            f"added        {counts['added']:,} images; {counts['replaced']:,} had changed, "
+            f"{counts['unchanged']:,} were there already, {len(refused):,} cannot be used"
+        )
+        print(f"gallery      {gallery}, {images:,} images")
+    return 1 if refused else 0
+
+
+def search(
+    query: Annotated[Path | None, tyro.conf.Positional] = None,
+    like: str | None = None,
+    gallery: str = "gallery",
+    model: Path | None = None,
+    k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 10,
+    camera: tuple[int, ...] = (),
+    since: str | None = None,
+    until: str | None = None,
+    person: str | None = None,
+    output: Path | None = None,
+    csv_: Annotated[Path | None, tyro.conf.arg(name="csv")] = None,
+    json_: Json = False,
+) -> None:
+    """Find the images of a gallery that are nearest to an image, a folder's images or a person.
+
+    Args:
+        query: An image, or a folder of images.
+        like: In place of a query: the name of someone in the gallery. Where else was this person
+            seen, in images without that name?
+        gallery: Folder of the gallery.
+        model: Model file that the gallery was made with; by default the newest in runs, or the one
+            that comes with the program.
+        k: How many images.
+        camera: Only images of these cameras.
+        since: Only images of this time or later, as in 2026-11-20 or 2026-11-20T08:15:00.
+        until: Only images of this time or earlier; a day counts to its end.
+        person: Only images of this person.
+        output: Picture of the rank lists; none by default.
+        csv_: Table of the rank lists; none by default.
+        json_: Print one JSON object and nothing else.
+    """
+    from siamese.gallery import Gallery
+
+    if (query is None) == (like is None):
+        raise InputError("an image, a folder or --like NAME is needed. Received: none or two.")
+    if like is not None and person is not None:
+        raise InputError("--like goes without --person. Received: both. Leave one out.")
+    if query is not None and not query.exists():
+        raise InputError(f"{query}: no such image or folder. Check the path.")
+    images = Gallery(gallery).info().images  # a missing gallery is answered at once
+    opened = _open(gallery, model)
+    filters: dict[str, Any] = {"camera": camera or None, "since": since, "until": until}
+    if like is not None:
+        lists = {like: opened.search_person(like, k, **filters)}
+    elif query is not None and query.is_dir():
+        with counting("images") as progress:
+            lists = opened.search_folder(query, k, person=person, progress=progress, **filters)
+    else:
+        lists = {str(query): opened.search(query, k, person=person, **filters)}
+    # The answer before the files, which may fail.
+    if json_:
+        print(json.dumps(_to_dict(lists, gallery, images, opened.model), ensure_ascii=False))
+    else:
+        filtered = person is not None or any(filters.values())
+        for name, matches in lists.items():
+            _print_list(name, matches, FILTERED_ANSWERS if filtered else ANSWERS)
+        calibration = opened.model.calibration
+        if calibration is not None:
+            print(
+                f"same up to {calibration.same_below:.4f}, different beyond "
+                f"{calibration.different_above:.4f}; {images:,} images in the gallery"
+            )
+    if output is not None:
+        _plot(opened, lists, output, like)
+    if csv_ is not None:
+        _write_csv(lists, csv_)
+    for path in (output, csv_):
+        if path is not None and not json_:
+            print(f"wrote        {path}")
+
+
+def merge(
+    name: Annotated[str, tyro.conf.Positional],
+    gallery: str = "gallery",
+    person: tuple[str, ...] = (),
+    image: tuple[str, ...] = (),
+) -> None:
+    """Give images or people of a gallery one name: they are one person.
+
+    Args:
+        name: The name; a new one, or that of someone in the gallery.
+        gallery: Folder of the gallery.
+        person: People who are to have the name.
+        image: Images that are to have it.
+    """
+    from siamese.gallery import Gallery
+
+    count = Gallery(gallery).merge(name, people=person, images=image)
+    print(f"renamed      {count:,} images to {name}")
+
+
+def remove(
+    gallery: str = "gallery",
+    person: tuple[str, ...] = (),
+    image: tuple[str, ...] = (),
+    missing: Flag = False,
+) -> None:
+    """Erase people or images from a gallery for good: from every version and file of it.
+
+    The image files themselves are not touched.
+
+    Args:
+        gallery: Folder of the gallery.
+        person: People to erase.
+        image: Images to erase.
+        missing: Also erase the images whose file has gone.
+    """
+    from siamese.gallery import Gallery
+
+    count = Gallery(gallery).remove(people=person, images=image, missing=missing)
+    print(f"erased       {count:,} images")
+
+
+def info(gallery: str = "gallery", json_: Json = False) -> None:
+    """Say what a gallery holds.
+
+    Args:
+        gallery: Folder of the gallery.
+        json_: Print one JSON object and nothing else.
+    """
+    from siamese.gallery import Gallery
+
+    found = Gallery(gallery).info()
+    if json_:
+        print(json.dumps(found.to_dict()))
+        return
+    cameras = ", ".join(map(str, found.cameras)) or "not known"
+    times = "not known" if found.first is None else f"{found.first} to {found.last}"
+    print(f"gallery      {gallery}, version {found.version}")
+    print(f"images       {found.images:,}, {found.unnamed:,} of them of unknown people")
+    print(f"people       {found.people:,}")
+    print(f"cameras      {cameras}")
+    print(f"times        {times}")
+    print(f"embeddings   {found.dimensions} dimensions, model {found.fingerprint}")
+    print(f"index        {'yes' if found.index else 'no: searched exactly'}")
+
+
+def export(output: Annotated[Path, tyro.conf.Positional], gallery: str = "gallery") -> None:
+    """Write all rows of a gallery, with their embeddings, to one file.
+
+    Args:
+        output: The file; ends in .csv, .parquet or .npz.
+        gallery: Folder of the gallery.
+    """
+    from siamese.gallery import Gallery
+
+    count = Gallery(gallery).export(output)
+    print(f"wrote        {output}, {count:,} images")
+
+
+def verify_gallery(gallery: str = "gallery", contents: Flag = False, json_: Json = False) -> int:
+    """Check every row of a gallery: its embedding, its model, its image file.
+
+    Exits with 1 where something is wrong.
+
+    Args:
+        gallery: Folder of the gallery.
+        contents: Also read every image file: has it changed since it was added?
+        json_: Print one JSON object and nothing else.
+    """
+    from siamese.gallery import Gallery
+
+    opened = Gallery(gallery)
+    problems = opened.verify(contents=contents)
+    if json_:
+        print(json.dumps({"images": len(opened), "problems": problems}, ensure_ascii=False))
+    else:
+        for problem in problems:
+            print(problem)
+        if not problems:
+            print(f"all is well: {len(opened):,} images")
+    return 1 if problems else 0
+
+
+def reembed(gallery: str = "gallery", model: Path | None = None) -> None:
+    """Embed all images of a gallery with another model, in place of the one that made it.
+
+    The gallery stays in use meanwhile, with the old model. An interrupted command can be given
+    again.
+
+    Args:
+        gallery: Folder of the gallery.
+        model: Model file; by default the newest in runs, else `pretrained`,
+            the one that comes with the program.
+    """
+    from siamese.gallery import Gallery
+
+    Gallery(gallery).info()
+    opened = _open(gallery, model)
+    with counting("images") as progress:
+        count = opened.reembed(progress=progress)
+    print(f"embedded     {count:,} images with the model {opened.model.fingerprint}")
+
+
+def index(gallery: str = "gallery") -> None:
+    """Build an approximate index, for a gallery of more than a million images.
+
+    Args:
+        gallery: Folder of the gallery.
+    """
+    from siamese.gallery import Gallery
+
+    opened = Gallery(gallery)
+    opened.build_index()
+    print(f"indexed      {len(opened):,} images")
+
+
+def _open(gallery: str, model: Path | None) -> "Gallery":
+    from siamese.gallery import Gallery
+    from siamese.inference import find_fastest, load_model
+
+    path = find_fastest(model)
+    if path.suffix.lower() == ".keras":
+        import_quietly("keras")
+    return Gallery(gallery, load_model(path))
+
+
+def _print_list(name: str, matches: "Sequence[Match]", answers: Mapping[str | None, str]) -> None:
+    from siamese.gallery import answer
+
+    if not matches:
+        filtered = answers is FILTERED_ANSWERS
+        why = "no image is left by the filters" if filtered else "there is no image to compare with"
+        print(f"{name}: {why}")
+        return
+    print(f"{name}: {answers[answer(matches)]}")
+    print("  rank  distance    same  verdict    person        camera  image")
+    for rank, match in enumerate(matches, start=1):
+        chance = "" if match.probability is None else f"{match.probability:.1%}"
+        camera = "" if match.camera is None else str(match.camera)
+        time = "" if match.time is None else f"{match.time}  "
+        print(
+            f"  {rank:>4}  {match.distance:>8.4f}  {chance:>6}  {match.verdict or '':<9}  "
+            f"{match.person or '':<12}  {camera:>6}  {time}{match.image}"
+        )
+
+
+def _to_dict(
+    lists: "Mapping[str, Sequence[Match]]", gallery: str, images: int, model: "Model"
+) -> dict[str, Any]:
+    from siamese.gallery import answer
+
+    return {
+        "gallery": gallery,
+        "images": images,
+        "model": str(model.path),
+        "fingerprint": model.fingerprint,
+        "queries": [
+            {
+                "query": name,
+                "answer": answer(matches),
+                "matches": [match.to_dict() for match in matches],
+            }
+            for name, matches in lists.items()
+        ],
+    }
+
+
+def _write_csv(lists: "Mapping[str, Sequence[Match]]", path: Path) -> None:
+    from siamese.files import whole_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        names = ["image", "person", "camera", "time", "tracklet"]
+        names += ["distance", "probability", "verdict"]
+        writer.writerow(["query", "rank", *names])
+        for query, matches in lists.items():
+            for rank, match in enumerate(matches, start=1):
+                row = match.to_dict()
+                writer.writerow([query, rank, *(row[name] for name in names)])
+
+
+def _camera(match: "Match") -> str:
+    return "" if match.camera is None else f"cam {match.camera}  "
+
+
+def _plot(
+    gallery: "Gallery", lists: "Mapping[str, Sequence[Match]]", output: Path, like: str | None
+) -> None:
+    """Frames say what the verdict says: green same, red different, grey unsure."""
+    from siamese import plots
+    from siamese.gallery import open_image
+
+    lists = dict(list(lists.items())[:20])  # more rows would not fit a screen
+    if not any(lists.values()):
+        raise InputError("the filters leave no image, so there is no picture to draw. Widen them.")
+    if like is None:
+        queries = [(open_image(name), Path(name).stem) for name in lists]
+    else:
+        queries = [(open_image(gallery.images(person=like)[0].path), like)]
+    ranked = [
+        [
+            plots.RankedImage(
+                open_image(match.image),
+                {"same": True, "different": False}.get(match.verdict or ""),
+                f"{match.person or '?'}\n{_camera(match)}{match.distance:.2f}",
+            )
+            for match in matches
+        ]
+        for matches in lists.values()
+    ]
+    plots.save(plots.plot_rank_lists(queries, ranked), output)

@@ -1,0 +1,215 @@
+"""The command train."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Literal
+
+from siamese.cli.evaluation_commands import print_scores
+from siamese.cli.program import Flag, counting, import_quietly, open_console
+from siamese.errors import InputError
+
+Precision = Literal["float32", "mixed_float16", "mixed_bfloat16", "auto"]
+
+
+def train(
+    data: Path | None = None,
+    recipe: str | None = None,
+    run: Path | None = None,
+    resume: Flag = False,
+    epochs: int | None = None,
+    trunk: str | None = None,
+    weights: str | None = None,
+    image_size: tuple[int, int] | None = None,
+    seed: int | None = None,
+    precision: Precision | None = None,
+    records: Path | None = None,
+    log: Path = Path("train.log"),
+    patience: int | None = None,
+    seeds: int | None = None,
+    devices: int | Literal["all"] = 1,
+    train_dir: Path | None = None,
+    query_dir: Path | None = None,
+    gallery_dir: Path | None = None,
+) -> None:
+    """Train a Siamese network; build the records first where they are missing.
+
+    Ends with the scores on held-out people and a calibrated model file in the run folder. Watch it
+    with: tensorboard --logdir train.log
+
+    Three folders may stand in place of --data: --train_dir is then trained on, a part of its people
+    held out for the curves and the best epoch, and the model that comes out is scored once on
+    --query_dir against --gallery_dir.
+
+    Args:
+        data: A dataset folder, or the folder of a record set; to resume, by default the run's own.
+        recipe: contrastive (the default), apn, triplet_csv, batch_hard, bag_of_tricks, agw,
+            efficientnet, osnet, mars, fine_tune or demo.
+        run: Run folder; by default runs/RECIPE, and to resume the newest in runs.
+        resume: Continue an interrupted run, with its own recipe, from its last whole epoch.
+        epochs: Epochs, in place of the recipe's.
+        trunk: Trunk, in place of the recipe's: osnet_x0_25, resnet50, efficientnet_b0, ...
+        weights: imagenet, none, or a weights file of the trunk; or a model to go on from, trunk,
+            bottleneck and all: a model.keras, or pretrained, the one that comes with the package.
+        image_size: Height and width of the network's input, in pixels.
+        seed: Seed of weights, order and augmentation.
+        precision: What the trunk computes in; auto measures here which is fastest.
+        records: Where the records are or go; by default the folder records in the dataset folder.
+        log: Folder of the TensorBoard logs.
+        patience: End early after this many scorings without a better mAP; by default never.
+        seeds: Train this many times, with the seed and those after it, and print mean and spread.
+        devices: Devices of this machine that share each batch: a number, or all.
+        train_dir: Images to train on, in place of --data, such as bounding_box_train.
+        query_dir: Images to ask with, such as query.
+        gallery_dir: Images to find them in, such as bounding_box_test.
+    """
+    from siamese import recipes
+
+    if resume and not any((data, train_dir, query_dir, gallery_dir)):
+        import_quietly("keras")
+        from siamese.train.run_dir import data_of_run
+
+        data = data_of_run(run)
+    data = _choose_data(data, train_dir, query_dir, gallery_dir)
+    if seeds is not None and query_dir is not None:
+        raise InputError(
+            "--seeds goes with --data: each of its runs is scored on held-out people. Leave it "
+            "out, or give the dataset by --data and score the runs with siamese evaluate."
+        )
+    chosen = None
+    if resume:
+        given = [recipe, epochs, trunk, weights, image_size, seed, precision, patience]
+        if any(value is not None for value in given):
+            raise InputError(
+                "--resume continues with the run's own recipe. Leave out --recipe, --epochs, "
+                "--trunk, --weights, --image_size, --seed, --precision and --patience, or start a "
+                "new run."
+            )
+    else:
+        chosen = recipes.change_recipe(
+            recipes.find_recipe(recipe or "contrastive"),
+            trunk=trunk,
+            weights=weights,
+            image_size=image_size,
+            epochs=epochs,
+            seed=seed,
+            precision=precision,
+        )
+        own_size = _check_trunk(chosen.model.trunk, chosen.model.weights, trunk)
+        if image_size is None and own_size is not None:
+            chosen = recipes.change_recipe(chosen, image_size=own_size)
+    console = open_console()
+    # Without TensorFlow nothing reads records: the images are held in memory.
+    if importlib.util.find_spec("tensorflow") is None:
+        records = data
+    else:
+        records = _find_records(data, records, console)
+    from siamese.train import train as train_stage
+    from siamese.train.seeds import is_seeded, train_seeds
+
+    if query_dir is not None and gallery_dir is not None:
+        from siamese.train.queries import list_queries, score_queries
+
+        list_queries(query_dir, gallery_dir)  # what cannot be scored is said before the training
+    how: dict[str, Any] = {"run": run, "log": log, "patience": patience, "console": console}
+    how["devices"] = None if devices == "all" else devices
+    if seeds is not None or (resume and is_seeded(run)):
+        _print_seeds(train_seeds(records, chosen, seeds, **how))
+        return
+    finished = train_stage(records, chosen, **how)
+    print_scores(finished.scores, title=f"trained, {finished.scores['source']}")
+    if query_dir is not None and gallery_dir is not None:
+        card = score_queries(finished.folder, query_dir, gallery_dir)
+        print_scores(card, title=f"{query_dir} against {gallery_dir}")
+    print(f"run folder   {finished.folder}")
+    print(f"model        {finished.folder / 'model.keras'}")
+    print(f"TensorBoard  tensorboard --logdir {finished.log.parent}")
+
+
+def _print_seeds(runs: Any) -> None:
+    print(f"seeds {', '.join(str(seed) for seed in runs.seeds)}: mean and standard deviation")
+    for name, score in runs.scores.items():
+        values = "  ".join(f"{value:.3f}" for value in score["values"])
+        print(f"  {name:<8} {score['mean']:.3f} +- {score['deviation']:.3f}   ({values})")
+    print(f"run folders  {runs.folder}")
+
+
+def _choose_data(
+    data: Path | None, train_dir: Path | None, query_dir: Path | None, gallery_dir: Path | None
+) -> Path:
+    """What to train on; either --data, or all three folders."""
+    folders = {"--train_dir": train_dir, "--query_dir": query_dir, "--gallery_dir": gallery_dir}
+    missing = [name for name, folder in folders.items() if folder is None]
+    if data is not None and len(missing) == 3:
+        return data
+    if data is None and train_dir is not None and not missing:
+        for name, folder in folders.items():
+            if folder is not None and not folder.is_dir():
+                raise InputError(f"{folder}: no such folder. Give {name} a folder of images.")
+        return train_dir
+    received = [name for name in folders if name not in missing]
+    raise InputError(
+        "expected either --data, or --train_dir, --query_dir and --gallery_dir together. Received: "
+        f"{', '.join(['--data'] * (data is not None) + received) or 'none of them'}"
+    )
+
+
+def _check_trunk(trunk: str, weights: str, asked: str | None) -> tuple[int, int] | None:
+    """Answers a wrong name before a large dataset is converted, not after.
+
+    Returns:
+        The input size of the model to start from, where there is one.
+    """
+    import_quietly("keras")
+    from siamese.models.backbones import find_trunk
+    from siamese.models.transfer import architecture_of, is_model
+
+    find_trunk(trunk)
+    if is_model(weights):
+        if asked is not None:
+            raise InputError(
+                f"--weights {weights} is a whole model, with a trunk of its own. Leave out --trunk."
+            )
+        size: tuple[int, int] = architecture_of(weights)["image_size"]
+        return size
+    if weights not in ("imagenet", "none") and not Path(weights).is_file():
+        raise InputError(
+            f"{weights}: no such weights file. Give `imagenet`, `none`, a .weights.h5 file, or a "
+            "model.keras to go on from."
+        )
+    return None
+
+
+def _find_records(data: Path, records: Path | None, console: Any) -> Path:
+    """The records of a dataset folder, built where they are missing."""
+    import_quietly("keras")
+    from siamese.datasets import list_samples
+    from siamese.records import (
+        MANIFEST,
+        build_records,
+        check_source,
+        default_folder,
+        is_record_set,
+        read_manifest,
+        renew_triplets,
+    )
+
+    if records is None and (data / MANIFEST).exists():
+        return data
+    folder = records or default_folder(data)
+    if is_record_set(folder):
+        if (folder / MANIFEST).exists() and not data.samefile(folder):
+            manifest = read_manifest(folder)
+            samples = list_samples(data, "train", manifest.pattern)
+            check_source(folder, manifest, samples)
+            renew_triplets(folder, manifest, data, samples)
+        return folder
+    if records is None and is_record_set(data):
+        note = f"takes the records of the earlier project in {data}"
+        if read_manifest(data).split["by"] != "identity":
+            note += ": the same people are in training and validation, scores look too good"
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+        return data
+    with counting("records") as progress:
+        build_records(data, folder, progress=progress)
+    console.print(f"wrote {folder}", highlight=False, soft_wrap=True)
+    return folder

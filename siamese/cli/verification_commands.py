@@ -1,0 +1,166 @@
+"""The commands verify and explain, and how commands open a model."""
+
+import gc
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from siamese.cli.program import Flag, import_quietly
+
+if TYPE_CHECKING:
+    from siamese.explain import Explanation
+    from siamese.inference import Model, Verification
+
+
+def open_model(model: Path | None, **options: Any) -> "Model":
+    """Opens a model for a command: the given file, or the one that answers soonest.
+
+    Args:
+        model: What the option --model gave.
+        **options: As `siamese.load_model` takes them.
+
+    Returns:
+        The open model.
+    """
+    from siamese.inference import find_fastest, load_model
+
+    path = find_fastest(model)
+    if path.suffix.lower() == ".onnx":
+        return load_model(path, **options)
+    # A million objects are made that stay; to look for garbage among them takes an eighth longer.
+    gc.disable()
+    try:
+        import_quietly("keras")
+        return load_model(path, **options)
+    finally:
+        gc.enable()
+
+
+def verify(
+    img1: Annotated[Path, tyro.conf.arg(aliases=["-i1"])],
+    img2: Annotated[Path, tyro.conf.arg(aliases=["-i2"])],
+    model: Path | None = None,
+    output: Path | None = None,
+    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+) -> None:
+    """Say whether two images show the same person, and how sure that is.
+
+    Args:
+        img1: The first image.
+        img2: The second image.
+        model: Model file; by default the newest in runs, else `pretrained`,
+            the one that comes with the program.
+        output: Picture of the pair with the verdict; by default pair.png, with --json none.
+        json_: Print one JSON object and nothing else.
+    """
+    from siamese.images import read_image
+
+    images = [read_image(path) for path in (img1, img2)]  # a wrong path is answered at once
+    answer = open_model(model).verify(*images)
+    if output is None and not json_:
+        output = Path("pair.png")
+    # The answer before the picture, which may fail.
+    if json_:
+        print(json.dumps(answer.to_dict(), ensure_ascii=False))
+    else:
+        _print_verdict(answer)
+    if output is None:
+        return
+    from siamese import plots
+
+    figure = plots.plot_pair(
+        *images,
+        verdict=answer.verdict,
+        distance=answer.distance,
+        threshold=answer.threshold,
+        probability=answer.probability,
+        unsure=(answer.same_below, answer.different_above),
+        names=(img1.name, img2.name),
+    )
+    plots.save(figure, output)
+    if not json_:
+        print(f"picture      {output}")
+
+
+def _print_verdict(answer: "Verification") -> None:
+    sentence = {
+        "same": "Similar: the same person",
+        "different": "Dissimilar: two people",
+        "unsure": "Unsure: too near to call",
+    }
+    print(sentence[answer.verdict])
+    band = ""
+    if answer.same_below < answer.different_above:
+        band = f"; unsure from {answer.same_below:.4f} to {answer.different_above:.4f}"
+    print(f"distance     {answer.distance:.4f}  (threshold {answer.threshold:.4f}{band})")
+    print(f"probability  {answer.probability:.1%} that it is the same person")
+    print(
+        f"error rates  at this threshold {answer.false_accept_rate:.1%} of the pairs of two people "
+        f"are accepted, {answer.false_reject_rate:.1%} of the pairs of one person are missed"
+    )
+    print(f"model        {answer.model} ({answer.fingerprint})")
+
+
+def explain(
+    img1: Annotated[Path, tyro.conf.Positional],
+    img2: Annotated[Path, tyro.conf.Positional],
+    model: Path | None = None,
+    output: Path = Path("explained.png"),
+    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+) -> None:
+    """Show where on both images of a pair the model found them alike.
+
+    Args:
+        img1: The first image.
+        img2: The second image.
+        model: Model file, .keras, or an .onnx beside the .keras that it was exported from; by
+            default the newest in runs, else `pretrained`, the one that comes with the program.
+        output: Picture of the pair, each image beside its heat map.
+        json_: Print one JSON object, with the contribution of each position, and nothing else.
+    """
+    from siamese.images import read_image
+    from siamese.inference import find_model
+
+    images = [read_image(path) for path in (img1, img2)]
+    path = find_model(model)
+    import_quietly("keras")
+    from siamese import explain as stage
+    from siamese import plots
+
+    found = stage.explain(images[0], images[1], path)
+    if path.suffix.lower() == ".onnx":  # what was looked into lies beside it
+        path = path.with_suffix(".keras")
+    verdict = None if found.verification is None else found.verification.verdict
+    if json_:
+        answer = {
+            "similarity": found.similarity,
+            "first": found.first.tolist(),
+            "second": found.second.tolist(),
+            "verdict": verdict,
+            "model": str(path),
+        }
+        print(json.dumps(answer, ensure_ascii=False))
+    else:
+        _print_places(found)
+    figure = plots.plot_explanation(
+        found.images,
+        (found.first, found.second),
+        similarity=found.similarity,
+        verdict=verdict,
+        names=(img1.name, img2.name),
+    )
+    plots.save(figure, output)
+    if not json_:
+        print(f"picture      {output}")
+
+
+def _print_places(found: "Explanation") -> None:
+    print(f"similarity   {found.similarity:.4f}  (cosine: the sum of what the places add)")
+    for name, heat in (("first", found.first), ("second", found.second)):
+        row, column = divmod(int(heat.argmax()), heat.shape[1])
+        print(
+            f"{name:12} most at {(row + 0.5) / heat.shape[0]:.0%} of the height and "
+            f"{(column + 0.5) / heat.shape[1]:.0%} of the width: {heat.max():+.4f}"
+        )

@@ -1,1 +1,0 @@
-"""Files to batches: dataset folders, drawn pedestrians, TFRecords, `tf.data` pipelines."""

@@ -1,0 +1,26 @@
+"""Dataset folders and tables -> samples, for every layout of the field. No TensorFlow here.
+
+samples    what a sample is, and the forms of file names
+layouts    recognises a folder and lists its samples
+small_sets the small sets, known by all of their names together
+mars       the tables of official MARS
+tables     triplets and identities from CSV files
+"""
+
+from siamese.datasets.layouts import Layout, Part, list_samples, recognise
+from siamese.datasets.samples import DISTRACTOR_PERSON, Sample
+from siamese.datasets.small_sets import UNLABELLED, SmallSet
+from siamese.datasets.tables import read_identities, read_triplets
+
+__all__ = [
+    "DISTRACTOR_PERSON",
+    "UNLABELLED",
+    "Layout",
+    "Part",
+    "Sample",
+    "SmallSet",
+    "list_samples",
+    "read_identities",
+    "read_triplets",
+    "recognise",
+]

@@ -1,0 +1,286 @@
+"""What a dataset is made of: samples, and the forms of file names that tell who is on them."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from siamese.errors import InputError
+from siamese.filesystem import FileState, is_remote, list_remote
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+"""Files with another suffix are not images of a dataset (compared in lower case)."""
+
+NAME_FORMS: dict[str, re.Pattern[str]] = {
+    # 0001C1T0002F003.jpg: identity, camera, tracklet, frame; junk is 00-1.
+    "mars": re.compile(
+        r"(?P<person>\d{4}|00-1)C(?P<camera>\d+)T(?P<tracklet>\d+)F(?P<frame>\d+)", re.ASCII
+    ),
+    # 0002_c1s1_000451_03.jpg: identity, camera, sequence, frame, box; junk is -1.
+    "market1501": re.compile(
+        r"(?P<person>-1|\d+)_c(?P<camera>\d+)s(?P<tracklet>\d+)_(?P<frame>\d+)", re.ASCII
+    ),
+    # 0001_c2_f0046182.jpg: identity, camera, frame.
+    "dukemtmc-reid": re.compile(r"(?P<person>-1|\d+)_c(?P<camera>\d+)_f(?P<frame>\d+)", re.ASCII),
+    # 0001_c1_1.png: identity, camera, number of the image.
+    "cuhk03-np": re.compile(r"(?P<person>-1|\d+)_c(?P<camera>\d+)_\d+", re.ASCII),
+    # 0000_002_01_0303morning_0036_1.jpg: identity, number, camera, time of day, and two more.
+    "msmt17": re.compile(r"(?P<person>\d{4})_\d+_(?P<camera>\d+)_\d{4}[a-z]+_", re.ASCII),
+}
+"""Forms of file names by dataset; they are matched from the start of the name, in this order."""
+
+JUNK_PERSONS = frozenset({"-1", "00-1"})
+"""Market-1501 and MARS name badly detected boxes so: never a sample."""
+
+DISTRACTOR_PERSON = "0000"
+"""Market-1501 and MARS name all people who are never asked for so: in the gallery, never a match.
+In any other dataset `0000` is a person like others."""
+
+_NOT_THERE = FileState(0, 0)
+_CAMERA_GROUP = re.compile(r"camera\d{1,18}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image of one person.
+
+    Attributes:
+        path: The image file.
+        person: The identity as the dataset names it, as in "0002"; "" when not known.
+        camera: The camera's number in the dataset, -1 when not known.
+        tracklet: The tracklet's number, -1 when not known. It is unique together with `person` and
+            `camera`. For Market-1501 it is the sequence (`s1` in the name), for official MARS the
+            row of the track table, counted from 1.
+        frame: The frame's number, -1 when not known.
+    """
+
+    path: str
+    person: str
+    camera: int = -1
+    tracklet: int = -1
+    frame: int = -1
+
+
+def read_name(name: str) -> Sample | None:
+    """Reads what a file name of a known form tells.
+
+    Args:
+        name: The file's name, without folders.
+
+    Returns:
+        A sample with `name` as its path, or None when the name has none of `NAME_FORMS`.
+
+    Example:
+        >>> read_name("0001C1T0002F003.jpg")
+        Sample(path='0001C1T0002F003.jpg', person='0001', camera=1, tracklet=2, frame=3)
+        >>> read_name("0002_c1s1_000451_03.jpg").frame
+        451
+        >>> read_name("holiday.jpg") is None
+        True
+    """
+    for form in NAME_FORMS.values():
+        if match := form.match(name):
+            return sample_from_match(match, name)
+    return None
+
+
+def sample_from_match(match: re.Match[str], path: str) -> Sample:
+    """Makes a sample of what the named groups of a pattern have matched.
+
+    Args:
+        match: A match of a pattern with at least the group `person`.
+        path: The sample's path.
+
+    Returns:
+        The sample; a number whose group is absent or took no part in the match is -1, a person
+        whose group took no part is `DISTRACTOR_PERSON`.
+
+    Raises:
+        InputError: camera, tracklet or frame matched something that is not digits, or too many.
+    """
+    groups = match.groupdict()
+    numbers = {}
+    for group, text in groups.items():
+        if text is None:
+            continue
+        if _CAMERA_GROUP.fullmatch(group):
+            numbers["camera"] = int(group.removeprefix("camera"))
+        elif group in ("camera", "tracklet", "frame"):
+            number = read_number(text)
+            if number is None:
+                raise InputError(
+                    f"{path}: group `{group}` of the pattern must match digits, 18 at most. "
+                    f"Received: {text!r}. Write it as (?P<{group}>\\d+)."
+                )
+            numbers[group] = number
+    return Sample(path, groups["person"] or DISTRACTOR_PERSON, **numbers)
+
+
+def read_number(text: str) -> int | None:
+    """Reads a number that goes into 64 bits, as records have it; None where it is none.
+
+    Example:
+        >>> read_number("0451"), read_number("-1"), read_number("20240101123045123451")
+        (451, None, None)
+    """
+    return int(text) if text.isdecimal() and len(text.lstrip("0")) < 19 else None
+
+
+def read_text(path: Path) -> str:
+    """Reads a list of files that comes with a dataset, without a byte order mark.
+
+    Raises:
+        InputError: It is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: must be UTF-8 text ({error}). Copy it again.") from None
+
+
+def printable(path: str) -> str:
+    """A path that can be printed, whatever its bytes are; those that are not UTF-8 in numbers."""
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    r"""Compiles a user's regular expression for file names.
+
+    Args:
+        pattern: A regular expression with the named group `person` and, as far as names tell,
+            `camera`, `tracklet` and `frame`, such as `(?P<person>\w+)/cam(?P<camera>\d+)_`. Where
+            cameras are not numbered, a group `camera1` stands for camera 1 wherever it matches:
+            `(?:(?P<camera1>left)|(?P<camera2>right))/(?P<person>\w+)`.
+
+    Returns:
+        The compiled expression.
+
+    Raises:
+        InputError: It is not a regular expression, or lacks `person`, or has an unknown group.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InputError(
+            f"pattern must be a regular expression. Received: {pattern!r} ({error}). "
+            r"An example: (?P<person>\d+)_cam(?P<camera>\d+)"
+        ) from None
+    unknown = set(compiled.groupindex) - {"person", "camera", "tracklet", "frame"}
+    unknown = {group for group in unknown if not _CAMERA_GROUP.fullmatch(group)}
+    if "person" not in compiled.groupindex or unknown:
+        raise InputError(
+            "pattern must have the named group `person` and may have camera (or camera1, camera2, "
+            "...), tracklet and frame. "
+            f"Received: {pattern!r}. An example: (?P<person>\\d+)_cam(?P<camera>\\d+)"
+        )
+    return compiled
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name counts as an image: a known suffix, and not hidden."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+
+
+def image_names(folder: str | Path) -> list[str]:
+    """Lists the names of the images that lie directly in a folder, sorted."""
+    if is_remote(folder):
+        found = list_remote(folder)
+        return sorted(n for n, state in found.items() if state is not None and is_image_name(n))
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if is_image_name(e.name) and _is_file(e))
+
+
+def folder_names(folder: str | Path) -> list[str]:
+    """Lists the names of the folders that lie directly in a folder, sorted; hidden ones are not."""
+    if is_remote(folder):
+        return sorted(n for n, state in list_remote(folder).items() if state is None and _seen(n))
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if _is_folder(e) and _seen(e.name))
+
+
+def holds_folder(folder: Path, name: str) -> bool:
+    """Whether a folder has another of this name."""
+    if is_remote(folder):
+        return list_remote(folder).get(name, _NOT_THERE) is None
+    return (folder / name).is_dir()
+
+
+def holds_file(folder: Path, name: str) -> bool:
+    """Whether a folder has a file of this name."""
+    if is_remote(folder):
+        return list_remote(folder).get(name) is not None
+    return (folder / name).is_file()
+
+
+def walk_images(folder: str | Path) -> list[str]:
+    """Lists all images under a folder at any depth, as sorted paths relative to it with `/`."""
+    if is_remote(folder):
+        split = ((name, name.split("/")) for name in list_remote(folder, below=True))
+        return sorted(n for n, p in split if is_image_name(p[-1]) and all(map(_seen, p[:-1])))
+    return sorted(name for name, entry in _walk(folder, "", ()) if _is_file(entry))
+
+
+def walk_dead_links(folder: str | Path) -> list[str]:
+    """Lists what is named like an image, under a folder at any depth, but leads to nothing."""
+    if is_remote(folder):
+        return []
+    return sorted(
+        name
+        for name, entry in _walk(folder, "", ())
+        if entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110 - speed
+    )
+
+
+def _walk(
+    folder: str | Path, prefix: str, above: tuple[os.stat_result, ...]
+) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """What is named like an image, and is no folder; links to folders are followed."""
+    here = os.stat(folder)  # noqa: PTH116 - speed
+    if any(os.path.samestat(here, each) for each in above):
+        return  # a link to a folder that it is in
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_folder(entry):
+                if _seen(entry.name):
+                    yield from _walk(entry.path, f"{prefix}{entry.name}/", (*above, here))
+            elif is_image_name(entry.name):
+                yield prefix + entry.name, entry
+
+
+def images_by_folder(folder: str | Path) -> dict[str, list[str]]:
+    """Lists the folders that lie directly in a folder, sorted, with the images in each, sorted.
+
+    Folders without an image may be left out.
+    """
+    if not is_remote(folder):
+        return {name: image_names(Path(folder) / name) for name in folder_names(folder)}
+    found: dict[str, list[str]] = {}
+    for inner, separator, name in (path.partition("/") for path in walk_images(folder)):
+        if separator and "/" not in name:
+            found.setdefault(inner, []).append(name)
+    return {inner: sorted(found[inner]) for inner in sorted(found)}
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _seen(folder: str) -> bool:
+    """Whether a folder of this name is not hidden."""
+    return not folder.startswith((".", "__"))
+
+
+def sort_samples(samples: Iterable[Sample]) -> list[Sample]:
+    """Sorts samples by path, so that labels and records never depend on the file system."""
+    return sorted(samples, key=lambda sample: sample.path)

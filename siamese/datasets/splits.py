@@ -1,0 +1,181 @@
+"""Training and validation sides that cannot leak, and that hold still when files are added."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from siamese.datasets import Sample
+from siamese.errors import InputError
+from siamese.filesystem import FileState, file_states, read_each
+from siamese.images import read_image
+
+SplitBy = Literal["identity", "tracklet", "image"]
+
+_KEYS: dict[str, Callable[[Sample], str]] = {
+    "identity": lambda sample: sample.person,
+    "tracklet": lambda sample: f"{sample.person}/{sample.camera}/{sample.tracklet}",
+    # Without the folder above, so that a dataset that moves is split alike.
+    "image": lambda sample: f"{sample.person}/{Path(sample.path).name}",
+}
+_LEAST = {"identity": 2, "tracklet": 1, "image": 1}
+
+
+def split_samples(
+    samples: Sequence[Sample],
+    by: SplitBy = "identity",
+    validation_size: float = 0.3,
+    seed: int = 0,
+) -> tuple[list[Sample], list[Sample]]:
+    """Splits samples into a training and a validation side.
+
+    Each person (tracklet, image) goes by a hash of the seed and its own name, so new files move
+    nobody; new people (tracklets, images) do so only if a side had too few before. Only "identity"
+    keeps people apart: with "tracklet" and "image" the same people are on both sides, and
+    validation scores look better than they are.
+
+    Args:
+        samples: What `list_samples` gives.
+        by: What stays whole: "identity", "tracklet" or "image".
+        validation_size: The expected share of people (tracklets, images) in validation, in
+            [0, 1); the true share varies with the hashes. 0 puts all in training.
+        seed: Another seed, another split.
+
+    Returns:
+        Training and validation samples, each in the order given. By identity each side has at
+        least two people, otherwise at least one tracklet or image; those whose hashes are nearest
+        to the border are moved for it.
+
+    Raises:
+        InputError: There are too few people, tracklets or images for two sides, samples have no
+            tracklet, or an argument is out of its range.
+
+    Example:
+        >>> people = [Sample(f"{p}/{i}.jpg", p) for p in "abcdef" for i in (1, 2)]
+        >>> train, validation = split_samples(people)
+        >>> sorted({s.person for s in train}), sorted({s.person for s in validation})
+        (['a', 'b', 'c', 'e'], ['d', 'f'])
+    """
+    if by not in _KEYS:
+        raise InputError(f"by must be identity, tracklet or image. Received: {by!r}.")
+    if not 0 <= validation_size < 1:
+        raise InputError(
+            f"validation_size must be in [0, 1). Received: {validation_size}. Try 0.3."
+        )
+    if validation_size == 0:
+        return list(samples), []
+    if by == "tracklet":
+        for sample in samples:
+            if sample.tracklet < 0:
+                raise InputError(
+                    f"{sample.path}: has no tracklet, which a split by tracklet needs. "
+                    "Split by identity, or give a pattern with the group tracklet."
+                )
+    keys = [_KEYS[by](sample) for sample in samples]
+    # Ties cannot happen between different keys, short of a collision of 64 bits.
+    places = {key: _place(key, seed) for key in keys}
+    ordered = sorted(places, key=lambda key: (places[key], key))
+    least = _LEAST[by]
+    if len(ordered) < 2 * least:
+        raise InputError(
+            f"samples must hold at least {2 * least} {_plural(by)} to be split by {by}. "
+            f"Received: {len(ordered)}. Add some, or set validation_size to 0"
+            + (", or split by tracklet or image." if by == "identity" else ".")
+        )
+    count = sum(place < validation_size for place in places.values())
+    chosen = set(ordered[: min(max(count, least), len(ordered) - least)])
+    train = [sample for sample, key in zip(samples, keys, strict=True) if key not in chosen]
+    validation = [sample for sample, key in zip(samples, keys, strict=True) if key in chosen]
+    return train, validation
+
+
+def refuse_duplicates(
+    samples: Iterable[Sample], states: Mapping[str, FileState] | None = None
+) -> None:
+    """Refuses samples that would put one image under two people, or count one image twice.
+
+    Files are compared by their whole content; those whose size is unique are not read, nor those
+    of which the file system tells the MD5, as object stores do. Damaged files may be equal (empty
+    ones are): they are not compared, whoever reads them will say so.
+
+    Args:
+        samples: What `list_samples` gives.
+        states: Path to size, where it is known already.
+
+    Raises:
+        InputError: A path occurs twice, or two people have the same file.
+    """
+    samples = list(samples)
+    seen = set()
+    for sample in samples:
+        if sample.path in seen:
+            raise InputError(f"{sample.path}: occurs twice among the samples. Remove one of them.")
+        seen.add(sample.path)
+    for group in same_files(samples, states):
+        first = group[0]
+        for other in group[1:]:
+            if other.person != first.person and _is_image(first.path):
+                raise InputError(
+                    f"{other.path}: is the same image as {first.path}, but of person "
+                    f"{other.person}, not {first.person}. Remove the wrong one."
+                )
+
+
+def same_files(
+    samples: Iterable[Sample], states: Mapping[str, FileState] | None = None
+) -> list[list[Sample]]:
+    """Finds files with equal content.
+
+    Args:
+        samples: The samples, each path once.
+        states: Path to size, where it is known already.
+
+    Returns:
+        Groups of at least two samples whose files are equal byte by byte, in the order given.
+        Files that cannot be read are in no group.
+    """
+    samples = list(samples)
+    if states is None:
+        states = file_states(sample.path for sample in samples)
+    by_size = defaultdict(list)
+    for sample in samples:
+        if sample.path in states:
+            by_size[states[sample.path].size].append(sample)
+    by_content = defaultdict(list)
+    unknown = []
+    for same_size in by_size.values():
+        digests = [states[sample.path].digest for sample in same_size]
+        if len(same_size) > 1 and all(digests):
+            for sample, digest in zip(same_size, digests, strict=True):
+                by_content[digest.encode()].append(sample)
+        elif len(same_size) > 1:
+            unknown += same_size
+    for sample, data in zip(unknown, read_each([s.path for s in unknown]), strict=True):
+        if data is not None:
+            by_content[hash_content(data)].append(sample)
+    return [group for group in by_content.values() if len(group) > 1]
+
+
+def _is_image(path: str) -> bool:
+    try:
+        read_image(path)
+    except InputError:
+        return False
+    return True
+
+
+def hash_content(data: bytes) -> bytes:
+    """Hashes the content of a file, 16 bytes by BLAKE2b."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _place(key: str, seed: int) -> float:
+    """Gives a key its place in [0, 1)."""
+    digest = hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=8).digest()
+    # 53 bits are what a float holds; with all 64 the largest would round up to 1.
+    return (int.from_bytes(digest, "big") >> 11) / 2**53
+
+
+def _plural(by: str) -> str:
+    return {"identity": "people", "tracklet": "tracklets", "image": "images"}[by]

@@ -1,0 +1,211 @@
+"""Datasets that are a table: triplets, or an identity a file."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from siamese.datasets.samples import Sample, read_name, read_number
+from siamese.errors import InputError
+from siamese.filesystem import as_path, file_states, is_remote, join
+
+TRIPLET_COLUMNS = ("anchor", "positive", "negative")
+IDENTITY_COLUMNS = ("identity", "path")
+NUMBER_COLUMNS = ("camera", "tracklet")
+
+
+def csv_kind(table: str | Path) -> Literal["triplet", "identity"]:
+    """Tells triplets from identities by the header of a CSV file.
+
+    Args:
+        table: The CSV file.
+
+    Returns:
+        "triplet" or "identity".
+
+    Raises:
+        InputError: There is no such file, or its columns are of neither kind.
+    """
+    header, _ = _read_table(as_path(table))
+    if set(TRIPLET_COLUMNS) <= set(header):
+        return "triplet"
+    if set(IDENTITY_COLUMNS) <= set(header):
+        return "identity"
+    raise InputError(
+        f"{table}: expected the columns Anchor, Positive, Negative or identity, path[, camera, "
+        f"tracklet]. Received: {', '.join(header)}. Name the columns so in the first line."
+    )
+
+
+def read_triplets(
+    table: str | Path, image_folder: str | Path | None = None
+) -> list[tuple[Sample, Sample, Sample]]:
+    """Reads a CSV file of triplets.
+
+    Identities are read from the file names where all of them have a known form, such as
+    Market-1501's. Otherwise images that are linked as anchor and positive, directly or through
+    others, are one person, named after its first image; two such people may be the same one.
+
+    Args:
+        table: A CSV file with the columns Anchor, Positive and Negative, in any order.
+        image_folder: What the file names are relative to. When None the CSV file's folder, or the
+            one folder in it that has the first image.
+
+    Returns:
+        Anchor, positive and negative of each row, in the file's order.
+
+    Raises:
+        InputError: A column or an image is missing, or an anchor and its positive (negative) are
+            two people (one person) by their names. The message names the row.
+    """
+    table = as_path(table)
+    header, rows = _read_table(table)
+    _require_columns(table, header, TRIPLET_COLUMNS, "Anchor, Positive, Negative")
+    columns = [header.index(column) for column in TRIPLET_COLUMNS]
+    names = [[row[column].strip() for column in columns] for _, row in rows]
+    samples = _samples_of_triplets(names)
+    folder = _image_folder(table, names[0][0]) if image_folder is None else as_path(image_folder)
+    paths = _find_images(
+        table, folder, [(line, row) for (line, _), row in zip(rows, names, strict=True)]
+    )
+    triplets = []
+    for (line, _), row in zip(rows, names, strict=True):
+        anchor, positive, negative = (replace(samples[name], path=paths[name]) for name in row)
+        if anchor.person != positive.person or anchor.person == negative.person:
+            raise InputError(
+                f"{table}: row {line}: anchor and positive must show one person, the negative "
+                f"another. Received: {', '.join(row)}. Correct or remove the row."
+            )
+        triplets.append((anchor, positive, negative))
+    return triplets
+
+
+def read_identities(table: str | Path, image_folder: str | Path | None = None) -> list[Sample]:
+    """Reads a CSV file with an identity a file.
+
+    Args:
+        table: A CSV file with the columns identity and path, perhaps camera and tracklet.
+        image_folder: What the paths are relative to. When None the CSV file's folder, or the one
+            folder in it that has the first image.
+
+    Returns:
+        Samples in the file's order. Empty numbers are -1, not known.
+
+    Raises:
+        InputError: A column, an identity or a file is missing, or a number is not one. The
+            message names the row.
+    """
+    table = as_path(table)
+    header, rows = _read_table(table)
+    _require_columns(table, header, IDENTITY_COLUMNS, "identity, path")
+    if image_folder is None:
+        image_folder = _image_folder(table, rows[0][1][header.index("path")].strip())
+    all_cells = [
+        (line, dict(zip(header, (cell.strip() for cell in row), strict=True))) for line, row in rows
+    ]
+    names = [(line, [cells["path"]]) for line, cells in all_cells]
+    paths = _find_images(table, as_path(image_folder), names)
+    samples = []
+    for line, cells in all_cells:
+        numbers = {}
+        for column in NUMBER_COLUMNS:
+            text = cells.get(column, "")
+            number = read_number(text) if text else -1
+            if number is None:
+                raise InputError(
+                    f"{table}: row {line}: {column} must be a whole number of at most 18 digits, "
+                    f"or empty. Received: {text!r}. Number the {column}s."
+                )
+            numbers[column] = number
+        if not cells["identity"]:
+            raise InputError(f"{table}: row {line}: has no identity. Name it or remove the row.")
+        samples.append(Sample(paths[cells["path"]], cells["identity"], **numbers))
+    return samples
+
+
+def _samples_of_triplets(names: list[list[str]]) -> dict[str, Sample]:
+    """Gives every file name of the triplets its person."""
+    all_names = dict.fromkeys(name for row in names for name in row)
+    read = {name: read_name(Path(name).name) for name in all_names}
+    samples = {name: sample for name, sample in read.items() if sample is not None}
+    if len(samples) == len(all_names):
+        return samples
+    parent = {name: name for name in all_names}
+
+    def first_of(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = name = parent[parent[name]]
+        return name
+
+    for anchor, positive, _ in names:
+        # The alphabetically first name leads, whatever the order of the rows.
+        low, high = sorted((first_of(anchor), first_of(positive)))
+        parent[high] = low
+    return {name: Sample(name, first_of(name)) for name in all_names}
+
+
+def _image_folder(table: Path, name: str) -> Path:
+    """What names are relative to: the table's folder, or the one folder in it that has an image."""
+    if (table.parent / name).is_file():
+        return table.parent
+    inside = [each for each in table.parent.iterdir() if (each / name).is_file()]
+    return inside[0] if len(inside) == 1 else table.parent
+
+
+def _find_images(
+    table: Path, folder: Path, rows: Sequence[tuple[int, Sequence[str]]]
+) -> dict[str, str]:
+    """The path of every file that the rows name; each row comes with its line number."""
+    home = str(folder)
+    paths = {
+        name: name if is_remote(name) else join(home, str(PurePosixPath(name)))
+        for _, names in rows
+        for name in names
+    }
+    there = file_states(paths.values())
+    for line, names in rows:
+        for name in names:
+            if not name or paths[name] not in there:
+                raise InputError(
+                    f"{table}: row {line}: no such file: {paths[name]}. Put the CSV file into the "
+                    "folder that the names are relative to, or beside that folder; or correct the "
+                    "row."
+                )
+    return paths
+
+
+def _require_columns(table: Path, header: list[str], columns: tuple[str, ...], text: str) -> None:
+    if not set(columns) <= set(header):
+        raise InputError(
+            f"{table}: expected the columns {text}. Received: {', '.join(header)}. "
+            "Name the columns so in the first line."
+        )
+
+
+def _read_table(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Reads the header, in lower case, and the rows with their line numbers."""
+    if not table.is_file():
+        raise InputError(f"{table}: no such file. Give the path of a CSV file.")
+    try:
+        # utf-8-sig, because spreadsheets write a byte order mark before the first column's name.
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            header = [cell.strip().lower() for cell in next(reader, [])]
+            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{table}: must be UTF-8 text ({error}). Save it as UTF-8.") from None
+    except csv.Error as error:
+        raise InputError(
+            f"{table}: row {reader.line_num}: is not CSV ({error}). Look for a quotation mark that "
+            "is not closed."
+        ) from None
+    if not rows:
+        raise InputError(f"{table}: has no rows. Give a CSV file with a header and rows.")
+    for line, row in rows:
+        if len(row) != len(header):
+            raise InputError(
+                f"{table}: row {line}: expected {len(header)} cells. Received: {len(row)}. "
+                "Correct the row."
+            )
+    return header, rows

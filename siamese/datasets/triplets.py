@@ -1,0 +1,137 @@
+"""The given triplets of a triplet CSV file, kept beside the records that are made from it.
+
+A record set knows images and people; which anchor goes with which positive and negative is a table
+of its own, `triplets.csv` in the folder of the records.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese.datasets import Sample, read_triplets
+from siamese.errors import InputError
+from siamese.files import whole_file
+from siamese.filesystem import as_path, make_folder
+
+TRIPLETS = "triplets.csv"
+COLUMNS = ("anchor", "positive", "negative")
+
+
+def name_image(person: str, file: str) -> str:
+    """What an image is called in the table: its person and its file name.
+
+    Example:
+        >>> name_image("0002", "0002_c1s1_000451_03.jpg")
+        '0002/0002_c1s1_000451_03.jpg'
+    """
+    return f"{person}/{file}"
+
+
+def find_triplets(
+    table: str | Path, samples: Iterable[Sample], image_folder: str | Path | None = None
+) -> list[list[str]]:
+    """Reads the triplets of a CSV file whose three images are all among the samples.
+
+    Args:
+        table: The triplet CSV file.
+        samples: The training side.
+        image_folder: What the table's file names are relative to, as `read_triplets` takes it.
+
+    Returns:
+        Names of anchor, positive and negative (`name_image`).
+
+    Raises:
+        InputError: The table cannot be read, or two of its images have the same person and name.
+    """
+    there = {sample.path for sample in samples}
+    paths: dict[str, str] = {}
+    rows = []
+    for triplet in read_triplets(table, image_folder):
+        names = [name_image(sample.person, Path(sample.path).name) for sample in triplet]
+        for name, sample in zip(names, triplet, strict=True):
+            if paths.setdefault(name, sample.path) != sample.path:
+                raise InputError(
+                    f"{table}: {paths[name]} and {sample.path} have one person and one name. "
+                    "Rename one of them."
+                )
+        if all(sample.path in there for sample in triplet):
+            rows.append(names)
+    return rows
+
+
+def write_triplets(folder: str | Path, rows: Iterable[Sequence[str]]) -> None:
+    """Writes the table of triplets beside records.
+
+    Args:
+        folder: The folder of the records.
+        rows: Names of anchor, positive and negative, as `find_triplets` gives them.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(rows)
+    folder = as_path(folder)
+    make_folder(folder)
+    with whole_file(folder / TRIPLETS) as temporary:
+        temporary.write_text(buffer.getvalue(), encoding="utf-8")
+
+
+def kept_triplets(folder: str | Path) -> list[list[str]]:
+    """Reads the triplets kept beside records.
+
+    Args:
+        folder: The folder of the records.
+
+    Returns:
+        Names of anchor, positive and negative (`name_image`); none where no table was kept.
+    """
+    path = as_path(folder) / TRIPLETS
+    if not path.is_file():
+        return []
+    return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))[1:]
+
+
+def place_triplets(triplets: Sequence[Sequence[str]], names: Sequence[str]) -> NDArray[np.int64]:
+    """Where the images of triplets are.
+
+    Args:
+        triplets: Names, as `kept_triplets` gives.
+        names: Names of the images that there are, in order.
+
+    Returns:
+        `(triplets, 3)`, places in `names`; a triplet with an image that there is not (one that was
+        left out as damaged) is left out.
+
+    Raises:
+        InputError: No triplet is left.
+
+    Example:
+        >>> place_triplets([["a/1", "a/2", "b/1"], ["b/1", "b/9", "a/1"]], ["b/1", "a/1", "a/2"])
+        array([[1, 2, 0]])
+    """
+    place = {name: number for number, name in enumerate(names)}
+    rows = [[place[name] for name in row] for row in triplets if all(n in place for n in row)]
+    if not rows:
+        raise InputError(
+            f"{TRIPLETS}: no triplet has all its images in the training set. Give more triplets, "
+            "or a smaller validation size."
+        )
+    return np.array(rows, np.int64)
+
+
+def count_triplet_batches(triplets: int, people: int) -> int:
+    """Batches in an epoch of given triplets.
+
+    Raises:
+        InputError: There are fewer than a batch needs.
+    """
+    if triplets < people:
+        raise InputError(
+            f"`people` must be at most {triplets}, the triplets of this set. Received: {people}. "
+            "Add triplets, or take a recipe with smaller batches."
+        )
+    return -(-triplets // people)

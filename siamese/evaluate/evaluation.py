@@ -1,0 +1,300 @@
+"""Scores a model on people it has not seen and writes what a reviewer asks for."""
+
+import datetime
+import importlib.metadata
+import platform
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from siamese import __version__
+from siamese.datasets import recognise
+from siamese.errors import InputError
+from siamese.evaluate import report, report_images
+from siamese.evaluate.embedded import Progress
+from siamese.evaluate.protocol import describe_protocol
+from siamese.evaluate.query_gallery import Subjects, describe_frames, embed_subjects
+from siamese.evaluate.score_files import QUERIES, SCHEMA_VERSION, write_card, write_queries
+from siamese.evaluate.scoring import Ranked, Reranking, Scores, pairs_of, rank, sample_of
+from siamese.inference import Model, load_model
+from siamese.metrics.blocks import Metric, check_metric
+from siamese.metrics.bootstrap import (
+    Interval,
+    bootstrap_error_rates,
+    bootstrap_ranking,
+    bootstrap_verification,
+)
+from siamese.metrics.masks import person_codes
+from siamese.metrics.pairs import PairCounts, PairSample
+from siamese.metrics.ranking import RankingScores, single_shot_cmc
+from siamese.metrics.reliability import Reliability, measure_reliability
+from siamese.metrics.tracklets import Pooling, mars_gallery
+from siamese.metrics.verification import (
+    FALSE_ACCEPT_RATES,
+    Calibration,
+    error_rates_at,
+    score_verification,
+)
+
+
+def evaluate(
+    model: str | Path | Model,
+    data: str | Path,
+    *,
+    flip: bool = False,
+    metric: Metric = "euclidean",
+    reranking: Reranking | None = None,
+    expand_queries: int | None = None,
+    pooling: Pooling | None = None,
+    frames: int | None = None,
+    single_shot: bool = False,
+    false_accept_rates: Sequence[float] = FALSE_ACCEPT_RATES,
+    seed: int = 0,
+    output: str | Path | None = None,
+    heat_maps: report_images.HeatMaps | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Scores a model on a dataset's query and gallery, or on a record set.
+
+    Of a record set it takes the validation part: the first image of each person and camera is a
+    query, all images are the gallery. A dataset folder without a query part stands for the record
+    set in its folder `records`, or, without one, for all its images.
+
+    Args:
+        model: A model file, `.keras` or `.onnx`, or an open model.
+        data: A dataset folder, a CSV file of identities, or the folder of a record set.
+        flip: Average each embedding with that of the mirrored image.
+        metric: "euclidean" or "cosine"; of unit vectors, as these are, both rank alike.
+        reranking: Re-ranks by k-reciprocal encoding with these numbers; None does not.
+        expand_queries: Replaces each query by the mean of itself and so many of its nearest gallery
+            images; None does not.
+        pooling: Scores tracklets in place of images, pooled by "mean", "max" or "median"; official
+            MARS is always scored so.
+        frames: Of a longer tracklet so many frames are used, evenly spaced; None: all.
+        single_shot: Score the single-gallery-shot protocol of CUHK03 as well.
+        false_accept_rates: Rows of the threshold table, each above 0 and below 1.
+        seed: Of all draws.
+        output: A folder for `scores.json`, `queries.csv`, `report.html` and pictures; None writes
+            nothing.
+        heat_maps: Draws on the images of the rank lists where query and place matched.
+        progress: Called with the images done and all images.
+
+    Returns:
+        The score card, ready for JSON; docs/scores.md says what each entry is.
+
+    Raises:
+        InputError: The model or the data cannot be used, or an option is out of range.
+    """
+    check_metric(metric)
+    _check_options(data, pooling=pooling, frames=frames, seed=seed)
+    if heat_maps is not None and output is None:
+        raise InputError("heat maps are drawn in the report. Name a folder for it: `output`.")
+    started, clock = datetime.datetime.now().astimezone(), time.perf_counter()
+    if not isinstance(model, Model):
+        model = load_model(model)
+    subjects = embed_subjects(
+        model, data, flip=flip, pooling=pooling, most_frames=frames, progress=progress
+    )
+    embedded = time.perf_counter()
+    images = subjects.images
+    query, gallery = images.rows(subjects.query), images.rows(subjects.gallery)
+    options: dict[str, Any] = {
+        "metric": metric,
+        "reranking": reranking,
+        "expansion": expand_queries,
+    }
+    ranked = rank(query, gallery, **options)
+    pairs = pairs_of(images, metric=metric)
+    verification = score_verification(pairs, false_accept_rates=false_accept_rates)
+    sample = sample_of(images, metric=metric, seed=seed)
+    intervals: dict[str, Interval] = dict(bootstrap_ranking(ranked.scores, seed=seed).items())
+    intervals.update(bootstrap_verification(sample, seed=seed))
+    variants: dict[str, Any] = {}
+    if subjects.dataset == "mars":
+        rows = mars_gallery(len(images.names), subjects.query, protocol="torchreid")
+        rows = np.intersect1d(rows, subjects.gallery)
+        other = rank(query, images.rows(rows), **options).scores
+        variants["mars_gallery_without_queries"] = _variant(other, seed)
+    if single_shot:
+        cmc = single_shot_cmc(
+            query.embeddings, gallery.embeddings, ranked.matches, metric=metric, seed=seed
+        )
+        variants["single_gallery_shot"] = {
+            "rank1": cmc[0], "rank5": cmc[4], "rank10": cmc[9], "cmc": list(cmc), "repeats": 10,
+        }  # fmt: skip
+    reliability = _measure_reliability(model.calibration, pairs, subjects)
+    card = {
+        "schema_version": SCHEMA_VERSION,
+        **Scores(ranked.scores, verification).to_dict(),
+        "intervals": {name: [each.low, each.high] for name, each in intervals.items()},
+        "eer_threshold": verification.eer_threshold,
+        "thresholds": [
+            {"chosen_rate": chosen, **row}
+            for chosen, row in zip(false_accept_rates, verification.to_dict()["table"], strict=True)
+        ],
+        "verification": {
+            name: getattr(verification, name)
+            for name in ("protocol", "same_pairs", "different_pairs", "people", "people_left_out")
+        },
+        "calibration": _describe_calibration(model.calibration, pairs, sample, reliability, seed),
+        "variants": variants,
+        "left_out": _count_reasons(ranked),
+        **_sizes(subjects),
+        "data": str(data),
+        "dataset": subjects.dataset,
+        "data_digest": subjects.digest(),
+        "source": subjects.source,
+        "notes": list(subjects.notes),
+        "tracklets": _describe_tracklets(subjects, frames),
+        "model": str(model.path),
+        "fingerprint": model.fingerprint,
+        "image_size": list(model.image_size),
+        "normalisation": model.card.get("normalisation"),
+        "dimensions": int(images.embeddings.shape[1]),
+        "flip": flip,
+        "metric": metric,
+        "rerank": None if reranking is None else vars(reranking),
+        "expand_queries": expand_queries,
+        "seed": seed,
+        "backend": _backend(model),
+        "versions": _versions(model),
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": {
+            "embedding": round(embedded - clock, 3),
+            "scoring": round(time.perf_counter() - embedded, 3),
+        },
+        "per_query": None if output is None else QUERIES,
+    }
+    card["protocol_text"] = describe_protocol(card)
+    if output is not None:
+        shown = report_images.choose(
+            subjects, ranked, metric=metric, seed=seed, heat_maps=heat_maps
+        )
+        write_queries(query, ranked, _folder(output) / QUERIES)
+        curves = report.Curves(
+            ranking=ranked.scores, verification=verification, pairs=pairs, reliability=reliability
+        )
+        report.write_report(card, curves, shown, Path(output))
+        # Last, so that a folder with a card is a whole one.
+        write_card(card, Path(output) / "scores.json")
+    return card
+
+
+def _check_options(
+    data: str | Path, *, pooling: Pooling | None, frames: int | None, seed: int
+) -> None:
+    if seed < 0:
+        raise InputError(f"`seed` must be >= 0. Received: seed={seed}")
+    if frames is not None and pooling is None:
+        from siamese.records import is_record_set
+
+        place = Path(data)
+        if is_record_set(place) or recognise(place).name != "mars":
+            raise InputError(
+                f"`frames` is of tracklets, and the images of {data} are scored one by one. "
+                f"Received: frames={frames} without pooling. Give `pooling` too, or leave it out."
+            )
+
+
+def _folder(output: str | Path) -> Path:
+    folder = Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file. Give a folder for the score card.")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "scores.json").unlink(missing_ok=True)
+    return folder
+
+
+def _variant(scores: RankingScores, seed: int) -> dict[str, Any]:
+    """The scores by another protocol, with their intervals."""
+    found = bootstrap_ranking(scores, seed=seed)
+    return {
+        **scores.to_dict(),
+        "intervals": {name: [each.low, each.high] for name, each in found.items()},
+    }
+
+
+def _count_reasons(ranked: Ranked) -> dict[str, int]:
+    """How many queries were not scored, by the reason."""
+    reasons = (
+        ranked.matches.why_unmatched(row)
+        for row in np.flatnonzero(~ranked.scores.per_query.scored).tolist()
+    )
+    return dict(Counter(reason for reason in reasons if reason is not None).most_common())
+
+
+def _sizes(subjects: Subjects) -> dict[str, int]:
+    images = subjects.images
+    codes = person_codes(images.people, distractors=images.distractors)
+    gallery = codes[subjects.gallery]
+    cameras = images.cameras
+    return {
+        "people": len(np.unique(codes[subjects.query][codes[subjects.query] >= 0])),
+        "gallery_people": len(np.unique(gallery[gallery >= 0])),
+        "gallery_distractors": int((gallery == -1).sum()),
+        "cameras": len(np.unique(cameras[cameras >= 0])),
+        "images_without_camera": int((cameras < 0).sum()),
+        "junk": subjects.junk,
+    }
+
+
+def _describe_tracklets(subjects: Subjects, most_frames: int | None) -> dict[str, Any] | None:
+    facts = describe_frames(subjects)
+    return None if facts is None else {**facts, "most_frames": most_frames}
+
+
+def _measure_reliability(
+    calibration: Calibration | None, pairs: PairCounts, subjects: Subjects
+) -> Reliability | None:
+    if calibration is None:
+        return None
+    if calibration.metric != pairs.metric:
+        pairs = pairs_of(subjects.images, metric=calibration.metric)
+    return measure_reliability(calibration, pairs)
+
+
+def _describe_calibration(
+    calibration: Calibration | None,
+    pairs: PairCounts,
+    sample: PairSample,
+    reliability: Reliability | None,
+    seed: int,
+) -> dict[str, Any] | None:
+    """What the model promises of its own threshold, and what came true on these people."""
+    if calibration is None or reliability is None:
+        return None
+    promised, measured, intervals = calibration.error_rates(calibration.threshold), None, None
+    if calibration.metric == pairs.metric:
+        found = error_rates_at(pairs, calibration.threshold)
+        measured = [found.false_accept_rate, found.false_reject_rate]
+        both = bootstrap_error_rates(sample, calibration.threshold, seed=seed)
+        intervals = [[each.low, each.high] for each in both]
+    accepts, rejects = calibration.false_accept_interval, calibration.false_reject_interval
+    return {
+        "threshold": calibration.threshold,
+        "metric": calibration.metric,
+        "promised_rates": list(promised),
+        "promised_intervals": [list(accepts), list(rejects)] if accepts and rejects else None,
+        "measured_rates": measured,
+        "measured_intervals": intervals,
+        "expected_calibration_error": reliability.expected_calibration_error,
+    }
+
+
+def _backend(model: Model) -> str:
+    if model.path.suffix.lower() == ".onnx":
+        return "onnxruntime"
+    import keras
+
+    return str(keras.config.backend())
+
+
+def _versions(model: Model) -> dict[str, str]:
+    names = ["numpy", "scipy"]
+    names += ["onnxruntime"] if _backend(model) == "onnxruntime" else ["keras", _backend(model)]
+    found = {name: importlib.metadata.version(name) for name in names}
+    return {"siamese": __version__, "python": platform.python_version(), **found}

@@ -1,0 +1,206 @@
+"""One way to read an image file, for the record writer, the verdict and every other stage."""
+
+import io
+import struct
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from siamese.errors import InputError
+from siamese.filesystem import as_path, is_remote, reaching
+
+MAXIMUM_PIXELS = 50_000_000
+"""Larger images are refused before they are decoded (a decompression bomb fits in a few kB)."""
+
+ORIENTATION = 0x0112
+"""The EXIF tag that says how the camera was held."""
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each orientation. Pillow's `exif_transpose` also writes the EXIF part anew, which a
+damaged one does not survive."""
+_DAMAGE = (OSError, SyntaxError, EOFError, IndexError, ValueError)
+"""What Pillow raises on damaged files, by format."""
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """Reads an image file of any common kind as RGB.
+
+    Grey, palette, CMYK, 16-bit and transparent images are converted; EXIF orientation is applied.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Pixels, `(height, width, 3)`, uint8.
+
+    Raises:
+        InputError: There is no such file, or it is empty, truncated, not an image, or larger than
+            `MAXIMUM_PIXELS`.
+    """
+    return decode_image(read_bytes(path), path)
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Reads the whole of an image file, undecoded.
+
+    Raises:
+        InputError: There is no such file, or it is a folder or may not be read.
+        OSError: It is at an address that cannot be reached, or refuses access: no fault of the
+            image, which may be whole.
+    """
+    if is_remote(path):
+        with reaching(path):
+            try:
+                return as_path(path).read_bytes()
+            except (FileNotFoundError, IsADirectoryError):
+                raise InputError(f"{path}: no such file. Give the path of an image.") from None
+    try:
+        return Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such file. Give the path of an image.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder. Give the path of an image.") from None
+    except PermissionError:
+        raise InputError(f"{path}: may not be read. Change its permissions.") from None
+
+
+def decode_image(data: bytes, name: str | Path) -> NDArray[np.uint8]:
+    """Decodes the bytes of an image file as RGB.
+
+    Args:
+        data: The whole file.
+        name: What error messages call it.
+
+    Returns:
+        Pixels, `(height, width, 3)`, uint8.
+
+    Raises:
+        InputError: The bytes are not a whole image of at most `MAXIMUM_PIXELS`.
+    """
+    if not data:
+        raise InputError(f"{name}: is empty (0 bytes). Remove it or copy it again.")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of a bomb from 89 M pixels on; our own, lower limit answers below.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data))
+        return convert_image(image, name)
+    except InputError:
+        raise
+    except Image.DecompressionBombError:
+        raise InputError(f"{name}: has too many pixels. Give a crop of one person.") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{name}: is not an image. Remove it or copy it again.") from None
+    except _DAMAGE as error:
+        raise InputError(
+            f"{name}: is a damaged image ({error}). Remove it or copy it again."
+        ) from None
+
+
+def convert_image(image: Image.Image, name: str | Path = "image") -> NDArray[np.uint8]:
+    """Turns an image that Pillow has opened into RGB pixels; a file is decoded only now.
+
+    Args:
+        image: Of any mode.
+        name: What error messages call it.
+
+    Returns:
+        Pixels, `(height, width, 3)`, uint8.
+
+    Raises:
+        InputError: It has more than `MAXIMUM_PIXELS`.
+    """
+    if image.width * image.height > MAXIMUM_PIXELS:
+        raise InputError(
+            f"{name}: has {image.width} x {image.height} pixels, more than "
+            f"{MAXIMUM_PIXELS:,}. Give a crop of one person."
+        )
+    image.load()
+    turn = _TURNS.get(read_exif(image, ORIENTATION))
+    return _to_rgb(image if turn is None else image.transpose(turn))
+
+
+def read_exif(image: Image.Image, tag: int, part: int | None = None) -> Any:
+    """Reads one value of the EXIF part of an image.
+
+    Args:
+        image: Opened by Pillow.
+        tag: Number of the value.
+        part: Number of the part it is in; None: the first.
+
+    Returns:
+        The value; None where there is none, and where the EXIF part is damaged, which harms no
+        pixel.
+    """
+    try:
+        exif = image.getexif()
+        return (exif if part is None else exif.get_ifd(part)).get(tag)
+    except (*_DAMAGE, KeyError, TypeError, struct.error):
+        return None
+
+
+def resize_image(image: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resizes as saved models and record readers do: bilinear, half-pixel centres, no smoothing.
+
+    Args:
+        image: `(height, width, 3)`, uint8.
+        image_size: Height and width wanted, in pixels.
+
+    Returns:
+        `(*image_size, 3)`, uint8, rounded.
+
+    Example:
+        >>> resize_image(np.array([[[0] * 3, [100] * 3]], np.uint8), (1, 4))[0, :, 0].tolist()
+        [0, 25, 75, 100]
+    """
+    return resize_pixels(image, image_size).round().astype(np.uint8)
+
+
+def resize_pixels(image: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArray[np.float32]:
+    """Resizes like `resize_image`, but does not round: what a saved model computes inside.
+
+    Args:
+        image: `(height, width, 3)`, uint8.
+        image_size: Height and width wanted, in pixels.
+
+    Returns:
+        `(*image_size, 3)`, float32, 0 to 255.
+
+    Example:
+        >>> resize_pixels(np.array([[[0] * 3, [99] * 3]], np.uint8), (1, 4))[0, :, 0].tolist()
+        [0.0, 24.75, 74.25, 99.0]
+    """
+    pixels: NDArray[np.uint8 | np.float32] = image
+    for axis, size in enumerate(image_size):
+        length = image.shape[axis]
+        if size == length:
+            continue
+        places = ((np.arange(size) + 0.5) * length / size - 0.5).clip(0, length - 1)
+        low = places.astype(np.intp)
+        high = np.minimum(low + 1, length - 1)
+        share = (places - low).astype(np.float32)
+        share = share.reshape([-1 if other == axis else 1 for other in range(3)])
+        pixels = pixels.take(low, axis) * (1 - share) + pixels.take(high, axis) * share
+    return pixels.astype(np.float32, copy=False)
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith("I"):  # 16 bits a pixel; `convert` would clip instead of scale
+        grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        background = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(background, image)
+    return np.asarray(image.convert("RGB"))

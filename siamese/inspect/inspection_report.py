@@ -1,0 +1,132 @@
+"""What the dataset doctor reports."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know about a dataset.
+
+    Attributes:
+        severity: "error" spoils a result or stops a stage, "warning" may lower a score or mislead,
+            "note" is to be known.
+        what: What was found, with numbers.
+        where: A few examples: paths or identities.
+        mend: How to mend it.
+    """
+
+    severity: Severity
+    what: str
+    where: tuple[str, ...]
+    mend: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartSummary:
+    """The numbers of one part of a dataset.
+
+    Attributes:
+        people: Identities, distractors not counted.
+        cameras: Known cameras.
+        tracklets: Known tracklets.
+        images: Images, distractors included.
+        distractors: Images of people who are never asked for.
+        fewest, median, most: Images a person, distractors not counted.
+    """
+
+    people: int
+    cameras: int
+    tracklets: int
+    images: int
+    distractors: int
+    fewest: int
+    median: float
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that the dataset doctor found.
+
+    Attributes:
+        folder: What was inspected.
+        layout: The name of its layout, as in `siamese.datasets.Layout`.
+        notes: What a user of this dataset should know.
+        parts: Numbers by part.
+        images_a_person: Number of images by identity, all parts together, without distractors.
+        image_sizes: Number of readable images by (height, width).
+        contact_sheet: Paths of up to 24 readable images, spread over the people.
+        findings: Errors first, notes last.
+    """
+
+    folder: str
+    layout: str
+    notes: tuple[str, ...]
+    parts: Mapping[str, PartSummary]
+    images_a_person: Mapping[str, int]
+    image_sizes: Counter[tuple[int, int]]
+    contact_sheet: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def spoils(self) -> bool:
+        """Whether a finding would spoil a result."""
+        return any(finding.severity == "error" for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the report as plain lists, dicts, strings and numbers, ready for JSON."""
+        return {
+            "folder": self.folder,
+            "layout": self.layout,
+            "notes": list(self.notes),
+            "spoils": self.spoils,
+            "parts": {name: asdict(part) for name, part in self.parts.items()},
+            "findings": [
+                {**asdict(finding), "where": list(finding.where)} for finding in self.findings
+            ],
+            "image_sizes": [
+                {"height": height, "width": width, "images": images}
+                for (height, width), images in self._sizes()
+            ],
+            "images_a_person": dict(self.images_a_person),
+            "contact_sheet": list(self.contact_sheet),
+        }
+
+    def text(self) -> str:
+        """Gives the report as plain text of at most some 100 columns, without a last newline."""
+        lines = [f"{self.folder}: {self.layout}", *(f"  {note}" for note in self.notes), ""]
+        header = ("part", "people", "cameras", "tracklets", "images", "distractors", "a person")
+        rows: list[tuple[str, ...]] = [header]
+        for name, part in self.parts.items():
+            spread = f"{part.fewest} / {part.median:g} / {part.most}"
+            numbers = (part.people, part.cameras, part.tracklets, part.images, part.distractors)
+            rows.append((name, *(f"{number:,}" for number in numbers), spread))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+        for row in rows:
+            cells = [row[0].ljust(widths[0])]
+            cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+            lines.append("  ".join(cells))
+        lines.append("(a person: fewest / median / most images)")
+        sizes = self._sizes()
+        if sizes:
+            shown = ", ".join(f"{h} x {w} ({images:,})" for (h, w), images in sizes[:5])
+            more = f" and {len(sizes) - 5:,} other sizes" if len(sizes) > 5 else ""
+            lines += ["", f"Sizes, height x width: {shown}{more}"]
+        lines.append("")
+        if not self.findings:
+            lines.append("Nothing to mend.")
+        for finding in self.findings:
+            lines.append(f"{finding.severity}: {finding.what}")
+            lines += [f"    {example}" for example in finding.where]
+            lines.append(f"  To mend it: {finding.mend}")
+        return "\n".join(lines)
+
+    def _sizes(self) -> list[tuple[tuple[int, int], int]]:
+        """Sizes, the most common first; equal ones by size, so that reports repeat."""
+        return sorted(self.image_sizes.items(), key=lambda item: (-item[1], item[0]))

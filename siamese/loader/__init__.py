@@ -1,0 +1,1 @@
+"""Images to batches: from records by TensorFlow, from files held in memory by threads."""

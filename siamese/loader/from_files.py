@@ -1,0 +1,206 @@
+"""Images in memory: training and evaluation without records, and without TensorFlow.
+
+For sets that fit into memory (24 kB an image of 128x64 pixels), and for machines that have JAX
+alone.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese.datasets import Sample
+from siamese.datasets.triplets import count_triplet_batches, name_image, place_triplets
+from siamese.errors import InputError
+from siamese.images import read_image, resize_image
+from siamese.sampler import Order, check_batches, order_epoch
+
+Pixels = NDArray[np.uint8]
+Batch = tuple[Pixels, NDArray[np.int32]]
+AHEAD = 256
+"""Images that are read before they are asked for."""
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images and what is known of each: all that there are, or a batch of them.
+
+    Attributes:
+        images: `(images, height, width, 3)`, uint8.
+        labels: `(images,)`, int64.
+        people: `(images,)`, text.
+        cameras: `(images,)`, int64; -1 is not known.
+        tracklets: `(images,)`, int64; -1 is not known.
+        names: `(images,)`, file names, text.
+    """
+
+    images: Pixels
+    labels: NDArray[np.int64]
+    people: NDArray[np.str_]
+    cameras: NDArray[np.int64]
+    tracklets: NDArray[np.int64]
+    names: NDArray[np.str_]
+
+    def batches(self, batch_size: int = 64) -> Iterator["LabelledImages"]:
+        """Every image once, in order; the last batch may be short."""
+        for start in range(0, len(self.images), batch_size):
+            rows = slice(start, start + batch_size)
+            yield LabelledImages(**{name: value[rows] for name, value in vars(self).items()})
+
+
+def read_images(
+    samples: Sequence[Sample],
+    *,
+    image_size: tuple[int, int],
+    labels: Mapping[str, int] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> LabelledImages:
+    """Reads the image files of samples into memory, with several threads.
+
+    Args:
+        samples: What `siamese.datasets.list_samples` gives, or a side of a split.
+        image_size: Height and width of the model's input, in pixels. Images that are of one size,
+            and smaller, stay at it (`kept_size`); the model resizes them.
+        labels: The number of each person; by default 0..C-1 in the sorted order of people.
+        progress: Called with the images done and all images.
+
+    Returns:
+        The images, in the order of the samples.
+
+    Raises:
+        InputError: There is no sample, or an image is missing or damaged.
+    """
+    if not samples:
+        raise InputError("`samples` must hold at least one image. Received none.")
+    if labels is None:
+        labels = {name: n for n, name in enumerate(sorted({s.person for s in samples}))}
+
+    def read(sample: Sample) -> Pixels:
+        image = read_image(sample.path)
+        if image.shape[0] > image_size[0] or image.shape[1] > image_size[1]:
+            return resize_image(image, image_size)
+        return image
+
+    found: list[Pixels] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting: deque[Future[Pixels]] = deque()
+        for number, sample in enumerate(samples):
+            waiting.append(pool.submit(read, sample))
+            while len(waiting) > (AHEAD if number + 1 < len(samples) else 0):
+                found.append(waiting.popleft().result())
+                if progress is not None:
+                    progress(len(found), len(samples))
+    size = kept_size({image.shape[:2] for image in found}, image_size)
+    images = np.empty((len(found), *size, 3), np.uint8)
+    for row in range(len(found)):
+        image, found[row] = found[row], images[row]  # each is held once
+        images[row] = image if image.shape[:2] == size else resize_image(image, size)
+    return LabelledImages(
+        images=images,
+        labels=np.array([labels[sample.person] for sample in samples], np.int64),
+        people=np.array([sample.person for sample in samples], np.str_),
+        cameras=np.array([sample.camera for sample in samples], np.int64),
+        tracklets=np.array([sample.tracklet for sample in samples], np.int64),
+        names=np.array([Path(sample.path).name for sample in samples], np.str_),
+    )
+
+
+def kept_size(sizes: Iterable[tuple[int, ...]], image_size: tuple[int, int]) -> tuple[int, int]:
+    """The size that images are handled at before the model resizes them.
+
+    Crops of one size, smaller than the model's, stay at it: fewer bytes to augment.
+
+    Args:
+        sizes: All heights and widths that there are, in pixels.
+        image_size: Height and width of the model's input.
+
+    Returns:
+        Height and width in pixels.
+
+    Example:
+        >>> kept_size({(128, 64)}, (256, 128)), kept_size({(128, 64), (60, 30)}, (256, 128))
+        ((128, 64), (256, 128))
+    """
+    only = set(sizes)
+    if len(only) == 1:
+        height, width = only.pop()
+        if height <= image_size[0] and width <= image_size[1]:
+            return height, width
+    return image_size
+
+
+def array_batches(
+    data: LabelledImages,
+    *,
+    order: Order = "people",
+    people: int = 16,
+    images: int = 4,
+    spread_cameras: bool = True,
+    triplets: Sequence[Sequence[str]] = (),
+    seed: int = 0,
+    first_epoch: int = 0,
+    host: int = 0,
+    hosts: int = 1,
+) -> tuple[Iterator[Batch], int]:
+    """Endless batches of images and labels, in epochs, for `fit` on any backend.
+
+    The rules are those of `siamese.loader.from_records.train_batches`; the order drawn is
+    another one.
+
+    Args:
+        data: What `read_images` gives, with labels 0..C-1.
+        order: `people`, `pairs` or `triplets`.
+        people: P, groups in a batch.
+        images: K, images in a group.
+        spread_cameras: Groups have as many cameras as a person's images allow.
+        triplets: Where `order` is `triplets`: names of anchor, positive and negative
+            (`siamese.datasets.triplets.kept_triplets`); by default triplets are drawn.
+        seed: Seed of the order.
+        first_epoch: Number of the epoch that comes first, from 0.
+        host: Number of this host, from 0.
+        hosts: Hosts that share each batch; this one gets its slice.
+
+    Returns:
+        Batches of images `(people * images / hosts, height, width, 3)` uint8 and labels
+        `(people * images / hosts,)` int32, without end; and the number of batches in an epoch.
+
+    Raises:
+        InputError: As `train_batches`.
+    """
+    _, counts = np.unique(data.labels, return_counts=True)
+    steps = check_batches(order, people, images, counts, host, hosts)
+    given: NDArray[np.int64] | None = None
+    if order == "triplets" and len(triplets):
+        names = [name_image(*both) for both in zip(data.people, data.names, strict=True)]
+        given = place_triplets(triplets, names)
+        steps = count_triplet_batches(len(given), people)
+    options: dict[str, Any] = {"order": order, "people": people, "images": images}
+
+    def rows_of(epoch: int) -> NDArray[np.int64]:
+        random = np.random.default_rng([seed, epoch])
+        if given is None:
+            return order_epoch(
+                data.labels, data.cameras, random, **options, spread_cameras=spread_cameras
+            )
+        drawn = random.permutation(len(given))
+        drawn = np.concatenate([drawn, drawn[: steps * people - len(drawn)]])
+        return given[drawn].reshape(steps, people * 3)
+
+    def endless() -> Iterator[Batch]:
+        slice_of_host = slice(
+            host * people * images // hosts, (host + 1) * people * images // hosts
+        )
+        epoch = first_epoch
+        while True:
+            for rows in rows_of(epoch):
+                mine = rows[slice_of_host]
+                yield data.images[mine], data.labels[mine].astype(np.int32)
+            epoch += 1
+
+    return endless(), steps

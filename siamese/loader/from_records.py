@@ -1,0 +1,369 @@
+"""Records to batches: one pipeline for training, one for evaluation.
+
+Training reads its shards as a stream: shuffle, gather the images of a person, deal them to groups
+of K, shuffle the groups, batch P of them. Nothing is looked up by position, so shards may lie on an
+object store. The order depends on the seed and on the number of the epoch alone: a run that resumes
+at an epoch sees what the uninterrupted run saw.
+
+Pixels stay uint8 until they are inside the model.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from siamese.datasets.triplets import (
+    count_triplet_batches,
+    kept_triplets,
+    name_image,
+    place_triplets,
+)
+from siamese.errors import InputError
+from siamese.loader.from_files import LabelledImages, kept_size
+from siamese.records import Part, compression_of
+from siamese.records.tensors import FEATURES, parse_record
+from siamese.sampler import Order, check_batches
+
+SHUFFLE_RECORDS = 16_384
+"""Encoded images held for shuffling: some 50 MB of 3 kB crops."""
+SHUFFLE_GROUPS = 4_096
+"""Groups held for shuffling."""
+WINDOW = 16
+"""Groups of a person that are dealt together; more images of a person come in several windows."""
+KEYS = ("image/encoded", "image/class/label", "image/camera")
+
+
+def train_batches(
+    shards: Sequence[str],
+    part: Part,
+    *,
+    image_size: tuple[int, int],
+    order: Order = "people",
+    people: int = 16,
+    images: int = 4,
+    spread_cameras: bool = True,
+    seed: int = 0,
+    first_epoch: int = 0,
+    host: int = 0,
+    hosts: int = 1,
+) -> tuple[tf.data.Dataset, int]:
+    """Endless batches of images and labels, in epochs.
+
+    An epoch deals every image once into groups of one person, and the groups into batches; what
+    is missing in its last batch are groups of the batch before, once more.
+
+    A person with more than `images` images comes in several groups, so two groups of a batch may
+    be of one person; a group that is short of images repeats its own.
+
+    Where `order` is `triplets` and `triplets.csv` lies beside the shards, its rows are the
+    triplets, each once an epoch. Their images are held in memory, as encoded as in the records.
+
+    Args:
+        shards: Record files.
+        part: The manifest's word on them.
+        image_size: Height and width in pixels of the images in a batch.
+        order: `people`: groups one after another; `pairs`: rows 2i and 2i+1 are a pair, half of
+            the pairs of one person; `triplets`: rows 3i, 3i+1, 3i+2 are anchor, positive, negative
+            (of another person, if the batch has one).
+        people: P, groups in a batch; a multiple of 4 for `pairs`.
+        images: K, images in a group; 2 for `pairs`, 3 for `triplets`.
+        spread_cameras: Groups have as many cameras as the person's images allow, so that images of
+            one person are of two cameras wherever they can be.
+        seed: Seed of the order.
+        first_epoch: Number of the epoch that comes first, from 0.
+        host: Number of this host, from 0.
+        hosts: Hosts that share each batch; every host decodes its own slice of it, and the slices
+            in the order of the hosts are the batch of a single host. `people` must be a multiple.
+
+    Returns:
+        A dataset of (images `(people * images / hosts, height, width, 3)` uint8, labels
+        `(people * images / hosts,)` int32), and the number of batches in an epoch.
+
+    Raises:
+        InputError: There are fewer people than two, fewer groups than `people`, `people` and
+            `images` do not fit the order, or the hosts cannot share a batch.
+    """
+    counts = part.images_by_label
+    steps = check_batches(order, people, images, np.array(list(counts.values())), host, hosts)
+    given = kept_triplets(Path(shards[0]).parent) if order == "triplets" else []
+    held: _Held | None = None
+    if given:
+        held = _hold_triplets(shards, given)
+        steps = count_triplet_batches(len(held.rows), people)
+
+    def one_epoch(epoch: Any) -> tf.data.Dataset:
+        # Of this function's graph alone: the order must not depend on the seed of the process.
+        tf.compat.v1.set_random_seed(1)
+        draw = tf.cast(epoch, tf.int64) * 3 + seed * 1_000_003
+        if held is not None:
+            groups = _stream_triplets(held, draw)
+        else:
+            groups = _stream_groups(shards, counts, images, spread_cameras, draw)
+        return _whole_batches(groups, people, images)
+
+    rows_of_host = people * images // hosts
+    as_stored = set(part.image_sizes) == {"{}x{}".format(*image_size)}
+
+    def decode_batch(encoded: Any, labels: Any) -> tuple[Any, Any]:
+        rows = tf.range(people * images) if held is not None else _row_order(order, labels)
+        rows = rows[host * rows_of_host : (host + 1) * rows_of_host]
+        pixels = tf.map_fn(
+            lambda data: _decode(data, image_size, as_stored),
+            tf.gather(tf.reshape(encoded, [-1]), rows),
+            fn_output_signature=tf.uint8,
+        )
+        pixels = tf.ensure_shape(pixels, (rows_of_host, *image_size, 3))
+        labels = tf.cast(tf.gather(tf.reshape(labels, [-1]), rows), tf.int32)
+        return pixels, tf.ensure_shape(labels, (rows_of_host,))
+
+    dataset = (
+        tf.data.Dataset.counter(first_epoch)
+        .flat_map(one_epoch)
+        .map(decode_batch, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(4)
+    )
+    return dataset, steps
+
+
+def evaluation_batches(
+    shards: Sequence[str], *, image_size: tuple[int, int], batch_size: int = 64
+) -> Iterator[LabelledImages]:
+    """Every record once, in order; the last batch may be short.
+
+    Args:
+        shards: Record files.
+        image_size: Height and width in pixels of the images in a batch.
+        batch_size: Largest number of images in a batch.
+
+    Yields:
+        Batches.
+
+    Raises:
+        InputError: A shard is damaged, or not of this schema.
+    """
+    records = tf.data.TFRecordDataset(list(shards), compression_type=compression_of(shards))
+    parsed = records.map(
+        lambda record: _parse_whole(record, image_size),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    try:
+        for batch in parsed.batch(batch_size).prefetch(2).as_numpy_iterator():
+            yield LabelledImages(
+                images=batch["pixels"],
+                labels=batch["image/class/label"],
+                people=_text(batch["image/class/text"]),
+                cameras=batch["image/camera"],
+                tracklets=batch["image/tracklet"],
+                names=_text(batch["image/filename"]),
+            )
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, ValueError) as error:
+        raise InputError(
+            f"{shards[0]}: the records cannot be read ({_reason(error)}). Remove the folder "
+            "and build the records again."
+        ) from None
+
+
+@contextlib.contextmanager
+def naming_damage(folder: str | Path) -> Iterator[None]:
+    """Says in one line that a record is damaged, wherever in a training that is found.
+
+    Args:
+        folder: Of the record set.
+
+    Raises:
+        InputError: A record is damaged, or its image cannot be decoded.
+    """
+    try:
+        yield
+    except tf.errors.DataLossError as error:
+        raise InputError(
+            f"{folder}: a record is damaged ({_reason(error)}). See which by `siamese records "
+            f"verify {folder}`; then remove the folder and build the records again."
+        ) from None
+    except tf.errors.InvalidArgumentError as error:
+        if not re.search(r"node \S*(Decode|Parse)", str(error)):
+            raise  # of the model, not of what was read
+        raise InputError(
+            f"{folder}: a record cannot be used ({_reason(error)}). Remove the folder and build "
+            "the records again."
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """What TensorFlow says is wrong, without the names of its nodes."""
+    # The sentence comes last, after where in the program it was, and before the nodes.
+    lines = str(error).partition("\n\t [[")[0].splitlines() or [""]
+    return re.sub(r"\{\{.*?\}\} ?|.*Iterator::\S* | \[Op:.*", "", lines[-1])[:160]
+
+
+def batch_image_size(part: Part, image_size: tuple[int, int]) -> tuple[int, int]:
+    """The size that images are handled at before the model resizes them.
+
+    Crops that are stored at one size, smaller than the model's, stay at it: fewer bytes to augment.
+
+    Args:
+        part: The manifest's word on the records.
+        image_size: Height and width of the model's input.
+
+    Returns:
+        Height and width in pixels.
+    """
+    sizes = (tuple(int(side) for side in size.split("x")) for size in part.image_sizes)
+    return kept_size(sizes, image_size)
+
+
+def _stream_groups(
+    shards: Sequence[str], counts: Mapping[int, int], images: int, spread_cameras: bool, draw: Any
+) -> tf.data.Dataset:
+    """The groups of an epoch, as (encoded, labels), each `(images,)`."""
+    compression = compression_of(shards)
+    records = tf.data.Dataset.from_tensor_slices(list(shards))
+    records = records.shuffle(len(shards), seed=draw, reshuffle_each_iteration=False)
+    records = records.interleave(
+        lambda shard: tf.data.TFRecordDataset(shard, compression_type=compression),
+        cycle_length=min(len(shards), 16),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    total = sum(counts.values())
+    records = records.shuffle(
+        min(total, SHUFFLE_RECORDS), seed=draw + 1, reshuffle_each_iteration=False
+    )
+    features = {key: FEATURES[key] for key in KEYS}
+    # A hundred records at a time: one by one, parsing costs as much as decoding.
+    records = records.batch(128).map(lambda batch: tf.io.parse_example(batch, features))
+    records = records.unbatch().map(lambda record: tuple(record[key] for key in KEYS))
+    windows = np.ones(max(counts) + 1, np.int64)
+    for label, count in counts.items():
+        windows[label] = min(count, WINDOW * images)
+    window_of = tf.constant(windows)
+    groups = records.group_by_window(
+        key_func=lambda _, label, __: label,
+        reduce_func=lambda _, window: window.batch(WINDOW * images),
+        window_size_func=lambda label: tf.gather(window_of, label),
+    ).map(
+        lambda encoded, label, camera: _deal(encoded, label, camera, images, spread_cameras, draw)
+    )
+    expected = sum(-(-count // images) for count in counts.values())
+    return groups.unbatch().shuffle(
+        min(expected, SHUFFLE_GROUPS), seed=draw + 2, reshuffle_each_iteration=False
+    )
+
+
+def _deal(
+    encoded: Any, label: Any, camera: Any, images: int, spread_cameras: bool, draw: Any
+) -> tuple[Any, Any]:
+    """One person's images to groups in turn, as cards are dealt; `(groups, images)` each."""
+    total = tf.shape(label)[0]
+    count = -(-total // images)
+    # Sorted by camera, neighbours go to different groups.
+    order = tf.argsort(camera if spread_cameras else tf.zeros_like(camera), stable=True)
+    group = tf.range(count)[:, None]
+    held = (total - group + count - 1) // count  # images that a group has of its own
+    turn = tf.range(images)[None]
+    chosen = tf.gather(order, turn % held * count + group)
+    # Within a group the order is drawn, so that an anchor is of any camera; repeats stay last.
+    drawn = tf.random.stateless_uniform(tf.shape(chosen), tf.stack([draw, label[0]]))
+    drawn += tf.cast(turn >= held, tf.float32)
+    chosen = tf.gather(chosen, tf.argsort(drawn, axis=1), batch_dims=1)
+    chosen = tf.ensure_shape(chosen, (None, images))
+    return tf.gather(encoded, chosen), tf.gather(label, chosen)
+
+
+def _whole_batches(groups: tf.data.Dataset, people: int, images: int) -> tf.data.Dataset:
+    """Batches of groups; the last is filled with groups of the one before."""
+
+    def fill(previous: Any, batch: Any) -> tuple[Any, Any]:
+        missing = people - tf.shape(batch[0])[0]
+        filled = tuple(
+            tf.ensure_shape(tf.concat([new, old[:missing]], axis=0), (people, images))
+            for new, old in zip(batch, previous, strict=True)
+        )
+        return filled, filled
+
+    nothing = (tf.fill((people, images), ""), tf.zeros((people, images), tf.int64))
+    return groups.batch(people).scan(nothing, fill)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Given triplets: tensors of encoded images and labels, and `(triplets, 3)` places in them."""
+
+    encoded: Any
+    labels: Any
+    rows: NDArray[np.int64]
+
+
+def _hold_triplets(shards: Sequence[str], given: Sequence[Sequence[str]]) -> _Held:
+    """Reads the images of triplets."""
+    wanted = {name for row in given for name in row}
+    records = tf.data.TFRecordDataset(list(shards), compression_type=compression_of(shards))
+    encoded, labels, names = [], [], []
+    for record in records.map(parse_record).as_numpy_iterator():
+        person, file = (record[key].decode() for key in ("image/class/text", "image/filename"))
+        if (name := name_image(person, file)) in wanted:
+            names.append(name)
+            encoded.append(record["image/encoded"])
+            labels.append(int(record["image/class/label"]))
+    rows = place_triplets(given, names)
+    return _Held(tf.constant(encoded), tf.constant(labels, tf.int64), rows)
+
+
+def _stream_triplets(held: _Held, draw: Any) -> tf.data.Dataset:
+    """The triplets of an epoch, as (encoded, labels), each `(3,)`."""
+    rows = tf.data.Dataset.from_tensor_slices(held.rows)
+    rows = rows.shuffle(len(held.rows), seed=draw, reshuffle_each_iteration=False)
+    return rows.map(lambda row: (tf.gather(held.encoded, row), tf.gather(held.labels, row)))
+
+
+def _row_order(order: Order, labels: Any) -> Any:
+    """Where in the flattened groups each row of the batch comes from; labels: `(P, K)`."""
+    people, images = labels.shape
+    rows = np.arange(people * images, dtype=np.int32).reshape(people, images)
+    person = labels[:, 0]
+    if order == "pairs":
+        # The first half stays; of the others (c1 c2) and (d1 d2) become (c1 d1) (c2 d2). In order
+        # of the label, a quarter on is another person, unless one has more than a quarter.
+        half, quarter = people // 2, people // 4
+        crossed = tf.gather(tf.constant(rows[half:]), tf.argsort(person[half:], stable=True))
+        crossed = tf.stack([crossed[:quarter], crossed[quarter:]], axis=2)
+        return tf.concat([rows[:half].ravel(), tf.reshape(crossed, [-1])], axis=0)
+    if order != "triplets":
+        return tf.constant(rows.ravel())
+    # The negative is the third image of the next group of another person.
+    following = (np.arange(people)[:, None] + np.arange(1, people)) % people
+    other = tf.gather(person, following) != person[:, None]
+    first = tf.argmax(tf.cast(other, tf.int32), axis=1, output_type=tf.int32)
+    group = tf.gather(tf.constant(following, tf.int32), first, batch_dims=1)
+    return tf.reshape(tf.stack([rows[:, 0], rows[:, 1], group * images + 2], axis=1), [-1])
+
+
+def _decode(data: Any, image_size: tuple[int, int], as_stored: bool = False) -> Any:
+    # The accurate transform is Pillow's: a verdict on a file equals one on its record.
+    pixels = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+    if as_stored:  # to ask each image again takes a sixth of the time of decoding it
+        return tf.ensure_shape(pixels, (*image_size, 3))
+    shape = tf.shape(pixels)
+    pixels = tf.cond(
+        tf.reduce_all(shape[:2] == image_size),
+        lambda: pixels,
+        lambda: tf.cast(tf.round(tf.image.resize(pixels, image_size)), tf.uint8),
+    )
+    return tf.ensure_shape(pixels, (*image_size, 3))
+
+
+def _parse_whole(record: Any, image_size: tuple[int, int]) -> Mapping[str, Any]:
+    features = parse_record(record)
+    features["pixels"] = _decode(features.pop("image/encoded"), image_size)
+    return features
+
+
+def _text(values: NDArray[np.object_]) -> NDArray[np.str_]:
+    return np.array([value.decode() for value in values], dtype=np.str_)

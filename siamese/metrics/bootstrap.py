@@ -1,0 +1,268 @@
+"""How sure a score is: bootstrap over people, and the comparison of two models on one set.
+
+Queries of one person rise and fall together, so people are drawn, with all their queries; drawing
+queries would give intervals that are too narrow.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese.errors import InputError
+from siamese.metrics.blocks import Floats, Indices
+from siamese.metrics.pairs import PairSample
+from siamese.metrics.ranking import RankingScores
+from siamese.metrics.verification import TAR_RATES, equal_error_rate
+
+_ACCEPTED = 10  # pairs of two people below a threshold, from which on its place is known at all
+
+RankingScore: TypeAlias = Literal["rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The middle 95 % of what other draws of people would have scored.
+
+    Attributes:
+        low: The 2.5 % quantile.
+        high: The 97.5 % quantile.
+    """
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """The difference between two models on the same queries and gallery.
+
+    Attributes:
+        score: The name of the score.
+        difference: First minus second.
+        interval: Of the difference; a difference is beyond chance where 0 is outside.
+        p_value: Two-sided: twice the share of draws on the other side of 0, at most 1.
+    """
+
+    score: RankingScore
+    difference: float
+    interval: Interval
+    p_value: float
+
+
+def bootstrap_ranking(
+    scores: RankingScores, *, samples: int = 1000, seed: int = 0
+) -> dict[RankingScore, Interval]:
+    """Gives 95 % intervals of all ranking scores, by drawing people with replacement.
+
+    Args:
+        scores: Of one query set.
+        samples: How many draws, at least 1.
+        seed: Of the draws.
+
+    Returns:
+        Intervals by the name of the score; 0 to 1 where only one person was scored, as one person
+        says nothing of others.
+
+    Raises:
+        InputError: `samples` is below 1.
+    """
+    table = _per_query(scores)
+    people = scores.per_query.people[scores.per_query.scored]
+    draws = _draws(np.stack(list(table.values()), axis=1), people, samples, seed)
+    return {name: _interval(draws[:, place]) for place, name in enumerate(table)}
+
+
+def bootstrap_verification(
+    sample: PairSample, *, samples: int = 300, seed: int = 0
+) -> dict[str, Interval]:
+    """Gives 95 % intervals of AUC, EER and true-accept rates, by drawing people with replacement.
+
+    A person drawn `n` times weighs pairs with itself `n` fold, and two people drawn `m` and `n`
+    times weigh the pairs between them `m n` fold.
+
+    Args:
+        sample: Pairs of both kinds.
+        samples: How many draws, at least 1.
+        seed: Of the draws.
+
+    Returns:
+        Intervals of `auc`, `eer` and `tar_at_far_0.01`, `tar_at_far_0.001`, `tar_at_far_0.0001`; 0
+        to 1 where there are too few people to draw from, or fewer than 10 accepted pairs of two.
+
+    Raises:
+        InputError: `samples` is below 1.
+    """
+    order = np.argsort(sample.distances, kind="stable")
+    steps, starts = np.unique(sample.distances[order], return_index=True)
+    thresholds = np.concatenate([[0.0], steps.astype(np.float64)])
+    draws = []
+    for weights in _weigh_pairs(sample, samples, seed):
+        tar, far_rate = (
+            np.concatenate([[0.0], np.cumsum(np.add.reduceat(kind[order], starts)) / kind.sum()])
+            for kind in weights
+        )
+        eer, _ = equal_error_rate(thresholds, far_rate, 1 - tar)
+        accepted = tar[np.searchsorted(far_rate, TAR_RATES, side="right") - 1]
+        draws.append((float(np.trapezoid(tar, far_rate)), eer, *accepted.tolist()))
+    names = ["auc", "eer", *(f"tar_at_far_{rate:g}" for rate in TAR_RATES)]
+    found = np.array(draws).reshape(-1, len(names))
+    if not len(found):
+        found = np.full((1, len(names)), np.nan)
+    different = (sample.first_person != sample.second_person).sum()
+    rare = np.array(TAR_RATES) * different < _ACCEPTED
+    found[:, 2:][:, rare] = np.nan
+    return {name: _interval(column) for name, column in zip(names, found.T, strict=True)}
+
+
+def bootstrap_error_rates(
+    sample: PairSample, threshold: float, *, samples: int = 300, seed: int = 0
+) -> tuple[Interval, Interval]:
+    """Gives 95 % intervals of the error rates of one threshold, by drawing people.
+
+    Args:
+        sample: Pairs of both kinds.
+        threshold: A distance by the metric of the sample; up to it two images are taken for one
+            person.
+        samples: How many draws, at least 1.
+        seed: Of the draws.
+
+    Returns:
+        The intervals of the false-accept rate and of the false-reject rate, drawn as in
+        `bootstrap_verification`; 0 to 1 where there are too few people to draw from.
+
+    Raises:
+        InputError: `samples` is below 1.
+    """
+    accepted = sample.distances <= threshold
+    draws = [
+        (far[accepted].sum() / far.sum(), near[~accepted].sum() / near.sum())
+        for near, far in _weigh_pairs(sample, samples, seed)
+    ]
+    accepts, rejects = np.array(draws or [(np.nan, np.nan)]).T
+    return _interval(accepts), _interval(rejects)
+
+
+def paired_bootstrap(
+    first: RankingScores,
+    second: RankingScores,
+    *,
+    score: RankingScore = "mAP",
+    samples: int = 1000,
+    seed: int = 0,
+) -> PairedComparison:
+    """Tells whether one model is better than another on the same queries and gallery.
+
+    Each draw of people scores both models, so that what makes a person hard for both cancels.
+
+    Args:
+        first: Scores of one model.
+        second: Scores of the other.
+        score: Which score to compare.
+        samples: How many draws, at least 1.
+        seed: Of the draws.
+
+    Returns:
+        The difference with its interval.
+
+    Raises:
+        InputError: The scores are not of the same queries, gallery and protocol.
+    """
+    _check_comparable(first, second)
+    if score not in _per_query(first):
+        raise InputError(
+            f"`score` must be one of {', '.join(_per_query(first))}. Received: score={score!r}."
+        )
+    difference = _per_query(first)[score] - _per_query(second)[score]
+    people = first.per_query.people[first.per_query.scored]
+    draws = _draws(difference[:, None], people, samples, seed)[:, 0]
+    tail = min((draws <= 0).mean(), (draws >= 0).mean())
+    return PairedComparison(
+        score,
+        float(difference.mean()),
+        _interval(draws, lowest=-1.0),
+        1.0 if np.isnan(draws).any() else float(min(1.0, 2 * tail)),
+    )
+
+
+def _check_comparable(first: RankingScores, second: RankingScores) -> None:
+    facts = [
+        (
+            scores.protocol,
+            f"{scores.queries} + {scores.queries_without_match} queries",
+            f"{scores.gallery} gallery images",
+        )
+        for scores in (first, second)
+    ]
+    if facts[0] != facts[1]:
+        raise InputError(
+            "Both models must be scored on the same queries and gallery by the same protocol. "
+            f"Received: {', '.join(facts[0])} and {', '.join(facts[1])}. Score one of them again."
+        )
+    for name in ("people", "match_counts"):
+        if not np.array_equal(getattr(first.per_query, name), getattr(second.per_query, name)):
+            raise InputError(
+                "Both models must be scored on the same queries in the same order. Received: other "
+                f"{name.replace('_', ' ')}. Score one of them again."
+            )
+
+
+def _weigh_pairs(sample: PairSample, samples: int, seed: int) -> Iterator[tuple[Indices, Indices]]:
+    """How often each pair of one person, and each of two, counts in each draw of people.
+
+    Draws in which one of the kinds is missing are left out; all are, of fewer than three people.
+    """
+    _check_samples(samples)
+    pairs = np.stack([sample.first_person, sample.second_person])
+    people, codes = np.unique(pairs, return_inverse=True)
+    first, second = codes.reshape(2, -1)
+    same = first == second
+    random = np.random.default_rng(seed)
+    for _ in range(samples if len(people) > 2 else 0):
+        drawn = random.integers(0, len(people), len(people))
+        weights = np.bincount(drawn, minlength=len(people))
+        near = np.where(same, weights[first], 0)
+        far = np.where(same, 0, weights[first] * weights[second])
+        if near.any() and far.any():
+            yield near, far
+
+
+def _per_query(scores: RankingScores) -> dict[RankingScore, Floats]:
+    """Each scored query's share in each score."""
+    results = scores.per_query
+    kept = results.scored
+    first = results.first_match_rank[kept]
+    return {
+        "rank1": (first <= 1).astype(np.float64),
+        "rank5": (first <= 5).astype(np.float64),
+        "rank10": (first <= 10).astype(np.float64),
+        "mAP": results.average_precision[kept],
+        "mAP_trapezoid": results.average_precision_trapezoid[kept],
+        "mINP": results.inverse_negative_penalty[kept],
+    }
+
+
+def _draws(values: Floats, people: Indices, samples: int, seed: int) -> Floats:
+    """Means of the columns for each draw of people; NaN where one person is all there is."""
+    _check_samples(samples)
+    names, codes, counts = np.unique(people, return_inverse=True, return_counts=True)
+    if len(names) < 2:
+        return np.full((1, values.shape[1]), np.nan)
+    sums = np.stack([np.bincount(codes, column) for column in values.T], axis=1)
+    random = np.random.default_rng(seed)
+    weights = random.multinomial(len(names), np.full(len(names), 1 / len(names)), samples)
+    return np.asarray((weights @ sums) / (weights @ counts)[:, None], np.float64)
+
+
+def _interval(draws: NDArray[Any], lowest: float = 0.0) -> Interval:
+    if np.isnan(draws).any():
+        return Interval(lowest, 1.0)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Interval(float(low), float(high))
+
+
+def _check_samples(samples: int) -> None:
+    if samples < 1:
+        raise InputError(f"`samples` must be at least 1. Received: samples={samples}.")

@@ -1,0 +1,160 @@
+"""One model file: the embedder with its preprocessing, and what it was made and calibrated with.
+
+It is a Keras file (`.keras`, a zip archive) with one more member, `siamese.json`, that any zip
+program shows: format version, fingerprint, recipe, calibration, scores and versions.
+"""
+
+import importlib
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from siamese.errors import InputError
+from siamese.files import whole_file
+
+if TYPE_CHECKING:  # a card is read without Keras, whose import takes seconds
+    import keras
+
+MEMBER = "siamese.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model file, open.
+
+    Attributes:
+        embedder: Images `(images, height, width, 3)`, RGB 0 to 255, to unit vectors.
+        card: The content of `siamese.json`.
+        path: Where it was read from.
+    """
+
+    embedder: "keras.Model"
+    card: dict[str, Any]
+    path: Path
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits; models with equal fingerprints give equal embeddings."""
+        return str(self.card["fingerprint"])
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels that the model resizes to."""
+        height, width = self.card["image_size"]
+        return int(height), int(width)
+
+
+def save_model(
+    path: str | Path,
+    embedder: "keras.Model",
+    *,
+    image_size: tuple[int, int],
+    card: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Writes a model file under a temporary name and renames it.
+
+    Args:
+        path: Where to; ends in `.keras`.
+        embedder: A model of `siamese.models.embedder.join_embedder`.
+        image_size: Height and width in pixels that it resizes to.
+        card: What else the file is to say: `recipe`, `calibration`, `scores`, ...; ready for JSON.
+
+    Returns:
+        The content of `siamese.json`, with fingerprint and versions.
+    """
+    import keras
+
+    path = Path(path)
+    whole = {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": fingerprint(embedder),
+        "image_size": list(image_size),
+        "versions": {"keras": keras.__version__, "backend": keras.config.backend()},
+        **(card or {}),
+    }
+    with whole_file(path) as temporary:
+        embedder.save(temporary)
+        with zipfile.ZipFile(temporary, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(MEMBER, json.dumps(whole, indent=1, ensure_ascii=False))
+    return whole
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """Reads `siamese.json` of a model file, without building the model.
+
+    Raises:
+        InputError: The file is missing, damaged, or not a model of this program.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder. Give the path of a model.keras file.")
+    if not path.is_file():
+        raise InputError(f"{path}: no such model file. Train one with train_siamese_network.py")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            card: dict[str, Any] = json.loads(archive.read(MEMBER))
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error):
+        raise InputError(
+            f"{path}: is not a .keras file, or a truncated one. Copy it again, or train a model."
+        ) from None
+    except KeyError:
+        raise InputError(
+            f"{path}: is not a model of this program (no {MEMBER} inside). Give a model.keras "
+            "that train_siamese_network.py wrote."
+        ) from None
+    if broken is not None:
+        raise InputError(f"{path}: is damaged ({broken}). Copy it again, or train a model.")
+    if card.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{path}: has format version {card.get('format_version')}; this program reads "
+            f"{FORMAT_VERSION}. Train a model with this version."
+        )
+    return card
+
+
+def load_model(path: str | Path) -> LoadedModel:
+    """Opens a model file.
+
+    Raises:
+        InputError: The file is missing, damaged, or not a model of this program.
+    """
+    if Path(path).suffix.lower() == ".tflite":
+        raise InputError(
+            f"{path}: is for other programs. Give the .keras file that it was exported from, or an "
+            ".onnx file."
+        )
+    card = read_card(path)
+    import keras
+
+    importlib.import_module("siamese.models.embedder")  # Keras finds our layers only once defined
+    try:
+        embedder = keras.saving.load_model(path, compile=False)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise InputError(f"{path}: cannot be opened ({reason}). Train a model.") from None
+    return LoadedModel(embedder, card, Path(path))
+
+
+def fingerprint(embedder: "keras.Model") -> str:
+    """Sixteen hexadecimal digits of what an embedder computes: the identity of its embeddings.
+
+    They follow the weights, the size that images are resized to, and the strides: equal weights
+    compute other embeddings where these differ.
+    """
+    digest = blake2b(digest_size=8)
+    layers = embedder._flatten_layers(include_self=False, recursive=True)
+    sizes = [[getattr(each, name, None) for name in ("image_size", "strides")] for each in layers]
+    digest.update(repr(sorted(repr(each) for each in sizes)).encode())
+    for weight in embedder.weights:
+        digest.update(weight.path.encode())
+        digest.update(np.ascontiguousarray(weight.numpy(), np.float32).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,111 @@
+"""A model of ours as the start of another: its architecture and its weights."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from siamese.errors import InputError
+from siamese.models.backbones import put_weights
+from siamese.models.checkpoint import LoadedModel, load_model, read_card
+
+PRETRAINED = Path(__file__).parents[1] / "pretrained" / "model.keras"
+"""The model that comes with the package."""
+ARCHITECTURE = {"pooling": "average", "last_stride": 2, "bottleneck": False, "dropout": 0.0}
+"""Arguments of `build_embedder` that a model has beside its trunk and its embedding size; where
+its file does not name one, it is this."""
+
+
+def is_model(weights: str) -> bool:
+    """Whether `weights` names a model of ours, and not a trunk's weights file."""
+    return weights == "pretrained" or weights.endswith(".keras")
+
+
+def model_path(weights: str) -> Path:
+    """The file that `weights` names.
+
+    Raises:
+        InputError: It is `pretrained`, and the package holds no model.
+    """
+    if weights != "pretrained":
+        return Path(weights)
+    if not PRETRAINED.is_file():
+        raise InputError(
+            f"{PRETRAINED}: the package comes without its model. Give the model file to start "
+            "from: --weights runs/NAME/model.keras"
+        )
+    return PRETRAINED
+
+
+def architecture_of(weights: str) -> dict[str, Any]:
+    """What a model is built of, read from its file.
+
+    Args:
+        weights: `pretrained`, or the path of a model file.
+
+    Returns:
+        Arguments of `build_embedder`: `trunk`, `embedding_size`, `image_size` and those of
+        `ARCHITECTURE`.
+
+    Raises:
+        InputError: There is no such model, or its file does not name what it is built of.
+    """
+    path = model_path(weights)
+    card = read_card(path)
+    section = card.get("recipe", {}).get("model")
+    if section is None:
+        raise InputError(
+            f"{path}: does not say what it is built of (no recipe inside), so no training can go "
+            "on from it. Give a model.keras that train_siamese_network.py wrote."
+        )
+    height, width = card["image_size"]
+    return {
+        "trunk": section["trunk"],
+        "embedding_size": section["embedding_size"],
+        "image_size": (int(height), int(width)),
+        **{name: section.get(name, default) for name, default in ARCHITECTURE.items()},
+    }
+
+
+def copy_weights(
+    weights: str, backbone: keras.Model, bottleneck: keras.layers.Layer | None
+) -> None:
+    """Puts the weights of a model into a backbone and a bottleneck of the same architecture.
+
+    The size of the images may differ: every trunk is convolutional.
+
+    Args:
+        weights: `pretrained`, or the path of a model file.
+        backbone: As of `build_embedder`.
+        bottleneck: The same; built here where it is not yet.
+
+    Raises:
+        InputError: There is no such model, or it is of another architecture.
+    """
+    loaded = load_model(model_path(weights))
+    source = loaded.embedder.get_layer("backbone")
+    neck = _bottleneck_of(loaded)
+    shapes = [tuple(weight.shape) for weight in source.weights]
+    if shapes != [tuple(weight.shape) for weight in backbone.weights] or (neck is None) != (
+        bottleneck is None
+    ):
+        raise InputError(
+            f"{loaded.path}: is a model of another architecture than the one to be trained "
+            f"({_describe(loaded)}). Build what the file says: "
+            "siamese.models.transfer.architecture_of"
+        )
+    put_weights(backbone, source.get_weights())
+    if bottleneck is not None and neck is not None:
+        bottleneck.build(backbone.output_shape)
+        bottleneck.set_weights(neck.get_weights())
+
+
+def _bottleneck_of(loaded: LoadedModel) -> keras.layers.Layer | None:
+    names = {layer.name for layer in loaded.embedder.layers}
+    return loaded.embedder.get_layer("bottleneck") if "bottleneck" in names else None
+
+
+def _describe(loaded: LoadedModel) -> str:
+    section = loaded.card.get("recipe", {}).get("model", {})
+    size = loaded.embedder.output_shape[-1]
+    return f"trunk {section.get('trunk', 'unknown')}, {size} dimensions"

@@ -1,0 +1,86 @@
+"""Samples to TFRecord shards and back: one schema for the writer and the reader.
+
+A record set is a folder with `<name>_<part>_<shard>-of-<shards>.tfrecord` files, `labels.txt`,
+`data_summary.txt` and `manifest.json`. Each file is written under a temporary name and renamed; the
+manifest comes last, so a set without one is a partial one.
+
+schema      one record: keys, bytes, and its frame in a file
+manifest    what a record set is
+shards      images -> one shard
+plan        which images go into which shard, and what an interrupted set has already
+writer      dataset folder -> record set
+reader      folder -> manifest
+foreign     record sets of the earlier project
+check       reads a set through
+tensors     records as tensors; alone here in needing TensorFlow
+"""
+
+from typing import Any
+
+from siamese.records.check import Fault, verify_records
+from siamese.records.manifest import (
+    LABELS,
+    MANIFEST,
+    SCHEMA_VERSION,
+    SUMMARY,
+    Manifest,
+    Part,
+    Shard,
+    Skipped,
+    describe,
+)
+from siamese.records.reader import compression_of, is_record_set, read_manifest, shard_paths
+from siamese.records.shards import OnCorrupt, ShardJob, WrittenShard, write_shard
+from siamese.records.writer import (
+    Engine,
+    Progress,
+    build_records,
+    check_source,
+    default_folder,
+    local_engine,
+    renew_triplets,
+    source_digest,
+    write_records,
+)
+
+__all__ = [
+    "LABELS",
+    "MANIFEST",
+    "SCHEMA_VERSION",
+    "SUMMARY",
+    "Engine",
+    "Fault",
+    "Manifest",
+    "OnCorrupt",
+    "Part",
+    "Progress",
+    "Shard",
+    "ShardJob",
+    "Skipped",
+    "WrittenShard",
+    "build_records",
+    "check_source",
+    "compression_of",
+    "default_folder",
+    "describe",
+    "is_record_set",
+    "local_engine",
+    "read_manifest",
+    "renew_triplets",
+    "shard_paths",
+    "source_digest",
+    "verify_records",
+    "write_records",
+    "write_shard",
+]
+
+_WITH_TENSORFLOW = ("FEATURES", "parse_record")
+
+
+def __getattr__(name: str) -> Any:
+    """`FEATURES` and `parse_record`: importing TensorFlow takes ten seconds."""
+    if name in _WITH_TENSORFLOW:
+        from siamese.records import tensors
+
+        return getattr(tensors, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

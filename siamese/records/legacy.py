@@ -1,0 +1,169 @@
+"""Record sets of the earlier project on TensorFlow 1: TF-Slim's keys, and no manifest.
+
+    mars_train_00000-of-00001.tfrecord  mars_validation_00000-of-00001.tfrecord  labels.txt
+
+`labels.txt` has lines such as `0:0001`. The manifest of such a set is made by reading it. It is
+told from an unfinished set of ours by its records, which do not say the person's name.
+"""
+
+import functools
+import io
+import re
+from collections import Counter
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from siamese.errors import InputError
+from siamese.filesystem import as_path, local_copy
+from siamese.records.manifest import LABELS, MANIFEST, Manifest, Part, Shard
+from siamese.records.schema import (
+    DamagedRecord,
+    decode_example,
+    open_shard,
+    read_examples,
+    read_frames,
+)
+
+_PARTS = ("train", "validation")
+_FILE = re.compile(r"(?P<name>.+)_(?P<part>train|validation)_(?P<number>\d{5})-of-(?P<of>\d{5})")
+
+
+def has_foreign_records(folder: str | Path, name: str | None = None) -> bool:
+    """Whether a folder holds a complete record set of the earlier project.
+
+    Args:
+        folder: The folder.
+        name: First part of the files' names; any when None.
+    """
+    folder = as_path(folder)
+    if (folder / MANIFEST).exists() or not folder.is_dir():
+        return False
+    sets = _find_sets(folder)
+    found = sets.values() if name is None else [sets[name]] if name in sets else []
+    first = [_first_keys(files["train"][0]) for files in found]
+    return any(keys and "image/class/text" not in keys for keys in first)
+
+
+def is_of_another_program(path: Path) -> bool:
+    """Whether a file is there that this program did not write, or that cannot be read."""
+    return path.exists() and "image/class/text" not in _first_keys(path)
+
+
+def _first_keys(path: Path) -> set[str]:
+    """The keys of the first record; none where it cannot be read."""
+    try:
+        with local_copy(path) as copy, open_shard(copy) as file:
+            return {
+                key for _, record in islice(read_frames(file), 1) for key in decode_example(record)
+            }
+    except (DamagedRecord, ValueError):
+        return set()
+
+
+def scan_foreign_records(folder: str | Path) -> Manifest:
+    """Makes the manifest of a record set of the earlier project by reading all its records.
+
+    Args:
+        folder: A folder for which `has_foreign_records` is true.
+
+    Returns:
+        A manifest; cameras and tracklets are not known. `split["by"]` is "identity" only if the
+        parts share no person: the earlier project split by image.
+
+    Raises:
+        InputError: There are several sets, a file is damaged, or a record lacks image or label.
+    """
+    folder = as_path(folder)
+    sets = _find_sets(folder)
+    if len(sets) != 1:
+        raise InputError(
+            f"{folder}: holds several record sets ({', '.join(sorted(sets))}) without a manifest. "
+            "Move each into a folder of its own."
+        )
+    ((name, files),) = sets.items()
+    state = tuple(
+        (part, str(file), file.stat().st_size, file.stat().st_mtime_ns)
+        for part in _PARTS
+        for file in files[part]
+    )
+    return _scan(folder, name, state)
+
+
+# A training asks for the manifest several times, and reading a large set takes seconds.
+@functools.lru_cache(maxsize=4)
+def _scan(folder: Path, name: str, files: tuple[tuple[str, str, int, int], ...]) -> Manifest:
+    names = _read_labels(folder / LABELS)
+    digest = blake2b(digest_size=8)
+    parts = {}
+    for part in _PARTS:
+        by_label, sizes, shards = Counter[int](), Counter[str](), []
+        for path, size in ((path, size) for each, path, size, _ in files if each == part):
+            records = 0
+            for label, image_size in _read_records(as_path(path)):
+                by_label[label] += 1
+                sizes[image_size] += 1
+                records += 1
+            shards.append(Shard(Path(path).name, records, size))
+            digest.update(f"{Path(path).name} {size} {records}\n".encode())
+        parts[part] = Part(
+            images=by_label.total(),
+            people=len(by_label),
+            cameras=0,
+            tracklets=0,
+            images_by_label=dict(sorted(by_label.items())),
+            image_sizes=dict(sizes.most_common(50)),
+            shards=tuple(shards),
+        )
+    train, validation = (set(parts[part].images_by_label) for part in _PARTS)
+    return Manifest(
+        name=name,
+        dataset="records of the earlier project",
+        source=digest.hexdigest(),
+        split={"by": "image" if train & validation else "identity"},
+        parts=parts,
+        labels={names.get(label, str(label)): label for label in sorted(train | validation)},
+    )
+
+
+def _find_sets(folder: Path) -> dict[str, dict[str, list[Path]]]:
+    """The sets in a folder that have both parts with all their shards: name to part to files."""
+    found: dict[str, dict[str, dict[int, Path]]] = {}
+    expected: dict[tuple[str, str], int] = {}
+    for path in sorted(path for path in folder.iterdir() if path.suffix == ".tfrecord"):
+        if match := _FILE.fullmatch(path.stem):
+            name, part = match["name"], match["part"]
+            found.setdefault(name, {}).setdefault(part, {})[int(match["number"])] = path
+            expected[name, part] = int(match["of"])
+    return {
+        name: {part: [parts[part][number] for number in sorted(parts[part])] for part in _PARTS}
+        for name, parts in found.items()
+        if all(sorted(parts.get(p, ())) == list(range(expected.get((name, p), 1))) for p in _PARTS)
+    }
+
+
+def _read_records(path: Path) -> list[tuple[int, str]]:
+    try:
+        with local_copy(path) as copy:
+            return [(label, _image_size(encoded)) for _, label, encoded, _ in read_examples(copy)]
+    except (DamagedRecord, OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: is not a file of records of images ({error}). Make it again."
+        ) from None
+
+
+def _image_size(encoded: bytes) -> str:
+    # Not what the record says: batches are decoded without another look.
+    with Image.open(io.BytesIO(encoded)) as image:
+        return f"{image.height}x{image.width}"
+
+
+def _read_labels(path: Path) -> dict[int, str]:
+    """The lines `0:0001`; none where there is no such file."""
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    pairs = (line.partition(":") for line in lines)
+    return {int(label): person for label, _, person in pairs if label.strip().isdecimal()}

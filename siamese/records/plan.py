@@ -1,0 +1,167 @@
+"""Which images go into which shard, and which shards of an interrupted set are finished."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b, file_digest
+from pathlib import Path
+from typing import Any
+
+from siamese.datasets import Sample
+from siamese.errors import InputError
+from siamese.files import remove, whole_file
+from siamese.filesystem import FileState, as_path, make_folder, remove_folder
+from siamese.records.legacy import is_of_another_program
+from siamese.records.manifest import MANIFEST, Shard, Skipped
+from siamese.records.shards import BUILDING, ShardJob, WrittenShard
+
+SHARD_BYTES = 128 * 2**20
+"""A shard is about this large where no number of shards is asked for."""
+_PLAN = "plan.json"
+
+
+def plan_part(
+    stem: Path,
+    samples: Sequence[Sample],
+    labels: Mapping[str, int],
+    num_shards: int | None,
+    compress: bool,
+    known: Mapping[str, FileState],
+) -> Iterator[tuple[tuple[str, tuple[Sample, ...], tuple[int, ...], tuple[int, ...]], str]]:
+    """Deals the images of a part into shards.
+
+    Args:
+        stem: Path of the files up to the shard's number.
+        samples: The images.
+        labels: Person to label.
+        num_shards: Files; None: as many as make some 128 MB each.
+        compress: Whether the files are to be GZIP.
+        known: Path to size and version of the images at addresses; those on the disk are asked.
+
+    Yields:
+        Path, samples, labels and sizes of a shard, and a digest of all that its bytes depend on.
+    """
+    # Asked for as they were listed, which is faster: neighbours are in one folder.
+    found = [known.get(sample.path) or _state(sample.path) for sample in samples]
+    names = [_scatter(sample) for sample in samples]
+    order = sorted(range(len(samples)), key=names.__getitem__)
+    ordered, states = [samples[row] for row in order], [found[row] for row in order]
+    if num_shards is None:
+        total = sum(state[0] for state in states)
+        num_shards = min(max(1, -(-total // SHARD_BYTES)), len(ordered))
+    for number in range(num_shards):
+        mine = slice(number, None, num_shards)
+        chosen, sizes = tuple(ordered[mine]), tuple(state[0] for state in states[mine])
+        numbers = tuple(labels[sample.person] for sample in chosen)
+        digest = blake2b(digest_size=16)
+        for sample, label, state in zip(chosen, numbers, states[mine], strict=True):
+            digest.update(
+                f"{sample.path}\t{sample.person}\t{sample.camera}\t{sample.tracklet}\t"
+                f"{sample.frame}\t{label}\t{state}\n".encode()
+            )
+        file = f"{stem}_{number:05d}-of-{num_shards:05d}.tfrecord{'.gz' if compress else ''}"
+        yield (file, chosen, numbers, sizes), digest.hexdigest()
+
+
+def _scatter(sample: Sample) -> bytes:
+    """A fixed order that has nothing to do with people or cameras."""
+    name = os.path.basename(sample.path)  # noqa: PTH119 - speed
+    return blake2b(name.encode(), digest_size=8).digest()
+
+
+def _state(path: str) -> tuple[int, int]:
+    """Size and time of a file, which change when an image is replaced; (0, 0) when missing."""
+    try:
+        state = os.stat(path)  # noqa: PTH116 - speed
+    except OSError:  # the reader will say it in words
+        return 0, 0
+    return state.st_size, state.st_mtime_ns
+
+
+def begin(
+    folder: Path, plan: Mapping[str, Any], jobs: Sequence[ShardJob], texts: Sequence[str]
+) -> dict[str, WrittenShard]:
+    """Clears the folder of what is not of this plan, and finds the shards that are finished.
+
+    Args:
+        folder: Where the records go.
+        plan: What is to be built: anything that goes through JSON unchanged; `shards` by file name.
+        jobs: The shards.
+        texts: Names of the other files that are to be written, the manifest excepted.
+
+    Returns:
+        File name to finished shard.
+
+    Raises:
+        InputError: A name is taken by a file of another program.
+    """
+    building = folder / BUILDING
+    ours = (building / _PLAN).exists()
+    if (folder / MANIFEST).exists():
+        manifest = _read_json(folder / MANIFEST)
+        if not isinstance(manifest, dict) or "schema_version" not in manifest:
+            raise _taken(folder, [MANIFEST])
+        remove(folder / MANIFEST)
+        ours = True
+    old = _read_json(building / _PLAN)
+    if old == plan:
+        finished = {job.path: _finished(building, job) for job in jobs}
+        return {each.shard.file: each for each in finished.values() if each is not None}
+    if isinstance(old, dict):
+        for file in old.get("shards", ()):
+            remove(folder / file)
+    for job in jobs:
+        if is_of_another_program(as_path(job.path)):
+            raise InputError(
+                f"{job.path}: is there already, and not of this program, or damaged. Remove it, or "
+                "give another output folder or name."
+            )
+    # Beside a shard of ours they are ours too, though somebody removed the manifest.
+    if not ours and not any(as_path(job.path).exists() for job in jobs):
+        taken = [name for name in texts if (folder / name).exists()]
+        if taken:
+            raise _taken(folder, taken)
+    remove_folder(building)
+    make_folder(building)
+    write_text(building / _PLAN, json.dumps(plan))
+    return {}
+
+
+def _taken(folder: Path, names: Sequence[str]) -> InputError:
+    return InputError(
+        f"{folder}: has {', '.join(names)} already, perhaps not of this program, which records "
+        f"would replace. Remove {'it' if len(names) == 1 else 'them'}, or give another output "
+        "folder."
+    )
+
+
+def _finished(building: Path, job: ShardJob) -> WrittenShard | None:
+    """What a finished shard holds; None where it has to be written (again)."""
+    path = as_path(job.path)
+    note = _read_json(building / f"{path.name}.json")
+    if not path.is_file():
+        return None
+    try:
+        written = WrittenShard(
+            Shard(**note["shard"]),
+            note["image_sizes"],
+            tuple(Skipped(**each) for each in note["skipped"]),
+        )
+    except (KeyError, TypeError):  # no note, or a damaged one
+        return None
+    with path.open("rb") as file:
+        whole = file_digest(file, "sha256").hexdigest() == written.shard.sha256
+    return written if whole and (job.on_corrupt == "skip" or not written.skipped) else None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file that is whole or not there."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,350 @@
+"""Images to one shard: read, verify, serialise, in parallel. No TensorFlow here.
+
+Every function here works alike in a thread of this process and in a task on a cluster.
+"""
+
+import contextlib
+import functools
+import hashlib
+import io
+import os
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Literal
+
+import simplejpeg  # type: ignore[import-untyped]
+from PIL import Image
+
+from siamese.datasets import Sample
+from siamese.errors import InputError
+from siamese.files import move, remove
+from siamese.filesystem import as_path, is_remote, make_folder, read_many
+from siamese.images import MAXIMUM_PIXELS, ORIENTATION, decode_image, read_bytes, read_exif
+from siamese.records.manifest import Shard, Skipped
+from siamese.records.schema import frame_image
+
+OnCorrupt = Literal["error", "skip"]
+
+BUILDING = ".building"
+"""Folder of what is not finished, in the folder of the records."""
+
+_SCAN = b"\xff\xda"  # after it come the pixels of a JPEG file
+_MARKS = (b"Exif\0", b"http://ns.adobe.com/xap/", b"MPF\0")
+_SHORT = 2048  # bytes of a header without profiles and thumbnails
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+_IMAGES_AT_ONCE = 128
+_BYTES_AT_ONCE = 4 * 2**20
+_REMOTE_WORKERS = 4
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """What one shard is to hold.
+
+    Attributes:
+        path: The file, with its folder.
+        samples: Its images, in order.
+        labels: The label of each.
+        sizes: The size of each file in bytes, 0 where it is not known: images are worked on in
+            groups of some 4 MB.
+        on_corrupt: What a damaged image does: "error" ends the writing, "skip" leaves it out.
+        verify: Decode every image. Without it damaged images go into the records.
+    """
+
+    path: str
+    samples: tuple[Sample, ...]
+    labels: tuple[int, ...]
+    sizes: tuple[int, ...]
+    on_corrupt: OnCorrupt = "error"
+    verify: bool = True
+
+
+@dataclass(frozen=True)
+class WrittenShard:
+    """What one shard holds.
+
+    Attributes:
+        shard: Name, records, size, checksum.
+        image_sizes: `"heightxwidth"` to number of images.
+        skipped: Images that were left out.
+    """
+
+    shard: Shard
+    image_sizes: dict[str, int]
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass
+class _Block:
+    """Some records in a row: their frames, as they go into the file."""
+
+    data: bytes = b""
+    images: int = 0
+    records: int = 0
+    image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def write_shard(
+    job: ShardJob, workers: int = 1, step: Callable[[int], None] | None = None
+) -> WrittenShard:
+    """Writes one shard; its bytes depend on the job alone.
+
+    Args:
+        job: What it is to hold. A name that ends in `.gz` is compressed.
+        workers: Threads that read, verify and serialise; at least four for images at addresses,
+            which are mostly waited for.
+        step: Called with the number of images done since the last call.
+
+    Returns:
+        What was written. The file has its name only once it is whole.
+
+    Raises:
+        InputError: An image is damaged or missing, and the job does not skip such.
+        OSError: The file cannot be written.
+    """
+    path = as_path(job.path)
+    # Two writers of one set write the same bytes: each under a name of its own, the last one wins.
+    temporary = path.parent / BUILDING / f"{path.name}.{os.getpid()}.partial"
+    make_folder(temporary.parent)
+    if any(is_remote(sample.path) for sample in job.samples):
+        workers = max(workers, _REMOTE_WORKERS)
+    checksum, size = hashlib.sha256(), 0
+    whole = _Block()
+    try:
+        with ThreadPoolExecutor(workers) as pool, temporary.open("wb") as file:
+            for block in _ahead(pool, _blocks(job), workers + 2):
+                file.write(block.data)
+                checksum.update(block.data)
+                size += len(block.data)
+                whole.records += block.records
+                whole.image_sizes += block.image_sizes
+                whole.skipped += block.skipped
+                if step is not None:
+                    step(block.images)
+        move(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            remove(temporary)
+        if isinstance(error, OSError) and not is_remote(job.path):
+            # A write that fails does not say where.
+            raise OSError(
+                error.errno, error.strerror or str(error), error.filename or str(path)
+            ) from None
+        raise
+    shard = Shard(path.name, whole.records, size, checksum.hexdigest())
+    sizes = {f"{height}x{width}": n for (height, width), n in sorted(whole.image_sizes.items())}
+    return WrittenShard(shard, sizes, tuple(whole.skipped))
+
+
+def load_image(path: str, verify: bool = True) -> tuple[bytes, bytes, int, int]:
+    """Reads one image file as it goes into a record.
+
+    The bytes of RGB and grey JPEG and of RGB PNG stay as they are; all others become RGB PNG, and
+    so do files that are damaged where Pillow does not mind, but TensorFlow does.
+
+    Args:
+        path: The file.
+        verify: Decode it, to see that it is whole.
+
+    Returns:
+        The bytes, the format (`jpeg` or `png`), height and width in pixels.
+
+    Raises:
+        InputError: The file is missing, damaged or no image.
+    """
+    data = read_bytes(path)
+    size = _size_of_plain_jpeg(data)
+    if size is not None and (not verify or _is_whole_jpeg(data)):
+        return data, b"jpeg", *size
+    pixels = decode_image(data, path)
+    height, width = pixels.shape[:2]
+    with Image.open(io.BytesIO(data)) as image:
+        kept = {("JPEG", "RGB"): b"jpeg", ("JPEG", "L"): b"jpeg", ("PNG", "RGB"): b"png"}.get(
+            (image.format or "", image.mode)
+        )
+        turned = read_exif(image, ORIENTATION) not in (None, 1) or "transparency" in image.info
+    if kept is None or turned or not (_is_whole_jpeg if kept == b"jpeg" else _is_whole_png)(data):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        return buffer.getvalue(), b"png", height, width
+    return data, kept, height, width
+
+
+def _size_of_plain_jpeg(data: bytes) -> tuple[int, int] | None:
+    """Height and width of nearly all crops; None where Pillow has to have a closer look."""
+    scan = data.find(_SCAN)
+    if scan < 0:
+        return None
+    end = scan + len(_SCAN) + int.from_bytes(data[scan + 2 : scan + 4])
+    # Crops that one program has written begin alike, byte for byte.
+    return (_known_jpeg_header if end < _SHORT else _read_jpeg_header)(data[:end])
+
+
+def _read_jpeg_header(header: bytes) -> tuple[int, int] | None:
+    # Exif and XMP may say that the image is turned, and MPF that there are several.
+    if not header.startswith(b"\xff\xd8") or any(mark in header for mark in _MARKS):
+        return None
+    try:
+        # A header that only seems to end here, within a thumbnail, is not read: it is cut off.
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(header)
+    except ValueError:
+        return None
+    if colours not in ("YCbCr", "RGB", "Gray") or height * width > MAXIMUM_PIXELS:
+        return None
+    return height, width
+
+
+_known_jpeg_header = functools.lru_cache(maxsize=1024)(_read_jpeg_header)
+
+
+def _is_whole_jpeg(data: bytes) -> bool:
+    """Whether it can be decoded without a complaint.
+
+    Decoding to an eighth of the size reads every bit of the file, which is where damage shows, and
+    leaves out the transform and the colours, which cannot fail.
+    """
+    try:
+        simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=8)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_whole_png(data: bytes) -> bool:
+    """Whether all chunks up to the last one are there, with their checksums."""
+    place = 8
+    while place + 12 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4])
+        if zlib.crc32(data[place + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]):
+            return False
+        if data[place + 4 : place + 8] == b"IEND":
+            return True
+        place = end
+    return False
+
+
+def _read_quickly(path: str, size: int) -> bytes:
+    """Reads a file that should be so large, in a third of the time of `Path.read_bytes`.
+
+    Nothing where it is of another size or cannot be read.
+    """
+    try:
+        file = os.open(path, _READ)
+        try:
+            data = os.read(file, size + 1)
+        finally:
+            os.close(file)
+    except OSError:
+        return b""
+    return data if len(data) == size else b""
+
+
+def _read_files(paths: Sequence[str], sizes: Sequence[int]) -> list[bytes]:
+    """Reads the files of a block; nothing where one is of another size or cannot be read."""
+    remote = [path for path in paths if is_remote(path)]
+    if not remote:
+        return [_read_quickly(path, size) for path, size in zip(paths, sizes, strict=True)]
+    content = dict(zip(remote, read_many(remote), strict=True))
+    return [
+        (content[path] or b"") if path in content else _read_quickly(path, size)
+        for path, size in zip(paths, sizes, strict=True)
+    ]
+
+
+def _blocks(job: ShardJob) -> Iterator[Callable[[], _Block]]:
+    """The work of a job in pieces of some 128 images, or fewer where they are large."""
+    first, weight = 0, 0
+    compress = job.path.endswith(".gz")
+    for place, size in enumerate(job.sizes):
+        weight += size
+        if place + 1 - first == _IMAGES_AT_ONCE or weight > _BYTES_AT_ONCE:
+            yield _piece(job, first, place + 1, compress)
+            first, weight = place + 1, 0
+    if first < len(job.samples):
+        yield _piece(job, first, len(job.samples), compress)
+
+
+def _piece(job: ShardJob, first: int, last: int, compress: bool) -> Callable[[], _Block]:
+    rows = slice(first, last)
+    return lambda: _make_block(
+        job.samples[rows],
+        job.labels[rows],
+        job.sizes[rows],
+        on_corrupt=job.on_corrupt,
+        verify=job.verify,
+        compress=compress,
+    )
+
+
+def _make_block(
+    samples: Sequence[Sample],
+    labels: Sequence[int],
+    sizes: Sequence[int],
+    *,
+    on_corrupt: OnCorrupt,
+    verify: bool,
+    compress: bool,
+) -> _Block:
+    # Step by step for all images, not image by image: reading and decoding let other threads run,
+    # and those that ask for Python's lock in between, at each image, mostly wait to be woken up.
+    files = _read_files([sample.path for sample in samples], sizes)
+    plain = [_size_of_plain_jpeg(data) for data in files]
+    if verify:
+        plain = [
+            size if size is not None and _is_whole_jpeg(data) else None
+            for data, size in zip(files, plain, strict=True)
+        ]
+    block = _Block(images=len(samples))
+    frames: list[bytes] = []
+    shapes: list[tuple[int, int]] = []
+    for sample, label, data, size in zip(samples, labels, files, plain, strict=True):
+        try:
+            data, kind, height, width = (
+                load_image(sample.path, verify) if size is None else (data, b"jpeg", *size)
+            )
+        except InputError as error:
+            if on_corrupt == "error":
+                raise
+            block.skipped.append(Skipped(sample.path, str(error)))
+            continue
+        frames.append(
+            frame_image(
+                data,
+                os.path.basename(sample.path),  # noqa: PTH119 - speed
+                kind,
+                (height, width),
+                label,
+                sample.person,
+                sample.camera,
+                sample.tracklet,
+                sample.frame,
+            )
+        )
+        shapes.append((height, width))
+    block.records, block.image_sizes = len(frames), Counter(shapes)
+    block.data = b"".join(frames)
+    if compress:
+        # One gzip member a block (RFC 1952 lets members follow one another), without a time.
+        block.data = zlib.compress(block.data, wbits=31)
+    return block
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, pieces: Iterable[Callable[[], _Block]], ahead: int
+) -> Iterator[_Block]:
+    """Works in parallel, hands out in order, and holds `ahead` blocks at most."""
+    rest = iter(pieces)
+    waiting: list[Future[_Block]] = [pool.submit(piece) for piece in islice(rest, ahead)]
+    try:
+        while waiting:
+            block = waiting.pop(0).result()
+            waiting += [pool.submit(piece) for piece in islice(rest, 1)]
+            yield block
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -1,0 +1,140 @@
+"""Which images make a batch, for images in memory: the order of an epoch, in NumPy.
+
+The rules are those of `siamese.loader.from_records`, which has them for a stream of records.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese.errors import InputError
+
+Order = Literal["people", "pairs", "triplets"]
+Rows = NDArray[np.int64]
+
+
+def check_batches(
+    order: Order, people: int, images: int, counts: Rows, host: int = 0, hosts: int = 1
+) -> int:
+    """Makes sure that batches can be made.
+
+    Args:
+        order: `people`, `pairs` or `triplets`.
+        people: P, groups in a batch.
+        images: K, images in a group.
+        counts: Number of images of each person.
+        host: Number of this host.
+        hosts: Hosts that share each batch.
+
+    Returns:
+        Batches in an epoch.
+
+    Raises:
+        InputError: `people` and `images` do not fit the order, there are too few people or images,
+            or the hosts cannot share a batch evenly.
+
+    Example:
+        >>> check_batches("people", 2, 4, np.array([5, 4, 1]))
+        2
+    """
+    needed = {"people": images, "pairs": 2, "triplets": 3}[order]
+    if images != needed or people < 2 or images < 2 or (order == "pairs" and people % 4):
+        raise InputError(
+            "`people` must be at least 2 (4, 8, 12, ... for pairs) and `images` at least 2 (2 for "
+            f"pairs, 3 for triplets). Received: order={order}, people={people}, images={images}"
+        )
+    if not 0 <= host < hosts or people % hosts:
+        raise InputError(
+            f"`people` must be a multiple of `hosts`, and `host` one of 0..{hosts - 1}. "
+            f"Received: people={people}, host={host}, hosts={hosts}"
+        )
+    if len(counts) < 2:
+        raise InputError(
+            f"training needs at least two people. Received: {len(counts)}. Add folders of others."
+        )
+    groups = int((-(-counts // images)).sum())
+    if groups < people:
+        raise InputError(
+            f"`people` must be at most {groups}, the groups of {images} images in this set. "
+            f"Received: {people}. Add images, or take a recipe with smaller batches."
+        )
+    return -(-groups // people)
+
+
+def order_epoch(
+    labels: Rows,
+    cameras: Rows,
+    random: np.random.Generator,
+    *,
+    order: Order = "people",
+    people: int = 16,
+    images: int = 4,
+    spread_cameras: bool = True,
+) -> Rows:
+    """Deals all images into batches, each once; images of short groups are repeated.
+
+    Args:
+        labels: `(images,)`, the person of each image.
+        cameras: `(images,)`, the camera of each image.
+        random: Draws the order.
+        order: `people`, `pairs` or `triplets`.
+        people: P, groups in a batch.
+        images: K, images in a group.
+        spread_cameras: Groups have as many cameras as a person's images allow.
+
+    Returns:
+        `(batches, P * K)`, rows of `labels`. The last batch is filled with groups of the one
+        before.
+
+    Example:
+        >>> labels, cameras = np.array([5, 5, 5, 5, 9, 9, 9, 9]), np.array([1, 1, 2, 2] * 2)
+        >>> rows = order_epoch(labels, cameras, np.random.default_rng(0), people=2, images=2)
+        >>> np.sort(labels[rows].reshape(-1, 2), axis=0).tolist()
+        [[5, 5], [5, 5], [9, 9], [9, 9]]
+        >>> np.sort(cameras[rows].reshape(-1, 2)).tolist()
+        [[1, 2], [1, 2], [1, 2], [1, 2]]
+    """
+    shuffled = random.permutation(len(labels))
+    if spread_cameras:
+        shuffled = shuffled[np.argsort(cameras[shuffled], kind="stable")]
+    shuffled = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    _, counts = np.unique(labels, return_counts=True)
+    owned = np.split(shuffled, np.cumsum(counts)[:-1])
+    groups = np.concatenate([_deal(mine, images, random) for mine in owned])
+    groups = random.permutation(groups)
+    missing = -len(groups) % people
+    if missing:
+        groups = np.concatenate([groups, groups[-(len(groups) % people) - people :][:missing]])
+    batches = groups.reshape(-1, people, images)
+    if order == "people":
+        return batches.reshape(len(batches), -1)
+    arrange = _pairs if order == "pairs" else _triplets
+    return np.stack([arrange(batch, labels[batch[:, 0]]) for batch in batches])
+
+
+def _deal(mine: Rows, images: int, random: np.random.Generator) -> Rows:
+    """One person's images to groups, in turn, as cards are dealt; repeats come last in a group."""
+    count = -(-len(mine) // images)
+    group, turn = np.arange(count)[:, None], np.arange(images)
+    held = (len(mine) - group + count - 1) // count
+    chosen = mine[turn % held * count + group]
+    drawn = random.random(chosen.shape) + (turn >= held)
+    return np.take_along_axis(chosen, np.argsort(drawn, axis=1), axis=1)
+
+
+def _pairs(batch: Rows, labels: Rows) -> Rows:
+    """The first half of the groups are pairs of one person; the others are crossed."""
+    half, quarter = len(batch) // 2, len(batch) // 4
+    # In order of the label, a quarter on is another person, unless one has more than a quarter.
+    crossed = half + np.argsort(labels[half:], kind="stable")
+    first, second = batch[crossed[:quarter]], batch[crossed[quarter:]]
+    return np.concatenate([batch[:half].ravel(), np.stack([first, second], axis=2).ravel()])
+
+
+def _triplets(batch: Rows, labels: Rows) -> Rows:
+    """The negative is the third image of the next group of another person."""
+    following = (np.arange(len(batch))[:, None] + np.arange(1, len(batch))) % len(batch)
+    first = (labels[following] != labels[:, None]).argmax(axis=1)
+    other = following[np.arange(len(batch)), first]
+    return np.column_stack([batch[:, :2], batch[other, 2]]).ravel()

@@ -1,0 +1,319 @@
+"""The training stage: from a recipe and images to a run folder."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from rich.console import Console
+
+from siamese import plots
+from siamese.errors import InputError
+from siamese.evaluate import Scores, first_queries, score_embedded
+from siamese.models.backbones import put_weights
+from siamese.models.checkpoint import load_model, save_model
+from siamese.models.transfer import is_model
+from siamese.recipes import Recipe
+from siamese.train.averaging import NORM_BATCHES, augment, embedder_of, update_embedder
+from siamese.train.callbacks import EarlyStopping, EpochScores, ProgressBar, RandomNumbers, Watchdog
+from siamese.train.devices import OneDevice, open_devices, own_folder
+from siamese.train.finalize import calibrate_and_save, plot_held_out
+from siamese.train.hard_triplets import EpochPictures
+from siamese.train.lock import hold_folder
+from siamese.train.objective import build_training_model, complete_recipe
+from siamese.train.run_dir import (
+    Start,
+    find_run,
+    new_folder,
+    new_log,
+    read_start,
+    refuse_other_images,
+    write_json,
+    write_start,
+)
+from siamese.train.run_state import (
+    Checkpoints,
+    describe_architecture,
+    has_state,
+    load_state,
+    read_history,
+)
+from siamese.train.tensorboard import TensorBoard
+from siamese.train.training_data import Source, open_source
+
+WATCHED_BATCHES = 4
+"""Training batches whose hardest triplets are shown after each scoring."""
+PROJECTED = 1_000
+"""Held-out images in TensorBoard's projector."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: Its folder.
+        scores: Of the held-out people, as `scores.json` says.
+        log: The folder of its TensorBoard log.
+    """
+
+    folder: Path
+    scores: dict[str, Any]
+    log: Path
+
+
+def train(
+    data: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    run: str | Path | None = None,
+    log: str | Path = "train.log",
+    patience: int | None = None,
+    devices: int | None = 1,
+    console: Console | None = None,
+) -> Run:
+    """Trains, scores and calibrates a model.
+
+    The run folder holds `recipe.json`, `model.keras` (the epoch with the best mAP on held-out
+    people, calibrated), `last.keras` and `previous.keras` (the states to resume from),
+    `history.csv`, `scores.json` and pictures. `recipe.json` is written first and `scores.json`
+    last. Where a run goes on from a model of ours and no epoch is better, that model is kept.
+
+    Args:
+        data: The folder of a record set; or a dataset folder, whose images are then held in
+            memory, without TensorFlow.
+        recipe: What to train; None resumes a run with its own recipe, from its last whole epoch.
+        run: The run folder. By default `runs/<recipe>`, with a number when that is taken; to
+            resume, the newest in `runs`.
+        log: Folder of TensorBoard logs; a new run gets one of its own name in it, a resumed one
+            goes on in its old one.
+        patience: End early after this many scorings without a better mAP; None: never. A resumed
+            run keeps its own.
+        devices: How many devices of this machine train together; None: all. Each batch is shared
+            by them. See `siamese.train.devices`, also for several machines.
+        console: Where progress is shown; nowhere by default.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: The images, the recipe or the run folder cannot be used, or nothing is learnt.
+    """
+    console = console or Console(quiet=True)
+    machine = open_devices(devices)
+    start: Start | None = None
+    if machine.process:
+        console = Console(quiet=True)
+    if recipe is None:
+        folder = find_run(run)
+        start = read_start(folder)
+        recipe = start.recipe
+    else:
+        recipe = complete_recipe(recipe)
+        folder = new_folder(run, recipe.name)
+    if recipe.precision == "auto" and machine.processes > 1:
+        raise InputError(
+            "precision `auto` is measured, and processes could measure differently. Name one: "
+            "--precision float32 or mixed_bfloat16."
+        )
+    machine.check(people=recipe.batches.people, images=recipe.batches.images)
+    source = open_source(data, recipe, process=machine.process, processes=machine.processes)
+    if start is not None:
+        refuse_other_images(folder, start, source.describe())
+    with source.reading():
+        steps = source.batches(0)[1]
+    with own_folder(machine, folder) as folder, hold_folder(folder), source.reading():
+        keras.utils.set_random_seed(recipe.seed)
+        with machine.building():
+            if start is not None and has_state(folder):
+                model, epoch = load_state(folder, start.architecture, console)
+            else:
+                epoch = 0
+                model = build_training_model(
+                    recipe,
+                    image_size=source.image_size,
+                    classes=source.people,
+                    steps=steps,
+                    note=lambda text: console.print(text, highlight=False, soft_wrap=True),
+                )
+        if start is None:
+            log = log if machine.process == 0 else folder
+            start = Start(
+                recipe,
+                source.describe(),
+                str(new_log(log, folder.name).absolute()),
+                patience,
+                describe_architecture(model),
+                str(data),
+            )
+            write_start(folder, start)
+        board = TensorBoard(start.log if machine.process == 0 else folder / "log")
+        try:
+            return _Training(folder, start, source, model, machine, board, console).run(epoch, data)
+        finally:
+            board.close()
+
+
+class _Training:
+    """A run that has its folder, its images and its model."""
+
+    def __init__(
+        self,
+        folder: Path,
+        start: Start,
+        source: Source,
+        model: keras.Model,
+        machine: OneDevice,
+        board: TensorBoard,
+        console: Console,
+    ) -> None:
+        self.folder = folder
+        self.start = start
+        self.recipe = start.recipe
+        self.source = source
+        self.model = model
+        self.machine = machine
+        self.board = board
+        self.console = console
+        self.shared = embedder_of(model)
+        self.embedder = machine.own_copy(self.shared)
+        # A model to start from may be better than all that comes after it, and is then kept.
+        self.goes_on = is_model(start.recipe.model.weights)
+        machine.prepare(model)
+
+    def run(self, first_epoch: int, data: str | Path) -> Run:
+        """Trains from an epoch on, and finishes."""
+        recipe, folder = self.recipe, self.folder
+        steps = self.source.batches(first_epoch)[1]
+        batch = recipe.batches.people * recipe.batches.images
+        self._say_what(steps, batch)
+        first = zip(*self._first_batches(WATCHED_BATCHES), strict=True)
+        images, labels = (np.concatenate(each) for each in first)
+        self.board.restart(first_epoch)
+        if first_epoch:
+            self._note(f"resumes after epoch {first_epoch}")
+        else:
+            write_json(folder / "untrained.json", self._score().to_dict())
+            if self.goes_on:
+                self._save_best()
+            self.board.settings(recipe.to_dict(), folder.name)
+            with self.machine.outside():
+                seen = keras.ops.convert_to_numpy(augment(self.model, images[:batch]))
+            self.board.picture("batch/augmented", plots.plot_images(seen[:32]), 0)
+        untrained = json.loads((folder / "untrained.json").read_text(encoding="utf-8"))
+        self._note(
+            f"{'before' if self.goes_on else 'untrained'}, {self.source.name_validation()}: Rank-1 "
+            f"{untrained['rank1']:.3f}  mAP {untrained['mAP']:.3f}  EER {untrained['eer']:.3f}"
+        )
+        history = read_history(folder, before=first_epoch)
+        scored = [{"val_mAP": untrained["mAP"]}, *history] if self.goes_on else history
+        bar = ProgressBar(self.console, epochs=recipe.epochs, steps=steps, batch=batch)
+        pictures = EpochPictures(self.board, self.embedder, lambda: self.gallery, images, labels)
+        watchdog = Watchdog(self.console, history, alone=len(self.model.output) == 1)
+        callbacks: list[keras.callbacks.Callback] = [
+            RandomNumbers(recipe.seed),
+            watchdog,
+            EpochScores(
+                self._score,
+                every=recipe.score_every,
+                epochs=recipe.epochs,
+                images=steps * batch,
+            ),
+            self.board,
+            pictures,
+            Checkpoints(
+                folder,
+                save_best=self._save_best,
+                best=max((row.get("val_mAP", 0.0) for row in scored), default=0.0),
+            ),
+            bar,
+        ]
+        ended = watchdog.over
+        if self.start.patience is not None:
+            stopping = EarlyStopping(self.start.patience, scored, self.console)
+            ended = ended or stopping.over
+            callbacks.append(stopping)
+        try:
+            if first_epoch < recipe.epochs and not ended:
+                with self.machine.fitting():
+                    self.model.fit(
+                        self.machine.feed(lambda: self._open_batches(first_epoch)),
+                        epochs=recipe.epochs,
+                        initial_epoch=first_epoch,
+                        steps_per_epoch=steps,
+                        verbose=0,
+                        shuffle=False,  # the images are shuffled already
+                        callbacks=callbacks,
+                    )
+        finally:
+            bar.stop()
+        return self._finish(untrained, data)
+
+    def _finish(self, untrained: dict[str, Any], data: str | Path) -> Run:
+        recipe, folder, embedder = self.recipe, self.folder, self.embedder
+        # What the file keeps, and what is calibrated, is the best epoch, not the last.
+        put_weights(embedder, load_model(folder / "model.keras").embedder.get_weights())
+        scores = self._score_copy()
+        if self.goes_on and scores.ranking.mAP <= untrained["mAP"]:
+            self._note(
+                "no epoch was better on the held-out people than the model it started from: "
+                "model.keras is that model, calibrated on your people"
+            )
+        facts = {
+            "data": str(data),
+            "source": self.source.name_validation(),
+            "split": self.start.source["split"],
+            "untrained": {name: untrained[name] for name in ("rank1", "mAP", "eer")},
+        }
+        card = calibrate_and_save(folder, recipe, embedder, scores, self.gallery, facts)
+        ranked = plot_held_out(self.source, recipe, self.gallery, scores.ranking.protocol)
+        plots.save(ranked, folder / "rank_list.png")
+        self.board.picture("held_out/rank_list", ranked, len(read_history(folder)) - 1)
+        some = self.gallery.rows(np.arange(min(PROJECTED, len(self.gallery.names))))
+        pictures = self.source.pictures(set(range(len(some.names))))
+        shown = [pictures[row] for row in range(len(some.names))]
+        self.board.projector(some.embeddings, some.people.tolist(), some.cameras.tolist(), shown)
+        write_json(folder / "scores.json", card)
+        return Run(folder, card, Path(self.start.log))
+
+    def _score(self) -> Scores:
+        """Scores the training model as it is."""
+        update_embedder(self.shared, self.model, self._first_images)
+        if self.embedder is not self.shared:
+            put_weights(self.embedder, self.shared.get_weights())
+        return self._score_copy()
+
+    def _score_copy(self) -> Scores:
+        """Scores the embedder as it is."""
+        with self.machine.outside():
+            self.gallery = self.source.embed(self.embedder)
+        return score_embedded(first_queries(self.gallery), self.gallery, self.gallery)
+
+    def _save_best(self) -> None:
+        path, image_size = self.folder / "model.keras", self.recipe.model.image_size
+        save_model(path, self.embedder, image_size=image_size)
+
+    def _open_batches(self, first_epoch: int) -> Any:
+        return self.source.for_fit(self.source.batches(first_epoch)[0], list(self.model.output))
+
+    def _first_batches(self, count: int) -> Iterator[tuple[Any, Any]]:
+        return self.source.first_images(self.source.batches(0)[0], count)
+
+    def _first_images(self) -> Iterator[Any]:
+        return (images for images, _ in self._first_batches(NORM_BATCHES))
+
+    def _say_what(self, steps: int, batch: int) -> None:
+        height, width = self.recipe.model.image_size
+        devices = f", shared by {self.machine.count} devices" if self.machine.count > 1 else ""
+        self._note(
+            f"recipe {self.recipe.name}: {self.recipe.model.trunk}, "
+            f"{self.embedder.count_params():,} weights, input {height}x{width}; "
+            f"{self.source.people} people, {self.source.images:,} images; an epoch is {steps} "
+            f"batches of {batch}{devices}"
+        )
+
+    def _note(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True)

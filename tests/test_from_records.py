@@ -1,0 +1,388 @@
+"""`siamese.loader.from_records`: who is in a batch, in which order, and that no image is lost."""
+
+import dataclasses
+import io
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from siamese.datasets import list_samples
+from siamese.datasets.triplets import find_triplets, place_triplets, write_triplets
+from siamese.errors import InputError
+from siamese.images import read_image
+from siamese.loader.from_records import (
+    batch_image_size,
+    evaluation_batches,
+    naming_damage,
+    train_batches,
+)
+from siamese.records import Manifest, build_records, read_manifest, shard_paths
+from siamese.records.schema import frame_image
+from siamese.synthetic import write_mars_tree
+
+
+@pytest.fixture(scope="module")
+def manifest(records: Path) -> Manifest:
+    return read_manifest(records)
+
+
+def _labels(records: Path, manifest: Manifest, batches: int, **options: object) -> np.ndarray:
+    shards = shard_paths(records, manifest, "train")
+    options = {"image_size": (64, 32), **options}
+    dataset, _ = train_batches(shards, manifest.parts["train"], **options)  # type: ignore[arg-type]
+    return np.array([labels for _, labels in dataset.take(batches).as_numpy_iterator()])
+
+
+def test_batch_is_groups_of_one_person(records: Path, manifest: Manifest) -> None:
+    labels = _labels(records, manifest, 6, people=5, images=4)
+    groups = labels.reshape(6, 5, 4)
+    assert (groups == groups[:, :, :1]).all()
+    assert len(set(labels.ravel().tolist())) > 5
+
+
+def test_images_are_uint8_of_the_asked_size(records: Path, manifest: Manifest) -> None:
+    shards = shard_paths(records, manifest, "train")
+    dataset, _ = train_batches(
+        shards, manifest.parts["train"], image_size=(40, 20), people=4, images=2
+    )
+    images, labels = next(dataset.as_numpy_iterator())
+    assert images.shape == (8, 40, 20, 3)
+    assert images.dtype == np.uint8
+    assert labels.dtype == np.int32
+
+
+def test_an_epoch_shows_every_image(records: Path, manifest: Manifest) -> None:
+    part = manifest.parts["train"]
+    shards = shard_paths(records, manifest, "train")
+    dataset, steps = train_batches(shards, part, image_size=(64, 32), people=2, images=4, seed=5)
+    assert steps == -(-part.images // 8)
+    shown = Counter(
+        image.tobytes() for images, _ in dataset.take(steps).as_numpy_iterator() for image in images
+    )
+    assert len(shown) == part.images
+    assert set(shown.values()) == {1}
+
+
+def test_last_batch_is_filled_with_groups_of_the_one_before(
+    records: Path, manifest: Manifest
+) -> None:
+    part = manifest.parts["train"]
+    shards = shard_paths(records, manifest, "train")
+    groups = part.images // 4
+    people = next(p for p in range(3, 20) if groups % p and groups > p)
+    dataset, steps = train_batches(shards, part, image_size=(64, 32), people=people, images=4)
+    assert steps == groups // people + 1
+    batches = [images for images, _ in dataset.take(steps).as_numpy_iterator()]
+    shown = Counter(image.tobytes() for images in batches for image in images)
+    assert len(shown) == part.images
+    missing = people - groups % people
+    assert sum(count - 1 for count in shown.values()) == missing * 4
+    again = batches[-1][-missing * 4 :]
+    np.testing.assert_array_equal(again, batches[-2][: missing * 4])
+
+
+def test_half_of_the_pairs_are_of_one_person(records: Path, manifest: Manifest) -> None:
+    labels = _labels(records, manifest, 40, order="pairs", people=8, images=2)
+    same = labels[:, 0::2] == labels[:, 1::2]
+    assert same[:, :4].all()
+    for row in range(40):  # crossed, unless one person has more than half of the four groups
+        crossed = Counter(labels[row, 8:].tolist())
+        if max(crossed.values()) <= 4:
+            assert not same[row, 4:].any()
+
+
+def _cameras(records: Path, manifest: Manifest, batches: int, **options: object) -> np.ndarray:
+    """The camera of each row of some batches, found by the image's bytes."""
+    shards = shard_paths(records, manifest, "train")
+    camera = {
+        image.tobytes(): int(number)
+        for batch in evaluation_batches(shards, image_size=(64, 32))
+        for image, number in zip(batch.images, batch.cameras, strict=True)
+    }
+    dataset, _ = train_batches(
+        shards,
+        manifest.parts["train"],
+        image_size=(64, 32),
+        **options,  # type: ignore[arg-type]
+    )
+    return np.array(
+        [
+            [camera[image.tobytes()] for image in images]
+            for images, _ in dataset.take(batches).as_numpy_iterator()
+        ]
+    )
+
+
+def test_groups_have_as_many_cameras_as_they_can(records: Path, manifest: Manifest) -> None:
+    # Each person: 2 cameras, 4 images by each.
+    four = _cameras(records, manifest, 6, people=4, images=4).reshape(-1, 4)
+    assert (np.sort(four, axis=1) == [1, 1, 2, 2]).all()
+    assert 0 < (four[:, 0] == 1).mean() < 1  # the first is not always of the same camera
+    two = _cameras(records, manifest, 6, people=4, images=2).reshape(-1, 2)
+    assert (np.sort(two, axis=1) == [1, 2]).all()
+    pairs = _cameras(records, manifest, 6, people=4, images=2, order="pairs")
+    positives = pairs.reshape(6, 4, 2)[:, :2]
+    assert (np.sort(positives, axis=2) == [1, 2]).all()
+
+
+def test_cameras_are_left_to_chance_when_they_are_not_spread(
+    records: Path, manifest: Manifest
+) -> None:
+    cameras = _cameras(records, manifest, 8, people=4, images=2, spread_cameras=False)
+    same = np.ptp(cameras.reshape(-1, 2), axis=1) == 0
+    assert 0.15 < same.mean() < 0.75  # 3 of 7
+
+
+@pytest.mark.parametrize(("order", "images"), [("people", 3), ("pairs", 2), ("triplets", 3)])
+def test_hosts_together_have_the_batch_of_one(
+    records: Path, manifest: Manifest, order: str, images: int
+) -> None:
+    shards = shard_paths(records, manifest, "train")
+
+    def read(host: int, hosts: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        dataset, _ = train_batches(
+            shards,
+            manifest.parts["train"],
+            image_size=(64, 32),
+            order=order,  # type: ignore[arg-type]
+            people=8,
+            images=images,
+            seed=3,
+            host=host,
+            hosts=hosts,
+        )
+        return list(dataset.take(3).as_numpy_iterator())
+
+    whole, first, second = read(0, 1), read(0, 2), read(1, 2)
+    for one, left, right in zip(whole, first, second, strict=True):
+        for alone, mine, yours in zip(one, left, right, strict=True):
+            np.testing.assert_array_equal(np.concatenate([mine, yours]), alone)
+
+
+@pytest.fixture(scope="module")
+def triplet_set(
+    pedestrians: Path, records: Path, manifest: Manifest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[tuple[str, str, str]]]:
+    """The records with a table of triplets beside them; one triplet has a held-out image."""
+    folder = tmp_path_factory.mktemp("triplets") / "set"
+    shutil.copytree(records, folder)
+    names = {
+        person: [path.name for path in sorted((pedestrians / "categories" / person).iterdir())]
+        for person in manifest.labels
+    }
+    train = [p for p, label in manifest.labels.items() if label in _counts(manifest)]
+    held_out = next(p for p in manifest.labels if p not in train)
+    rows = []
+    for number, (one, other) in enumerate(zip(train, train[1:] + train[:1], strict=True)):
+        rows.append((names[one][number % 4], names[one][5], names[other][number % 8]))
+    rows.append((names[train[0]][0], names[train[0]][1], names[held_out][0]))
+    images = folder / "images"
+    images.mkdir()
+    for person, files in names.items():
+        for name in files:
+            shutil.copy(pedestrians / "categories" / person / name, images / name)
+    table = images / "train.csv"
+    table.write_text("Anchor,Positive,Negative\n" + "\n".join(",".join(row) for row in rows) + "\n")
+    samples = [
+        replace(sample, path=str(images / Path(sample.path).name))
+        for sample in list_samples(pedestrians)
+        if sample.person in train
+    ]
+    found = find_triplets(table, samples)
+    assert len(found) == len(rows) - 1
+    write_triplets(folder, found)
+    return folder, rows[:-1]
+
+
+def _counts(manifest: Manifest) -> dict[int, int]:
+    return manifest.parts["train"].images_by_label
+
+
+def test_given_triplets_come_each_once_an_epoch(
+    triplet_set: tuple[Path, list[tuple[str, str, str]]], manifest: Manifest
+) -> None:
+    folder, rows = triplet_set
+    pixels = {path.name: read_image(path).tobytes() for path in (folder / "images").glob("*.jpg")}
+    wanted = Counter(tuple(pixels[name] for name in row) for row in rows)
+    people = 2 if len(rows) % 2 == 0 else 3
+    dataset, steps = train_batches(
+        shard_paths(folder, manifest, "train"),
+        manifest.parts["train"],
+        image_size=(64, 32),
+        order="triplets",
+        people=people,
+        images=3,
+    )
+    assert steps == -(-len(rows) // people)
+    shown: Counter[tuple[bytes, ...]] = Counter()
+    for images, labels in dataset.take(steps).as_numpy_iterator():
+        assert (labels[0::3] == labels[1::3]).all()
+        assert (labels[0::3] != labels[2::3]).all()
+        shown.update(
+            tuple(i.tobytes() for i in row) for row in images.reshape(people, 3, 64, 32, 3)
+        )
+    assert set(shown) == set(wanted)
+    assert sum(shown.values()) == steps * people
+
+
+def test_too_few_triplets_are_refused(
+    triplet_set: tuple[Path, list[tuple[str, str, str]]], manifest: Manifest
+) -> None:
+    folder, rows = triplet_set
+    with pytest.raises(InputError, match=f"at most {len(rows)}, the triplets"):
+        train_batches(
+            shard_paths(folder, manifest, "train"),
+            manifest.parts["train"],
+            image_size=(64, 32),
+            order="triplets",
+            people=len(rows) + 1,
+            images=3,
+        )
+    with pytest.raises(InputError, match="no triplet has all its images"):
+        place_triplets([["a/1", "a/2", "b/1"]], ["a/1", "a/2"])
+
+
+def test_triplets_have_a_positive_and_a_negative(records: Path, manifest: Manifest) -> None:
+    labels = _labels(records, manifest, 8, order="triplets", people=6, images=3)
+    assert (labels[:, 0::3] == labels[:, 1::3]).all()
+    assert (labels[:, 0::3] != labels[:, 2::3]).all()
+
+
+def test_an_epoch_of_triplets_shows_every_image_where_each_person_has_three(
+    tmp_path: Path,
+) -> None:
+    write_mars_tree(tmp_path / "drawn", people=8, cameras=3, frames=1, image_size=(64, 32))
+    folder, manifest, _ = build_records(tmp_path / "drawn", tmp_path / "set")
+    part = manifest.parts["train"]
+    shards = shard_paths(folder, manifest, "train")
+    dataset, steps = train_batches(
+        shards, part, image_size=(64, 32), order="triplets", people=2, images=3
+    )
+    shown = {
+        image.tobytes() for images, _ in dataset.take(steps).as_numpy_iterator() for image in images
+    }
+    assert len(shown) == part.images
+
+
+def test_anchor_and_positive_are_two_images(records: Path, manifest: Manifest) -> None:
+    shards = shard_paths(records, manifest, "train")
+    dataset, _ = train_batches(
+        shards, manifest.parts["train"], image_size=(64, 32), order="triplets", people=4, images=3
+    )
+    images, _ = next(dataset.as_numpy_iterator())
+    assert all((images[row] != images[row + 1]).any() for row in range(0, 12, 3))
+
+
+def test_seed_and_epoch_alone_decide_the_order(records: Path, manifest: Manifest) -> None:
+    import keras
+
+    options = {"people": 5, "images": 4}
+    groups = manifest.parts["train"].images // 4
+    steps = -(-groups // 5)
+    keras.utils.set_random_seed(0)
+    whole = _labels(records, manifest, 3 * steps, seed=7, **options)
+    keras.utils.set_random_seed(123)
+    later = _labels(records, manifest, 2 * steps, seed=7, first_epoch=1, **options)
+    np.testing.assert_array_equal(whole[steps:], later)
+    assert not np.array_equal(whole[:steps], whole[steps : 2 * steps])
+    assert not np.array_equal(whole, _labels(records, manifest, 3 * steps, seed=8, **options))
+
+
+def test_person_with_few_images_fills_its_group(records: Path, manifest: Manifest) -> None:
+    labels = _labels(records, manifest, 4, people=2, images=16)  # each person has 8
+    groups = labels.reshape(4, 2, 16)
+    assert (groups == groups[:, :, :1]).all()
+
+
+def test_evaluation_gives_every_record_once_in_order(records: Path, manifest: Manifest) -> None:
+    shards = shard_paths(records, manifest, "validation")
+    for batch_size in (3, 64):
+        batches = list(evaluation_batches(shards, image_size=(64, 32), batch_size=batch_size))
+        names = np.concatenate([batch.names for batch in batches])
+        assert len(set(names)) == len(names) == manifest.parts["validation"].images
+        if batch_size == 3:
+            first = names
+    np.testing.assert_array_equal(first, names)
+
+
+def test_evaluation_sees_the_pixels_that_pillow_reads(
+    pedestrians: Path, records: Path, manifest: Manifest
+) -> None:
+    shards = shard_paths(records, manifest, "validation")
+    batch = next(evaluation_batches(shards, image_size=(64, 32), batch_size=4))
+    for image, name, person in zip(batch.images, batch.names, batch.people, strict=True):
+        path = pedestrians / "categories" / person / name
+        np.testing.assert_array_equal(image, read_image(path))
+
+
+def test_damaged_shard_is_named(records: Path, manifest: Manifest, tmp_path: Path) -> None:
+    shard = Path(shard_paths(records, manifest, "validation")[0])
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 255
+    (tmp_path / "bad.tfrecord").write_bytes(data)
+    with pytest.raises(InputError, match=r"bad\.tfrecord: the records cannot be read"):
+        list(evaluation_batches([str(tmp_path / "bad.tfrecord")], image_size=(64, 32)))
+
+
+def test_image_that_cannot_be_decoded_ends_a_training_in_one_line(
+    records: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    png = io.BytesIO()
+    Image.new("RGB", (32, 64)).save(png, "PNG")
+    names = [f"{number}.tfrecord" for number in range(2)]
+    for label, name in enumerate(names):
+        one = frame_image(png.getvalue()[:-1], "a.png", b"png", (64, 32), label, str(label))
+        (tmp_path / name).write_bytes(one * 4)
+    part = replace(manifest.parts["train"], images=8, people=2, images_by_label={0: 4, 1: 4})
+    batches, _ = train_batches(
+        [str(tmp_path / name) for name in names], part, image_size=(64, 32), people=2
+    )
+    said = r"a record cannot be used \(Invalid PNG data, size \d+\)\. Remove"
+    with pytest.raises(InputError, match=said) as caught:  # noqa: SIM117
+        with naming_damage(tmp_path):
+            next(iter(batches))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=said), naming_damage(tmp_path):
+        tf.function(lambda rows: next(iter(rows)))(batches)  # as a training reads them
+    # What a model cannot do is no fault of the records.
+    with pytest.raises(tf.errors.InvalidArgumentError), naming_damage(tmp_path):
+        tf.linalg.matmul(tf.ones((2, 3)), tf.ones((2, 3)))
+
+
+def test_small_stored_images_stay_small(manifest: Manifest) -> None:
+    part = manifest.parts["train"]
+    assert batch_image_size(part, (256, 128)) == (64, 32)
+    assert batch_image_size(part, (32, 32)) == (32, 32)
+    mixed = dataclasses.replace(part, image_sizes={"64x32": 1, "70x30": 1})
+    assert batch_image_size(mixed, (256, 128)) == (256, 128)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"people": 1_000, "images": 4}, "`people` must be at most"),
+        ({"people": 1, "images": 4}, "`people` must be at least 2"),
+        ({"people": 4, "images": 1}, "`images` at least 2"),
+        ({"order": "pairs", "people": 6, "images": 2}, "for pairs"),
+        ({"order": "triplets", "people": 6, "images": 2}, "3 for triplets"),
+        ({"people": 5, "images": 4, "hosts": 2}, "multiple of `hosts`"),
+        ({"people": 4, "images": 4, "hosts": 2, "host": 2}, "`host` one of 0..1"),
+    ],
+)
+def test_impossible_batches_are_refused(
+    records: Path, manifest: Manifest, options: dict[str, object], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        _labels(records, manifest, 1, **options)
+
+
+def test_one_person_is_not_enough(records: Path, manifest: Manifest) -> None:
+    part = dataclasses.replace(manifest.parts["train"], people=1, images_by_label={0: 8})
+    with pytest.raises(InputError, match="at least two people"):
+        train_batches(["x"], part, image_size=(64, 32), people=2, images=2)
