@@ -1,5 +1,6 @@
 """Stage: a model file -> ONNX, SavedModel or LiteRT, checked against the original."""
 
+import functools
 import io
 import itertools
 import json
@@ -23,18 +24,27 @@ from siamese.images import read_image
 from siamese.inference import Images
 from siamese.inference.networks import METADATA, OnnxNetwork
 from siamese.inference.reading import list_images, read_any
-from siamese.models.checkpoint import MEMBER, LoadedModel, load_model
+from siamese.models.checkpoint import (
+    MEMBER,
+    OWN_FIELDS,
+    LoadedModel,
+    load_model,
+    read_card,
+    save_model,
+)
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-Format: TypeAlias = Literal["onnx", "savedmodel", "litert"]
+Format: TypeAlias = Literal["onnx", "savedmodel", "litert", "keras"]
 Compute: TypeAlias = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 TOLERANCE = 1e-4
 """Largest allowed difference of an exported embedding from the original: 1 - cosine."""
 OPSET = 15
 CHECKED_IMAGES = 32
+SMALLEST_HALVED = 256
+"""Smaller constants, such as the scales of a preparation, stay as exact as they are."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +53,8 @@ class Export:
 
     Attributes:
         path: The file, or the folder of a SavedModel.
-        format: "onnx", "savedmodel" or "litert".
-        fingerprint: Of the model it came from; embeddings of both compare.
+        format: "onnx", "savedmodel", "litert" or "keras".
+        fingerprint: Of the model it came from, whose embeddings compare; a Keras file's own.
         images: How many images were compared.
         largest_difference: Of an embedding from the original's, 1 - cosine, over these images.
     """
@@ -62,6 +72,7 @@ def export_model(
     *,
     format: Format = "onnx",  # noqa: A002
     images: Images | None = None,
+    half: bool = False,
 ) -> Export:
     """Writes a model in another format, once it has been seen to agree with the original.
 
@@ -73,11 +84,15 @@ def export_model(
     - SavedModel: the same by the signature `serving_default`; the card is `siamese.json` in it.
     - LiteRT: images of the model's own size only, one at a time unless its input is resized; the
       card is `siamese.json` in a zip archive at the end of the file, as LiteRT's own metadata are.
+    - Keras: the model file again; of use with `half`. Its rounded kernels are other weights, so the
+      fingerprint is new: export the other formats from it.
 
     Args:
         model: A `.keras` model file.
         output: The file to write, or the folder for a SavedModel.
-        format: "onnx", "savedmodel" or "litert".
+        format: "onnx", "savedmodel", "litert" or "keras".
+        half: Store kernels in half precision, ONNX and Keras only: half the size, computed in
+            float32 as before.
         images: What to compare on, of any kind that `Model.embed` takes, at most 32 of them; by
             default drawn pedestrians.
 
@@ -89,7 +104,7 @@ def export_model(
             else, or the embeddings differ by more than `TOLERANCE`; then no file is left.
     """
     output = Path(output)
-    _check_output(output, format)
+    _check_output(output, format, half)
     loaded = load_model(model)
     import keras
 
@@ -103,14 +118,15 @@ def export_model(
         raise InputError("at least one image is needed to compare on. Received: none.")
     output.parent.mkdir(parents=True, exist_ok=True)
     with _quietly(), whole_output(output, format) as temporary:
-        compute = _WRITERS[format](loaded, temporary)
+        compute = _WRITERS[format](loaded, temporary, half)
         difference = largest_difference(loaded, compute, pictures, resized=format == "litert")
         if not difference <= TOLERANCE:
             raise InputError(
                 f"{output}: was not written, as its embeddings differ from the original's by "
                 f"{difference:.2g} in cosine; at most {TOLERANCE:g} is allowed. Try another format."
             )
-    return Export(str(output), format, loaded.fingerprint, len(pictures), difference)
+    made = read_card(output) if format == "keras" else loaded.card
+    return Export(str(output), format, made["fingerprint"], len(pictures), difference)
 
 
 def largest_difference(
@@ -152,8 +168,12 @@ def _pictures(images: Images | None) -> Iterator[NDArray[np.uint8]]:
             yield read_image(path)
 
 
-def _check_output(output: Path, kind: Format) -> None:
-    suffix = {"onnx": ".onnx", "litert": ".tflite", "savedmodel": ""}[kind]
+def _check_output(output: Path, kind: Format, half: bool) -> None:
+    suffix = {"onnx": ".onnx", "litert": ".tflite", "savedmodel": "", "keras": ".keras"}[kind]
+    if half and kind not in ("onnx", "keras"):
+        raise InputError(
+            f"`half` is for the formats onnx and keras. Received: {kind}. Leave it out."
+        )
     if suffix and output.suffix.lower() != suffix:
         raise InputError(
             f"{output}: the name of this format must end in {suffix}. Give another --output."
@@ -216,7 +236,7 @@ def _function(loaded: LoadedModel, image_size: tuple[int | None, int | None]) ->
     return tf.function(embed, signature)
 
 
-def _write_onnx(loaded: LoadedModel, path: Path) -> Compute:
+def _write_onnx(loaded: LoadedModel, path: Path, half: bool) -> Compute:
     import onnx
     import tf2onnx
 
@@ -228,6 +248,8 @@ def _write_onnx(loaded: LoadedModel, path: Path) -> Compute:
     ):
         for axis, name in enumerate(names):
             value.type.tensor_type.shape.dim[axis].dim_param = name
+    if half:
+        _store_constants_in_half(made.graph)
     made.producer_name = "siamese"
     onnx.helper.set_model_props(made, {METADATA: _card(loaded)})
     onnx.checker.check_model(made)
@@ -235,7 +257,31 @@ def _write_onnx(loaded: LoadedModel, path: Path) -> Compute:
     return OnnxNetwork(path).run
 
 
-def _write_saved_model(loaded: LoadedModel, path: Path) -> Compute:
+def _store_constants_in_half(graph: Any) -> None:
+    """Stores kernels as float16 and casts them back, which onnxruntime does once, when it opens."""
+    import onnx
+
+    casts = []
+    for constant in graph.initializer:
+        values = onnx.numpy_helper.to_array(constant)
+        if values.dtype == np.float32 and values.ndim > 1 and values.size >= SMALLEST_HALVED:
+            stored = f"{constant.name}/half"
+            casts.append(
+                onnx.helper.make_node("Cast", [stored], [constant.name], to=onnx.TensorProto.FLOAT)
+            )
+            constant.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
+    for node in reversed(casts):
+        graph.node.insert(0, node)
+
+
+def _write_keras(loaded: LoadedModel, path: Path, half: bool) -> Compute:
+    card = {name: value for name, value in loaded.card.items() if name not in OWN_FIELDS}
+    copy = load_model(loaded.path).embedder
+    save_model(path, copy, image_size=loaded.image_size, card=card, half=half)
+    return functools.partial(load_model(path).embedder, training=False)
+
+
+def _write_saved_model(loaded: LoadedModel, path: Path, _half: bool) -> Compute:
     import tensorflow as tf
 
     function = _function(loaded, (None, None))
@@ -250,7 +296,7 @@ def _write_saved_model(loaded: LoadedModel, path: Path) -> Compute:
     return lambda images: opened.signatures["serving_default"](images=images)["embeddings"]
 
 
-def _write_litert(loaded: LoadedModel, path: Path) -> Compute:
+def _write_litert(loaded: LoadedModel, path: Path, _half: bool) -> Compute:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -285,8 +331,9 @@ def _interpreter(path: Path) -> Any:
         return tf.lite.Interpreter(str(path))
 
 
-_WRITERS: dict[Format, Callable[[LoadedModel, Path], Compute]] = {
+_WRITERS: dict[Format, Callable[[LoadedModel, Path, bool], Compute]] = {
     "onnx": _write_onnx,
     "savedmodel": _write_saved_model,
     "litert": _write_litert,
+    "keras": _write_keras,
 }

@@ -97,6 +97,25 @@ def test_litert_holds_its_card(calibrated: Path, tmp_path: Path, crops: list[Pat
         assert json.loads(archive.read("siamese.json"))["fingerprint"] == done.fingerprint
 
 
+def test_half_precision_takes_half_the_space_and_answers_alike(
+    calibrated: Path, tmp_path: Path, crops: list[Path]
+) -> None:
+    original = load_model(calibrated)
+    half = export_model(calibrated, tmp_path / "half.keras", format="keras", half=True)
+    assert half.fingerprint != original.fingerprint
+    both = [export_model(half.path, tmp_path / f"{n}.onnx", half=n) for n in (False, True)]
+    full, halved = (Path(each.path) for each in both)
+    assert halved.stat().st_size < 0.7 * full.stat().st_size
+    with zipfile.ZipFile(half.path) as small, zipfile.ZipFile(calibrated) as large:
+        sizes = [each.getinfo("model.weights.h5").file_size for each in (small, large)]
+    assert sizes[0] < 0.75 * sizes[1]
+    models = [load_model(each) for each in (half.path, halved)]
+    assert {each.fingerprint for each in models} == {half.fingerprint}
+    for model in models:
+        assert model.calibration == original.calibration
+        np.testing.assert_allclose(model.embed(crops), original.embed(crops), atol=2e-3)
+
+
 @pytest.mark.parametrize(("name", "kind"), [("m.onnx", "onnx"), ("m", "savedmodel")])
 def test_export_that_disagrees_leaves_nothing(
     calibrated: Path,
@@ -124,6 +143,8 @@ def test_another_network_is_far_off(calibrated: Path, crops: list[Path]) -> None
 
 
 def test_wrong_wishes_are_answered(calibrated: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="formats onnx and keras"):
+        export_model(calibrated, tmp_path / "half.tflite", format="litert", half=True)
     with pytest.raises(InputError, match=r"must end in \.onnx"):
         export_model(calibrated, tmp_path / "model.keras")
     with pytest.raises(InputError, match="no such model file"):

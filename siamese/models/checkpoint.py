@@ -5,6 +5,7 @@ program shows: format version, fingerprint, recipe, calibration, scores and vers
 """
 
 import importlib
+import io
 import json
 import zipfile
 import zlib
@@ -23,7 +24,11 @@ if TYPE_CHECKING:  # a card is read without Keras, whose import takes seconds
     import keras
 
 MEMBER = "siamese.json"
+WEIGHTS = "model.weights.h5"
+"""The member of a Keras file that holds the weights."""
 FORMAT_VERSION = 1
+OWN_FIELDS = ("format_version", "fingerprint", "image_size", "versions")
+"""What `save_model` writes of its own accord."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ def save_model(
     *,
     image_size: tuple[int, int],
     card: Mapping[str, Any] | None = None,
+    half: bool = False,
 ) -> dict[str, Any]:
     """Writes a model file under a temporary name and renames it.
 
@@ -66,6 +72,8 @@ def save_model(
         embedder: A model of `siamese.models.embedder.join_embedder`.
         image_size: Height and width in pixels that it resizes to.
         card: What else the file is to say: `recipe`, `calibration`, `scores`, ...; ready for JSON.
+        half: Store kernels in half precision. They are rounded in `embedder` too, so that file and
+            memory compute the same; vectors (biases, statistics) stay float32.
 
     Returns:
         The content of `siamese.json`, with fingerprint and versions.
@@ -73,6 +81,10 @@ def save_model(
     import keras
 
     path = Path(path)
+    if half:
+        for weight in embedder.weights:
+            if len(weight.shape) > 1:
+                weight.assign(weight.numpy().astype(np.float16))
     whole = {
         "format_version": FORMAT_VERSION,
         "fingerprint": fingerprint(embedder),
@@ -82,9 +94,36 @@ def save_model(
     }
     with whole_file(path) as temporary:
         embedder.save(temporary)
+        if half:
+            _store_kernels_in_half(temporary)
         with zipfile.ZipFile(temporary, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(MEMBER, json.dumps(whole, indent=1, ensure_ascii=False))
     return whole
+
+
+def _store_kernels_in_half(path: Path) -> None:
+    """Rewrites the weights of a Keras file, which reads any number type into its own."""
+    import h5py
+
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    stored = io.BytesIO()
+    with h5py.File(io.BytesIO(members[WEIGHTS])) as source, h5py.File(stored, "w") as target:
+
+        def copy(name: str, found: Any) -> None:
+            if isinstance(found, h5py.Dataset):
+                kind = np.float16 if found.ndim > 1 else found.dtype
+                copied = target.create_dataset(name, data=found[()].astype(kind))
+            else:
+                copied = target.require_group(name)
+            copied.attrs.update(found.attrs)
+
+        source.visititems(copy)
+        target.attrs.update(source.attrs)
+    members[WEIGHTS] = stored.getvalue()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
