@@ -7,14 +7,14 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper, save_model
 
 
-def colour_network(path: Path, *, scale: float = 1.0, cells: int = 16) -> Path:
+def colour_network(path: Path, *, scale: Any = 1.0, cells: int = 16) -> Path:
     """Embeds an image of 64 x 32 pixels by the mean colours of its square cells.
 
     Drawn people wear clothes of their own colours, so this tells them apart rather well.
 
     Args:
         path: Where to.
-        scale: Of the output: NaN gives a network that has diverged.
+        scale: Of the output, or `(3, 1, 1)` of its channels: NaN gives a network that has diverged.
         cells: Side of a cell in pixels.
     """
     nodes = [
@@ -25,7 +25,7 @@ def colour_network(path: Path, *, scale: float = 1.0, cells: int = 16) -> Path:
         helper.make_node("Flatten", ["scaled"], ["embeddings"]),
     ]
     size = 3 * (64 // cells) * (32 // cells)
-    return _write(path, nodes, {"scale": np.float32(scale)}, [None, size])
+    return _write(path, nodes, {"scale": np.asarray(scale, np.float32)}, [None, size])
 
 
 def _write(path: Path, nodes: list[Any], constants: dict[str, Any], shape: list[Any]) -> Path:
