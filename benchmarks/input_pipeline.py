@@ -30,7 +30,7 @@ PEER = 1_288
 SIZE = (256, 128)
 PEOPLE, IMAGES = 16, 4
 PADDING, ERASING = 10, 0.5
-TRUNK = "osnet_x0_25"
+BACKBONE = "osnet_x0_25"
 """Whose normalisation."""
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 DEVIATION = np.array([58.395, 57.12, 57.375], np.float32)
@@ -96,11 +96,11 @@ def _measure_ours(folder: Path, records: Path, seconds: float) -> dict[str, Rate
     stored = batch_image_size(part, SIZE)
     batches, _ = train_batches(
         shard_paths(records, manifest, "train"), part, image_size=stored,
-        people=PEOPLE, images=IMAGES,
+        num_identities=PEOPLE, num_instances=IMAGES,
     )  # fmt: skip
     layers = build_augmentation(flip=True, padding=PADDING, erasing=ERASING)
     resizing = ResizeImages(SIZE, dtype="float32")
-    preparation = preparation_layers(TRUNK)
+    preparation = preparation_layers(BACKBONE)
 
     @tf.function  # type: ignore[untyped-decorator]
     def augment(images: Any) -> Any:

@@ -1,14 +1,14 @@
 """How fast a training step is, and what share of the machine it reaches.
 
-For each trunk, at 256x128 with 32 images a batch: images a second of the step alone (one batch,
+For each backbone, at 256x128 with 32 images a batch: images a second of the step alone (one batch,
 again and again), of the same training fed by the input pipeline from records, and their ratio; the
 arithmetic of a step (multiplications and additions, forward and backward, for an image), and the
 share that it reaches of the rate at which this machine multiplies two matrices. That rate is
 measured in turns with the steps, so that what else the machine does meets all sides: the best of
-NumPy's product in float32 and of the backend's in float32 and in the precision of the trunk.
+NumPy's product in float32 and of the backend's in float32 and in the precision of the backbone.
 
     python benchmarks/training_step.py
-    python benchmarks/training_step.py --trunks osnet_x0_25 --image_size 128 64 --steps 20
+    python benchmarks/training_step.py --backbones osnet_x0_25 --image_size 128 64 --steps 20
 
 Everything is measured as it comes: on a busy machine compare the two sides of a ratio, never a
 number of one run with that of another.
@@ -36,7 +36,7 @@ from siamese.records import build_records, read_manifest, shard_paths
 from siamese.synthetic import write_mars_tree
 from siamese.train.objective import build_training_model
 
-TRUNKS = ("resnet50", "efficientnet_b0", "osnet_x0_25", "osnet_x1_0")
+BACKBONES = ("resnet50", "efficientnet_b0", "osnet_x0_25", "osnet_x1_0")
 PUBLISHED = {
     "resnet50": "torchreid 3.7 to 5.3, plain Keras 8.5",
     "efficientnet_b0": "torchreid 11.3, plain Keras 20.6",
@@ -53,7 +53,7 @@ OPERATIONS = 2.0 * SIDE**3
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trunks", nargs="+", default=list(TRUNKS))
+    parser.add_argument("--backbones", nargs="+", default=list(BACKBONES))
     parser.add_argument("--image_size", nargs=2, type=int, default=[256, 128])
     parser.add_argument("--batch", type=int, default=32, help="images, a multiple of 4")
     parser.add_argument("--steps", type=int, default=5, help="timed steps, after two others")
@@ -74,14 +74,14 @@ def main() -> None:
         print(f"matrix product, {name}: {rate / 1e9:,.0f} G operations a second")
     print(f"{size[0]}x{size[1]}, batch {chosen.batch}, {chosen.steps} steps each\n")
     print(
-        f"{'trunk':<16}{'precision':<16}{'operations':>11}{'step alone':>12}{'matrix':>9}"
+        f"{'backbone':<16}{'precision':<16}{'operations':>11}{'step alone':>12}{'matrix':>9}"
         f"{'of matrix':>11}{'end to end':>12}{'ratio':>7}"
     )
     with tempfile.TemporaryDirectory() as folder:
         records = _draw_records(Path(folder))
-        for trunk in chosen.trunks:
+        for backbone in chosen.backbones:
             for precision in chosen.precisions:
-                recipe = _recipe(trunk, precision, size, chosen.batch)
+                recipe = _recipe(backbone, precision, size, chosen.batch)
                 # A product in float32 is one in half precision too, where that is slower.
                 able = [
                     product
@@ -90,21 +90,23 @@ def main() -> None:
                 ]
                 alone, whole, rate, operations = _measure(recipe, records, chosen.steps, able)
                 print(
-                    f"{trunk:<16}{precision:<16}{operations / 1e9:>8.2f} G "
+                    f"{backbone:<16}{precision:<16}{operations / 1e9:>8.2f} G "
                     f"{alone:>8.1f}/s{rate / 1e9:>7.0f} G{operations * alone / rate:>10.0%} "
                     f"{whole:>9.1f}/s{whole / alone:>8.2f}",
                     flush=True,
                 )
-            if size == (256, 128) and trunk in PUBLISHED:
-                print(f"{'':<16}measured elsewhere: {PUBLISHED[trunk]}")
+            if size == (256, 128) and backbone in PUBLISHED:
+                print(f"{'':<16}measured elsewhere: {PUBLISHED[backbone]}")
 
 
-def _recipe(trunk: str, precision: str, size: tuple[int, int], batch: int) -> Recipe:
-    """The recipe osnet on a trunk: two heads, batch-hard triplets, all its augmentation."""
+def _recipe(backbone: str, precision: str, size: tuple[int, int], batch: int) -> Recipe:
+    """The recipe osnet on a backbone: two heads, batch-hard triplets, all its augmentation."""
     recipe = change_recipe(
-        osnet(), trunk=trunk, weights="none", image_size=size, precision=precision
+        osnet(), backbone=backbone, weights="none", image_size=size, precision=precision
     )
-    return dataclasses.replace(recipe, batches=BatchSection(people=batch // 4, images=4))
+    return dataclasses.replace(
+        recipe, batches=BatchSection(num_identities=batch // 4, num_instances=4)
+    )
 
 
 def _draw_records(folder: Path) -> Path:
@@ -130,7 +132,7 @@ def _measure(
     )[0]
     model = build_training_model(recipe, image_size=size, classes=part.people, steps=100)
     fed = batches.map(lambda images, labels: (images, dict.fromkeys(model.output, labels)))
-    images = recipe.batches.people * recipe.batches.images
+    images = recipe.batches.num_identities * recipe.batches.num_instances
     repeated = fed.take(1).cache().repeat()
     _time_steps(model, repeated, 2)  # traces, and fills the caches
     # In turns, so that what else the machine does meets both sides.

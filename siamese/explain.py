@@ -120,21 +120,22 @@ def _split(model: Model) -> Callable[[NDArray[np.float32]], tuple[Floats, Floats
     import keras
     from keras import ops
 
+    from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR
     from siamese.models.pooling import GeneralisedMean
 
     assert isinstance(model._network, KerasNetwork)
     embedder = model._network.embedder
     try:
-        backbone = embedder.get_layer("backbone")
-        pool = backbone.get_layer("pool")
-        until = keras.Model(backbone.input, pool.input)
+        feature_extractor = embedder.get_layer(FEATURE_EXTRACTOR)
+        pool = feature_extractor.get_layer("pool")
+        until = keras.Model(feature_extractor.input, pool.input)
     except (ValueError, AttributeError):
         raise InputError(
             f"{model.path}: has no layer `pool` to look into. Give a model that "
             "train_siamese_network.py wrote."
         ) from None
-    after = backbone.layers[backbone.layers.index(pool) + 1 :]
-    after += [each for each in embedder.layers if each.name == "bottleneck"]
+    after = feature_extractor.layers[feature_extractor.layers.index(pool) + 1 :]
+    after += [each for each in embedder.layers if each.name == BNNECK]
 
     def affine(features: Any) -> Any:
         for layer in after:

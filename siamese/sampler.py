@@ -10,19 +10,24 @@ from numpy.typing import NDArray
 
 from siamese.errors import InputError
 
-Order = Literal["people", "pairs", "triplets"]
+Sampler = Literal["pk", "pairs", "triplets"]
 Rows = NDArray[np.int64]
 
 
 def check_batches(
-    order: Order, people: int, images: int, counts: Rows, host: int = 0, hosts: int = 1
+    sampler: Sampler,
+    num_identities: int,
+    num_instances: int,
+    counts: Rows,
+    host: int = 0,
+    hosts: int = 1,
 ) -> int:
     """Makes sure that batches can be made.
 
     Args:
-        order: `people`, `pairs` or `triplets`.
-        people: P, groups in a batch.
-        images: K, images in a group.
+        sampler: `pk`, `pairs` or `triplets`.
+        num_identities: P, groups in a batch.
+        num_instances: K, images in a group.
         counts: Number of images of each person.
         host: Number of this host.
         hosts: Hosts that share each batch.
@@ -31,45 +36,52 @@ def check_batches(
         Batches in an epoch.
 
     Raises:
-        InputError: `people` and `images` do not fit the order, there are too few people or images,
-            or the hosts cannot share a batch evenly.
+        InputError: `num_identities` and `num_instances` do not fit the sampler, there are too few
+            people or images, or the hosts cannot share a batch evenly.
 
     Example:
-        >>> check_batches("people", 2, 4, np.array([5, 4, 1]))
+        >>> check_batches("pk", 2, 4, np.array([5, 4, 1]))
         2
     """
-    needed = {"people": images, "pairs": 2, "triplets": 3}[order]
-    if images != needed or people < 2 or images < 2 or (order == "pairs" and people % 4):
+    needed = {"pk": num_instances, "pairs": 2, "triplets": 3}[sampler]
+    if (
+        num_instances != needed
+        or num_identities < 2
+        or num_instances < 2
+        or (sampler == "pairs" and num_identities % 4)
+    ):
         raise InputError(
-            "`people` must be at least 2 (4, 8, 12, ... for pairs) and `images` at least 2 (2 for "
-            f"pairs, 3 for triplets). Received: order={order}, people={people}, images={images}"
+            "`num_identities` must be at least 2 (4, 8, 12, ... for pairs) and `num_instances` at "
+            f"least 2 (2 for pairs, 3 for triplets). Received: sampler={sampler}, "
+            f"num_identities={num_identities}, num_instances={num_instances}"
         )
-    if not 0 <= host < hosts or people % hosts:
+    if not 0 <= host < hosts or num_identities % hosts:
         raise InputError(
-            f"`people` must be a multiple of `hosts`, and `host` one of 0..{hosts - 1}. "
-            f"Received: people={people}, host={host}, hosts={hosts}"
+            f"`num_identities` must be a multiple of `hosts`, and `host` one of 0..{hosts - 1}. "
+            f"Received: num_identities={num_identities}, host={host}, hosts={hosts}"
         )
     if len(counts) < 2:
         raise InputError(
             f"training needs at least two people. Received: {len(counts)}. Add folders of others."
         )
-    groups = int((-(-counts // images)).sum())
-    if groups < people:
+    groups = int((-(-counts // num_instances)).sum())
+    if groups < num_identities:
         raise InputError(
-            f"`people` must be at most {groups}, the groups of {images} images in this set. "
-            f"Received: {people}. Add images, or take a recipe with smaller batches."
+            f"`num_identities` must be at most {groups}, the groups of {num_instances} images in "
+            f"this set. Received: {num_identities}. Add images, or take a recipe with smaller "
+            "batches."
         )
-    return -(-groups // people)
+    return -(-groups // num_identities)
 
 
-def order_epoch(
+def sample_epoch(
     labels: Rows,
     cameras: Rows,
     random: np.random.Generator,
     *,
-    order: Order = "people",
-    people: int = 16,
-    images: int = 4,
+    sampler: Sampler = "pk",
+    num_identities: int = 16,
+    num_instances: int = 4,
     spread_cameras: bool = True,
 ) -> Rows:
     """Deals all images into batches, each once; images of short groups are repeated.
@@ -78,9 +90,9 @@ def order_epoch(
         labels: `(images,)`, the person of each image.
         cameras: `(images,)`, the camera of each image.
         random: Draws the order.
-        order: `people`, `pairs` or `triplets`.
-        people: P, groups in a batch.
-        images: K, images in a group.
+        sampler: `pk`, `pairs` or `triplets`.
+        num_identities: P, groups in a batch.
+        num_instances: K, images in a group.
         spread_cameras: Groups have as many cameras as a person's images allow.
 
     Returns:
@@ -89,7 +101,8 @@ def order_epoch(
 
     Example:
         >>> labels, cameras = np.array([5, 5, 5, 5, 9, 9, 9, 9]), np.array([1, 1, 2, 2] * 2)
-        >>> rows = order_epoch(labels, cameras, np.random.default_rng(0), people=2, images=2)
+        >>> random = np.random.default_rng(0)
+        >>> rows = sample_epoch(labels, cameras, random, num_identities=2, num_instances=2)
         >>> np.sort(labels[rows].reshape(-1, 2), axis=0).tolist()
         [[5, 5], [5, 5], [9, 9], [9, 9]]
         >>> np.sort(cameras[rows].reshape(-1, 2)).tolist()
@@ -101,22 +114,24 @@ def order_epoch(
     shuffled = shuffled[np.argsort(labels[shuffled], kind="stable")]
     _, counts = np.unique(labels, return_counts=True)
     owned = np.split(shuffled, np.cumsum(counts)[:-1])
-    groups = np.concatenate([_deal(mine, images, random) for mine in owned])
+    groups = np.concatenate([_deal(mine, num_instances, random) for mine in owned])
     groups = random.permutation(groups)
-    missing = -len(groups) % people
+    missing = -len(groups) % num_identities
     if missing:
-        groups = np.concatenate([groups, groups[-(len(groups) % people) - people :][:missing]])
-    batches = groups.reshape(-1, people, images)
-    if order == "people":
+        groups = np.concatenate(
+            [groups, groups[-(len(groups) % num_identities) - num_identities :][:missing]]
+        )
+    batches = groups.reshape(-1, num_identities, num_instances)
+    if sampler == "pk":
         return batches.reshape(len(batches), -1)
-    arrange = _pairs if order == "pairs" else _triplets
+    arrange = _pairs if sampler == "pairs" else _triplets
     return np.stack([arrange(batch, labels[batch[:, 0]]) for batch in batches])
 
 
-def _deal(mine: Rows, images: int, random: np.random.Generator) -> Rows:
+def _deal(mine: Rows, num_instances: int, random: np.random.Generator) -> Rows:
     """One person's images to groups, in turn, as cards are dealt; repeats come last in a group."""
-    count = -(-len(mine) // images)
-    group, turn = np.arange(count)[:, None], np.arange(images)
+    count = -(-len(mine) // num_instances)
+    group, turn = np.arange(count)[:, None], np.arange(num_instances)
     held = (len(mine) - group + count - 1) // count
     chosen = mine[turn % held * count + group]
     drawn = random.random(chosen.shape) + (turn >= held)

@@ -33,7 +33,7 @@ def trained(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("runs") / "small"
     recipe = change_recipe(
-        batch_hard(), trunk="conv4", weights="none", image_size=(64, 32), epochs=2
+        batch_hard(), backbone="conv4", weights="none", image_size=(64, 32), epochs=2
     )
     train(records, recipe, run=folder, log=folder.parent / "log")
     return folder
@@ -54,7 +54,7 @@ def calibrated(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     keras.utils.set_random_seed(3)
     embedder = join_embedder(
         build_embedder(
-            trunk="conv4", weights="none", image_size=(64, 32), embedding_size=16, bottleneck=True
+            backbone="conv4", weights="none", image_size=(64, 32), embedding_size=16, bnneck=True
         )
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("calibrated")

@@ -26,7 +26,7 @@ from siamese.train.tensorboard import TensorBoard
 
 def _recipe(*, epochs: int, margin: float = 0.3, **optimizer: Any) -> Recipe:
     recipe = change_recipe(
-        batch_hard(), trunk="conv4", weights="none", image_size=(64, 32), epochs=epochs
+        batch_hard(), backbone="conv4", weights="none", image_size=(64, 32), epochs=epochs
     )
     options = {"mining": "batch_hard", "margin": margin}
     settings = {"warm_up_epochs": 0.0, "decay": "constant", **optimizer}

@@ -81,7 +81,7 @@ def test_train_builds_missing_records_and_test_compares(
         "data set",
         "--recipe",
         "batch_hard",
-        "--trunk",
+        "--backbone",
         "conv4",
         "--weights",
         "none",

@@ -65,16 +65,16 @@ def test_a_run_resumes_from_its_last_state() -> None:
 
 def test_a_training_goes_on_from_an_old_model() -> None:
     found = architecture_of(str(RUN / "model.keras"))
-    assert found["trunk"] == "osnet_x0_25"
-    assert found["bottleneck"] is True
+    assert found["backbone"] == "osnet_x0_25"
+    assert found["bnneck"] is True
 
 
 def test_a_recipe_file_keeps_its_meaning() -> None:
     recipe = recipe_from_dict(json.loads((RUN / "recipe.json").read_text())["recipe"])
-    assert recipe.model.trunk == "osnet_x0_25"
-    assert recipe.model.bottleneck
-    assert recipe.batches.order == "people"
-    assert (recipe.batches.people, recipe.batches.images) == (4, 2)
+    assert recipe.model.backbone == "osnet_x0_25"
+    assert recipe.model.bnneck
+    assert recipe.batches.sampler == "pk"
+    assert (recipe.batches.num_identities, recipe.batches.num_instances) == (4, 2)
 
 
 def test_a_record_set_is_whole() -> None:

@@ -35,7 +35,7 @@ if keras.config.backend() == "tensorflow":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [one] * int(devices))
 machine = open_devices(int(devices))
-recipe = change_recipe(RECIPES[name](), trunk="conv4", weights="none", image_size=(64, 32))
+recipe = change_recipe(RECIPES[name](), backbone="conv4", weights="none", image_size=(64, 32))
 if augmented == "no":
     recipe = dataclasses.replace(recipe, augmentation=AugmentationSection(flip=False))
 images = read_images(list_samples(data, "train"), image_size=(64, 32))
@@ -149,9 +149,9 @@ def test_several_processes_need_jax(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_people_must_be_shared_evenly() -> None:
     machine = MirroredDevices(1)
     machine.count = 3
-    machine.check(people=6, images=4)
+    machine.check(num_identities=6, num_instances=4)
     with pytest.raises(InputError, match="must be a multiple of the 3 devices"):
-        machine.check(people=16, images=4)
+        machine.check(num_identities=16, num_instances=4)
 
 
 def test_batches_from_python_begin_anew_when_keras_opens_them_again() -> None:

@@ -26,8 +26,8 @@ SCRIPTS: dict[str, cli.Command] = {
 }
 OTHERS = {"make", "tensorboard", "pip", "git", "unzip", "export", "srun"}
 """Programs that are not ours: `make` is tested in test_readme.py, the others are named only."""
-SHORT = ["--weights", "none", "--trunk", "conv4", "--image_size", "64", "32", "--epochs", "1"]
-"""What stands in for hours of training: any recipe, with a small trunk, for one epoch."""
+SHORT = ["--weights", "none", "--backbone", "conv4", "--image_size", "64", "32", "--epochs", "1"]
+"""What stands in for hours of training: any recipe, with a small backbone, for one epoch."""
 
 
 def _blocks(page: Path) -> list[tuple[str, str]]:

@@ -14,8 +14,8 @@ from siamese.errors import InputError
 from siamese.explain import explain
 from siamese.images import read_image
 from siamese.inference import Model, load_model
+from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR, save_model
 from siamese.models.checkpoint import load_model as open_file
-from siamese.models.checkpoint import save_model
 from siamese.models.embedder import build_embedder, join_embedder
 
 
@@ -23,13 +23,13 @@ def _save(path: Path, **options: object) -> Path:
     keras.utils.set_random_seed(5)
     embedder = join_embedder(
         build_embedder(
-            trunk="conv4", weights="none", image_size=(64, 32), embedding_size=8, **options
+            backbone="conv4", weights="none", image_size=(64, 32), embedding_size=8, **options
         )  # type: ignore[arg-type]
     )
     # Other statistics than 0 and 1, so that a neck or bias that is left out shows.
     random = np.random.default_rng(2)
     for weight in embedder.weights:
-        if "feature/bias" in weight.path or "bottleneck" in weight.path:
+        if "feature/bias" in weight.path or BNNECK in weight.path:
             weight.assign(random.uniform(0.01, 0.1, weight.shape))
     save_model(path, embedder, image_size=(64, 32))
     return path
@@ -39,8 +39,8 @@ def _save(path: Path, **options: object) -> Path:
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
     options: dict[str, object] = {
         "average": {"dropout": 0.2},
-        "gem": {"pooling": "gem", "bottleneck": True},
-        "neck": {"bottleneck": True},
+        "gem": {"pooling": "gem", "bnneck": True},
+        "neck": {"bnneck": True},
     }[request.param]
     return load_model(_save(tmp_path_factory.mktemp("model") / "model.keras", **options))
 
@@ -65,14 +65,14 @@ def test_contributions_of_either_image_add_up_to_the_similarity(
 
 
 def test_contributions_are_those_of_a_slow_loop(tmp_path: Path, pair: tuple[Path, Path]) -> None:
-    path = _save(tmp_path / "model.keras", bottleneck=True)
+    path = _save(tmp_path / "model.keras", bnneck=True)
     found = explain(*pair, path)
     embedder = open_file(path).embedder
-    backbone, neck = embedder.get_layer("backbone"), embedder.get_layer("bottleneck")
+    feature_extractor, neck = embedder.get_layer(FEATURE_EXTRACTOR), embedder.get_layer(BNNECK)
     pixels = np.stack([read_image(each) for each in pair]).astype(np.float32)
-    maps = keras.Model(backbone.input, backbone.get_layer("pool").input)
+    maps = keras.Model(feature_extractor.input, feature_extractor.get_layer("pool").input)
     maps = maps(pixels, training=False).numpy()
-    kernel, bias = (each.numpy() for each in backbone.get_layer("feature").weights)
+    kernel, bias = (each.numpy() for each in feature_extractor.get_layer("feature").weights)
     scale = neck.gamma.numpy() / np.sqrt(neck.moving_variance.numpy() + neck.epsilon)
     mean = neck.moving_mean.numpy()
     other = np.asarray(embedder(pixels, training=False))[1]
@@ -99,8 +99,8 @@ def test_exchanged_images_exchange_their_maps(model: Model, pair: tuple[Path, Pa
 def test_the_part_that_two_images_share_adds_most(tmp_path: Path) -> None:
     path = _save(tmp_path / "model.keras")
     loaded = open_file(path)
-    backbone = loaded.embedder.get_layer("backbone")
-    backbone.get_layer("feature").bias.assign(np.zeros(8))
+    feature_extractor = loaded.embedder.get_layer(FEATURE_EXTRACTOR)
+    feature_extractor.get_layer("feature").bias.assign(np.zeros(8))
     save_model(path, loaded.embedder, image_size=(64, 32))
     random = np.random.default_rng(7)
     images = np.full((2, 64, 32, 3), 0, np.uint8)

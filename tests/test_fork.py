@@ -50,14 +50,14 @@ METRICS = {
 }
 
 
-@pytest.mark.parametrize("bottleneck", [True, False])
+@pytest.mark.parametrize("bnneck", [True, False])
 @pytest.mark.parametrize("metric", METRICS)
-def test_never_more_than_two_gradients_meet_unordered(metric: str, bottleneck: bool) -> None:
+def test_never_more_than_two_gradients_meet_unordered(metric: str, bnneck: bool) -> None:
     # More than two, and two runs of a seed part: the order of the sum is that of the threads.
     loss = LossSection(
         metric=metric, options=METRICS[metric], identity_weight=1.0, centre_weight=5e-4
     )
-    model = dataclasses.replace(demo().model, bottleneck=bottleneck)
+    model = dataclasses.replace(demo().model, bnneck=bnneck)
     recipe = dataclasses.replace(
         demo(), model=model, loss=loss, augmentation=AugmentationSection(flip=False)
     )

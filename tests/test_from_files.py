@@ -17,7 +17,7 @@ from siamese.datasets.triplets import name_image
 from siamese.errors import InputError
 from siamese.images import read_image, resize_image
 from siamese.loader.from_files import LabelledImages, array_batches, kept_size, read_images
-from siamese.sampler import order_epoch
+from siamese.sampler import sample_epoch
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_evaluation_batches_have_every_image_once_in_order(data: LabelledImages)
 
 
 def test_batches_are_groups_of_one_person_and_show_every_image_once(data: LabelledImages) -> None:
-    endless, steps = array_batches(data, people=4, images=2, seed=1)
+    endless, steps = array_batches(data, num_identities=4, num_instances=2, seed=1)
     assert steps == len(data.images) // 8
     shown: Counter[bytes] = Counter()
     for images, labels in islice(endless, steps):
@@ -128,17 +128,19 @@ def test_batches_are_groups_of_one_person_and_show_every_image_once(data: Labell
 
 def test_groups_are_dealt_by_camera() -> None:
     data = _numbered(people=5, each=12, cameras=3)
-    cameras = data.cameras[_rows(data, 5, people=4, images=3)].reshape(-1, 3)
+    cameras = data.cameras[_rows(data, 5, num_identities=4, num_instances=3)].reshape(-1, 3)
     assert (np.sort(cameras, axis=1) == [0, 1, 2]).all()
     assert len({tuple(row) for row in cameras.tolist()}) > 2  # in any order
-    left = data.cameras[_rows(data, 5, people=4, images=3, spread_cameras=False)].reshape(-1, 3)
+    left = data.cameras[
+        _rows(data, 5, num_identities=4, num_instances=3, spread_cameras=False)
+    ].reshape(-1, 3)
     assert (np.sort(left, axis=1) != [0, 1, 2]).any()
 
 
 def test_short_groups_repeat_their_own_images_at_the_end() -> None:
     data = _numbered(people=3, each=7)
-    rows = order_epoch(
-        data.labels, data.cameras, np.random.default_rng(0), people=6, images=4
+    rows = sample_epoch(
+        data.labels, data.cameras, np.random.default_rng(0), num_identities=6, num_instances=4
     ).reshape(-1, 4)
     assert len(rows) == 6
     for row in rows:
@@ -151,20 +153,20 @@ def test_short_groups_repeat_their_own_images_at_the_end() -> None:
 
 def test_one_image_fills_a_group() -> None:
     data = _numbered(people=4, each=1)
-    rows = _rows(data, 1, people=4, images=3).reshape(4, 3)
+    rows = _rows(data, 1, num_identities=4, num_instances=3).reshape(4, 3)
     assert (rows == rows[:, :1]).all()
 
 
 def test_last_batch_is_filled_from_the_one_before() -> None:
     data = _numbered(people=8, each=2)
-    rows = _rows(data, 3, people=3, images=2)
+    rows = _rows(data, 3, num_identities=3, num_instances=2)
     assert sorted(set(rows.ravel().tolist())) == list(range(16))
     np.testing.assert_array_equal(rows[2, 4:], rows[1, :2])
 
 
 def test_pairs_are_half_of_one_person() -> None:
     data = _numbered(people=30, each=4)
-    labels = data.labels[_rows(data, 15, order="pairs", people=8, images=2)]
+    labels = data.labels[_rows(data, 15, sampler="pairs", num_identities=8, num_instances=2)]
     same = labels[:, 0::2] == labels[:, 1::2]
     assert same[:, :4].all()
     for row, crossed in zip(labels, same[:, 4:], strict=True):
@@ -174,7 +176,7 @@ def test_pairs_are_half_of_one_person() -> None:
 
 def test_triplets_have_a_positive_and_a_negative() -> None:
     data = _numbered(people=30, each=6)
-    rows = _rows(data, 10, order="triplets", people=6, images=3)
+    rows = _rows(data, 10, sampler="triplets", num_identities=6, num_instances=3)
     anchor, positive, negative = rows[:, 0::3], rows[:, 1::3], rows[:, 2::3]
     assert (anchor != positive).all()
     assert (data.labels[anchor] == data.labels[positive]).all()
@@ -183,7 +185,7 @@ def test_triplets_have_a_positive_and_a_negative() -> None:
 
 def test_an_epoch_of_triplets_shows_every_image_where_each_person_has_three() -> None:
     data = _numbered(people=12, each=3)
-    rows = _rows(data, 3, order="triplets", people=4, images=3)
+    rows = _rows(data, 3, sampler="triplets", num_identities=4, num_instances=3)
     assert sorted(rows.ravel().tolist()) == list(range(36))
 
 
@@ -191,27 +193,27 @@ def test_given_triplets_are_taken() -> None:
     data = _numbered(people=6, each=3)
     wanted = [(0, 1, 3), (4, 5, 9), (6, 8, 1), (9, 10, 17), (12, 14, 0)]
     names = [[name_image(data.people[row], data.names[row]) for row in t] for t in wanted]
-    options = {"order": "triplets", "people": 2, "images": 3, "triplets": names}
+    options = {"sampler": "triplets", "num_identities": 2, "num_instances": 3, "triplets": names}
     rows = _rows(data, 3, **options).reshape(-1, 3)
     assert {tuple(row) for row in rows.tolist()} == set(wanted)
     with pytest.raises(InputError, match="at most 5, the triplets"):
-        array_batches(data, **{**options, "people": 6})  # type: ignore[arg-type]
+        array_batches(data, **{**options, "num_identities": 6})  # type: ignore[arg-type]
 
 
 def test_seed_and_epoch_alone_decide_the_order() -> None:
     data = _numbered(people=10, each=4)
-    whole = _rows(data, 6, people=5, images=4, seed=7)
+    whole = _rows(data, 6, num_identities=5, num_instances=4, seed=7)
     np.testing.assert_array_equal(
-        _rows(data, 4, people=5, images=4, seed=7, first_epoch=1), whole[2:]
+        _rows(data, 4, num_identities=5, num_instances=4, seed=7, first_epoch=1), whole[2:]
     )
     assert (whole[:2] != whole[2:4]).any()
-    assert (whole != _rows(data, 6, people=5, images=4, seed=8)).any()
+    assert (whole != _rows(data, 6, num_identities=5, num_instances=4, seed=8)).any()
 
 
-@pytest.mark.parametrize(("order", "images"), [("people", 4), ("pairs", 2), ("triplets", 3)])
-def test_hosts_together_have_the_batch_of_one(order: str, images: int) -> None:
+@pytest.mark.parametrize(("sampler", "num_instances"), [("pk", 4), ("pairs", 2), ("triplets", 3)])
+def test_hosts_together_have_the_batch_of_one(sampler: str, num_instances: int) -> None:
     data = _numbered(people=20, each=6)
-    options = {"order": order, "people": 8, "images": images}
+    options = {"sampler": sampler, "num_identities": 8, "num_instances": num_instances}
     parts = [_rows(data, 3, **options, host=host, hosts=4) for host in range(4)]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), _rows(data, 3, **options))
 
@@ -219,10 +221,10 @@ def test_hosts_together_have_the_batch_of_one(order: str, images: int) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"people": 9, "images": 4}, "at most 8"),
-        ({"people": 1, "images": 4}, "`people` must be at least 2"),
-        ({"order": "pairs", "people": 6, "images": 2}, "for pairs"),
-        ({"people": 4, "images": 4, "hosts": 3}, "multiple of `hosts`"),
+        ({"num_identities": 9, "num_instances": 4}, "at most 8"),
+        ({"num_identities": 1, "num_instances": 4}, "`num_identities` must be at least 2"),
+        ({"sampler": "pairs", "num_identities": 6, "num_instances": 2}, "for pairs"),
+        ({"num_identities": 4, "num_instances": 4, "hosts": 3}, "multiple of `hosts`"),
     ],
 )
 def test_impossible_batches_are_refused(options: dict[str, object], words: str) -> None:
@@ -232,7 +234,7 @@ def test_impossible_batches_are_refused(options: dict[str, object], words: str) 
 
 def test_one_person_is_not_enough() -> None:
     with pytest.raises(InputError, match="at least two people"):
-        array_batches(_numbered(people=1, each=8), people=2, images=2)
+        array_batches(_numbered(people=1, each=8), num_identities=2, num_instances=2)
 
 
 PROGRAM = """
@@ -248,7 +250,7 @@ from siamese.augment import build_augmentation
 from siamese.datasets import list_samples
 from siamese.losses import TripletLoss
 data = read_images(list_samples(sys.argv[1]), image_size=(64, 32))
-batches, steps = array_batches(data, people=4, images=4)
+batches, steps = array_batches(data, num_identities=4, num_instances=4)
 inputs = keras.Input(data.images.shape[1:])
 images = inputs
 for layer in build_augmentation(padding=4, auto_augment=0.1, grayscale_patch=0.2, erasing=0.5):

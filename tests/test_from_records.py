@@ -40,7 +40,7 @@ def _labels(records: Path, manifest: Manifest, batches: int, **options: object) 
 
 
 def test_batch_is_groups_of_one_person(records: Path, manifest: Manifest) -> None:
-    labels = _labels(records, manifest, 6, people=5, images=4)
+    labels = _labels(records, manifest, 6, num_identities=5, num_instances=4)
     groups = labels.reshape(6, 5, 4)
     assert (groups == groups[:, :, :1]).all()
     assert len(set(labels.ravel().tolist())) > 5
@@ -49,7 +49,7 @@ def test_batch_is_groups_of_one_person(records: Path, manifest: Manifest) -> Non
 def test_images_are_uint8_of_the_asked_size(records: Path, manifest: Manifest) -> None:
     shards = shard_paths(records, manifest, "train")
     dataset, _ = train_batches(
-        shards, manifest.parts["train"], image_size=(40, 20), people=4, images=2
+        shards, manifest.parts["train"], image_size=(40, 20), num_identities=4, num_instances=2
     )
     images, labels = next(dataset.as_numpy_iterator())
     assert images.shape == (8, 40, 20, 3)
@@ -60,7 +60,9 @@ def test_images_are_uint8_of_the_asked_size(records: Path, manifest: Manifest) -
 def test_an_epoch_shows_every_image(records: Path, manifest: Manifest) -> None:
     part = manifest.parts["train"]
     shards = shard_paths(records, manifest, "train")
-    dataset, steps = train_batches(shards, part, image_size=(64, 32), people=2, images=4, seed=5)
+    dataset, steps = train_batches(
+        shards, part, image_size=(64, 32), num_identities=2, num_instances=4, seed=5
+    )
     assert steps == -(-part.images // 8)
     shown = Counter(
         image.tobytes() for images, _ in dataset.take(steps).as_numpy_iterator() for image in images
@@ -76,7 +78,9 @@ def test_last_batch_is_filled_with_groups_of_the_one_before(
     shards = shard_paths(records, manifest, "train")
     groups = part.images // 4
     people = next(p for p in range(3, 20) if groups % p and groups > p)
-    dataset, steps = train_batches(shards, part, image_size=(64, 32), people=people, images=4)
+    dataset, steps = train_batches(
+        shards, part, image_size=(64, 32), num_identities=people, num_instances=4
+    )
     assert steps == groups // people + 1
     batches = [images for images, _ in dataset.take(steps).as_numpy_iterator()]
     shown = Counter(image.tobytes() for images in batches for image in images)
@@ -88,7 +92,7 @@ def test_last_batch_is_filled_with_groups_of_the_one_before(
 
 
 def test_half_of_the_pairs_are_of_one_person(records: Path, manifest: Manifest) -> None:
-    labels = _labels(records, manifest, 40, order="pairs", people=8, images=2)
+    labels = _labels(records, manifest, 40, sampler="pairs", num_identities=8, num_instances=2)
     same = labels[:, 0::2] == labels[:, 1::2]
     assert same[:, :4].all()
     for row in range(40):  # crossed, unless one person has more than half of the four groups
@@ -121,12 +125,12 @@ def _cameras(records: Path, manifest: Manifest, batches: int, **options: object)
 
 def test_groups_have_as_many_cameras_as_they_can(records: Path, manifest: Manifest) -> None:
     # Each person: 2 cameras, 4 images by each.
-    four = _cameras(records, manifest, 6, people=4, images=4).reshape(-1, 4)
+    four = _cameras(records, manifest, 6, num_identities=4, num_instances=4).reshape(-1, 4)
     assert (np.sort(four, axis=1) == [1, 1, 2, 2]).all()
     assert 0 < (four[:, 0] == 1).mean() < 1  # the first is not always of the same camera
-    two = _cameras(records, manifest, 6, people=4, images=2).reshape(-1, 2)
+    two = _cameras(records, manifest, 6, num_identities=4, num_instances=2).reshape(-1, 2)
     assert (np.sort(two, axis=1) == [1, 2]).all()
-    pairs = _cameras(records, manifest, 6, people=4, images=2, order="pairs")
+    pairs = _cameras(records, manifest, 6, num_identities=4, num_instances=2, sampler="pairs")
     positives = pairs.reshape(6, 4, 2)[:, :2]
     assert (np.sort(positives, axis=2) == [1, 2]).all()
 
@@ -134,14 +138,16 @@ def test_groups_have_as_many_cameras_as_they_can(records: Path, manifest: Manife
 def test_cameras_are_left_to_chance_when_they_are_not_spread(
     records: Path, manifest: Manifest
 ) -> None:
-    cameras = _cameras(records, manifest, 8, people=4, images=2, spread_cameras=False)
+    cameras = _cameras(
+        records, manifest, 8, num_identities=4, num_instances=2, spread_cameras=False
+    )
     same = np.ptp(cameras.reshape(-1, 2), axis=1) == 0
     assert 0.15 < same.mean() < 0.75  # 3 of 7
 
 
-@pytest.mark.parametrize(("order", "images"), [("people", 3), ("pairs", 2), ("triplets", 3)])
+@pytest.mark.parametrize(("sampler", "num_instances"), [("pk", 3), ("pairs", 2), ("triplets", 3)])
 def test_hosts_together_have_the_batch_of_one(
-    records: Path, manifest: Manifest, order: str, images: int
+    records: Path, manifest: Manifest, sampler: str, num_instances: int
 ) -> None:
     shards = shard_paths(records, manifest, "train")
 
@@ -150,9 +156,9 @@ def test_hosts_together_have_the_batch_of_one(
             shards,
             manifest.parts["train"],
             image_size=(64, 32),
-            order=order,  # type: ignore[arg-type]
-            people=8,
-            images=images,
+            sampler=sampler,  # type: ignore[arg-type]
+            num_identities=8,
+            num_instances=num_instances,
             seed=3,
             host=host,
             hosts=hosts,
@@ -215,9 +221,9 @@ def test_given_triplets_come_each_once_an_epoch(
         shard_paths(folder, manifest, "train"),
         manifest.parts["train"],
         image_size=(64, 32),
-        order="triplets",
-        people=people,
-        images=3,
+        sampler="triplets",
+        num_identities=people,
+        num_instances=3,
     )
     assert steps == -(-len(rows) // people)
     shown: Counter[tuple[bytes, ...]] = Counter()
@@ -240,16 +246,16 @@ def test_too_few_triplets_are_refused(
             shard_paths(folder, manifest, "train"),
             manifest.parts["train"],
             image_size=(64, 32),
-            order="triplets",
-            people=len(rows) + 1,
-            images=3,
+            sampler="triplets",
+            num_identities=len(rows) + 1,
+            num_instances=3,
         )
     with pytest.raises(InputError, match="no triplet has all its images"):
         place_triplets([["a/1", "a/2", "b/1"]], ["a/1", "a/2"])
 
 
 def test_triplets_have_a_positive_and_a_negative(records: Path, manifest: Manifest) -> None:
-    labels = _labels(records, manifest, 8, order="triplets", people=6, images=3)
+    labels = _labels(records, manifest, 8, sampler="triplets", num_identities=6, num_instances=3)
     assert (labels[:, 0::3] == labels[:, 1::3]).all()
     assert (labels[:, 0::3] != labels[:, 2::3]).all()
 
@@ -262,7 +268,7 @@ def test_an_epoch_of_triplets_shows_every_image_where_each_person_has_three(
     part = manifest.parts["train"]
     shards = shard_paths(folder, manifest, "train")
     dataset, steps = train_batches(
-        shards, part, image_size=(64, 32), order="triplets", people=2, images=3
+        shards, part, image_size=(64, 32), sampler="triplets", num_identities=2, num_instances=3
     )
     shown = {
         image.tobytes() for images, _ in dataset.take(steps).as_numpy_iterator() for image in images
@@ -273,7 +279,12 @@ def test_an_epoch_of_triplets_shows_every_image_where_each_person_has_three(
 def test_anchor_and_positive_are_two_images(records: Path, manifest: Manifest) -> None:
     shards = shard_paths(records, manifest, "train")
     dataset, _ = train_batches(
-        shards, manifest.parts["train"], image_size=(64, 32), order="triplets", people=4, images=3
+        shards,
+        manifest.parts["train"],
+        image_size=(64, 32),
+        sampler="triplets",
+        num_identities=4,
+        num_instances=3,
     )
     images, _ = next(dataset.as_numpy_iterator())
     assert all((images[row] != images[row + 1]).any() for row in range(0, 12, 3))
@@ -282,7 +293,7 @@ def test_anchor_and_positive_are_two_images(records: Path, manifest: Manifest) -
 def test_seed_and_epoch_alone_decide_the_order(records: Path, manifest: Manifest) -> None:
     import keras
 
-    options = {"people": 5, "images": 4}
+    options = {"num_identities": 5, "num_instances": 4}
     groups = manifest.parts["train"].images // 4
     steps = -(-groups // 5)
     keras.utils.set_random_seed(0)
@@ -295,7 +306,7 @@ def test_seed_and_epoch_alone_decide_the_order(records: Path, manifest: Manifest
 
 
 def test_person_with_few_images_fills_its_group(records: Path, manifest: Manifest) -> None:
-    labels = _labels(records, manifest, 4, people=2, images=16)  # each person has 8
+    labels = _labels(records, manifest, 4, num_identities=2, num_instances=16)  # each person has 8
     groups = labels.reshape(4, 2, 16)
     assert (groups == groups[:, :, :1]).all()
 
@@ -341,7 +352,7 @@ def test_image_that_cannot_be_decoded_ends_a_training_in_one_line(
         (tmp_path / name).write_bytes(one * 4)
     part = replace(manifest.parts["train"], images=8, people=2, images_by_label={0: 4, 1: 4})
     batches, _ = train_batches(
-        [str(tmp_path / name) for name in names], part, image_size=(64, 32), people=2
+        [str(tmp_path / name) for name in names], part, image_size=(64, 32), num_identities=2
     )
     said = r"a record cannot be used \(Invalid PNG data, size \d+\)\. Remove"
     with pytest.raises(InputError, match=said) as caught:  # noqa: SIM117
@@ -366,13 +377,13 @@ def test_small_stored_images_stay_small(manifest: Manifest) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"people": 1_000, "images": 4}, "`people` must be at most"),
-        ({"people": 1, "images": 4}, "`people` must be at least 2"),
-        ({"people": 4, "images": 1}, "`images` at least 2"),
-        ({"order": "pairs", "people": 6, "images": 2}, "for pairs"),
-        ({"order": "triplets", "people": 6, "images": 2}, "3 for triplets"),
-        ({"people": 5, "images": 4, "hosts": 2}, "multiple of `hosts`"),
-        ({"people": 4, "images": 4, "hosts": 2, "host": 2}, "`host` one of 0..1"),
+        ({"num_identities": 1_000, "num_instances": 4}, "`num_identities` must be at most"),
+        ({"num_identities": 1, "num_instances": 4}, "`num_identities` must be at least 2"),
+        ({"num_identities": 4, "num_instances": 1}, "`num_instances` at least 2"),
+        ({"sampler": "pairs", "num_identities": 6, "num_instances": 2}, "for pairs"),
+        ({"sampler": "triplets", "num_identities": 6, "num_instances": 2}, "3 for triplets"),
+        ({"num_identities": 5, "num_instances": 4, "hosts": 2}, "multiple of `hosts`"),
+        ({"num_identities": 4, "num_instances": 4, "hosts": 2, "host": 2}, "`host` one of 0..1"),
     ],
 )
 def test_impossible_batches_are_refused(
@@ -385,4 +396,4 @@ def test_impossible_batches_are_refused(
 def test_one_person_is_not_enough(records: Path, manifest: Manifest) -> None:
     part = dataclasses.replace(manifest.parts["train"], people=1, images_by_label={0: 8})
     with pytest.raises(InputError, match="at least two people"):
-        train_batches(["x"], part, image_size=(64, 32), people=2, images=2)
+        train_batches(["x"], part, image_size=(64, 32), num_identities=2, num_instances=2)

@@ -42,7 +42,7 @@ def targets_of(names, rows: slice) -> dict[str, np.ndarray]:
 
 
 def build_model(names=tuple(ALL), *, jit_compile: bool = False) -> keras.Model:
-    """One trunk with one head a loss."""
+    """One backbone with one head a loss."""
     keras.utils.set_random_seed(1)
     images = keras.Input((5,))
     embeddings = keras.layers.Dense(8, activation="tanh")(images)

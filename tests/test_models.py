@@ -1,4 +1,4 @@
-"""`siamese.models`: trunks, OSNet, the embedder, the pair model and the model file."""
+"""`siamese.models`: backbones, OSNet, the embedder, the pair model and the model file."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras.src.legacy.saving import legacy_h5_format
 
 from siamese.errors import InputError
-from siamese.models.backbones import TRUNKS, build_trunk, preparation_layers, put_weights
+from siamese.models.backbones import BACKBONES, build_backbone, preparation_layers, put_weights
 from siamese.models.checkpoint import fingerprint, load_model, read_card, save_model
 from siamese.models.embedder import ResizeImages, build_embedder, embed, join_embedder
 from siamese.models.osnet import UnifiedAggregationGate, build_osnet
@@ -25,13 +25,13 @@ from siamese.models.transfer import PRETRAINED, architecture_of
 from siamese.train.precision import computing_in
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 48, 24, 3), dtype=np.uint8)
-SMALL = {"trunk": "conv4", "weights": "none", "image_size": (32, 32), "embedding_size": 8}
+SMALL = {"backbone": "conv4", "weights": "none", "image_size": (32, 32), "embedding_size": 8}
 
 
 @pytest.fixture(scope="module")
 def embedder() -> keras.Model:
     keras.utils.set_random_seed(1)
-    return join_embedder(build_embedder(**SMALL, bottleneck=True))
+    return join_embedder(build_embedder(**SMALL, bnneck=True))
 
 
 @pytest.mark.parametrize(
@@ -46,21 +46,21 @@ def test_osnet_has_the_size_of_the_paper(width: float, millions: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["conv4", "mobilenetv2", "mobilenetv3_small", "osnet_x0_25"])
-def test_trunk_gives_a_feature_map(name: str) -> None:
-    model = build_trunk(name, "none", (64, 32))
+def test_backbone_gives_a_feature_map(name: str) -> None:
+    model = build_backbone(name, "none", (64, 32))
     assert len(model.output_shape) == 4
 
 
-def test_all_promised_trunks_are_there() -> None:
+def test_all_promised_backbones_are_there() -> None:
     promised = (
         "resnet50 resnet50v2 resnet101 efficientnet_b0 efficientnet_b1 efficientnet_b2 "
         "efficientnet_b3 efficientnetv2_b0 mobilenetv2 mobilenetv3_small densenet121 vgg16 vgg19 "
         "convnext_tiny conv4 osnet_x0_25 osnet_x0_5 osnet_x1_0"
     )
-    assert set(TRUNKS) == set(promised.split())
+    assert set(BACKBONES) == set(promised.split())
 
 
-@pytest.mark.parametrize("name", sorted(set(TRUNKS) - {"conv4"}))
+@pytest.mark.parametrize("name", sorted(set(BACKBONES) - {"conv4"}))
 def test_preparation_equals_that_of_keras(name: str) -> None:
     modules = {
         "resnet50": "resnet", "resnet101": "resnet", "resnet50v2": "resnet_v2",
@@ -107,9 +107,9 @@ def test_model_of_the_package_embeds_as_one_that_is_built_of_it_now() -> None:
         np.testing.assert_allclose(embed(built, [images]), embed(saved, [images]), atol=1e-5)
 
 
-def test_unknown_trunk_gets_a_suggestion() -> None:
+def test_unknown_backbone_gets_a_suggestion() -> None:
     with pytest.raises(InputError, match="Did you mean resnet50"):
-        build_trunk("resnet5", "none", (64, 32))
+        build_backbone("resnet5", "none", (64, 32))
 
 
 def test_weights_that_cannot_be_downloaded_name_file_and_place(
@@ -121,7 +121,7 @@ def test_weights_that_cannot_be_downloaded_name_file_and_place(
         keras.src.applications.mobilenet_v2, "BASE_WEIGHT_PATH", "http://127.0.0.1:9/weights/"
     )
     with pytest.raises(InputError, match=r"Fetch http://127\.0\.0\.1:9/weights/.*h5.*none"):
-        build_trunk("mobilenetv2", "imagenet", (96, 96))
+        build_backbone("mobilenetv2", "imagenet", (96, 96))
 
 
 def _save_as_published(model: keras.Model, path: Path) -> Path:
@@ -149,8 +149,8 @@ def test_published_resnet_weights_load_at_another_size_and_with_last_stride_1(
     monkeypatch.setattr(keras.src.utils.file_utils.config, "keras_home", lambda: str(tmp_path))
     digest = hashlib.md5(path.read_bytes()).hexdigest()
     monkeypatch.setitem(keras.src.applications.resnet.WEIGHTS_HASHES, "resnet50", ("", digest))
-    cached = build_trunk("resnet50", "imagenet", (128, 64))
-    wide = build_trunk("resnet50", str(path), (128, 64), last_stride=1)
+    cached = build_backbone("resnet50", "imagenet", (128, 64))
+    wide = build_backbone("resnet50", str(path), (128, 64), last_stride=1)
     assert cached.output_shape == (None, 4, 2, 2048)
     assert wide.output_shape == (None, 8, 4, 2048)
     for model in (cached, wide):
@@ -182,20 +182,20 @@ def test_published_efficientnet_weights_compute_as_keras_does(
     theirs = keras.applications.EfficientNetB0(include_top=False, input_shape=(64, 32, 3))
     wanted = keras.ops.convert_to_numpy(theirs(images))
     for weights in ("imagenet", str(path)):
-        trunk = build_trunk("efficientnet_b0", weights, (64, 32))
-        found = keras.ops.convert_to_numpy(trunk(images))
+        backbone = build_backbone("efficientnet_b0", weights, (64, 32))
+        found = keras.ops.convert_to_numpy(backbone(images))
         np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
     # And so does a model that goes on from one with these weights.
     parts = build_embedder(
-        trunk="efficientnet_b0", weights=str(path), image_size=(64, 32), embedding_size=8
+        backbone="efficientnet_b0", weights=str(path), image_size=(64, 32), embedding_size=8
     )
     embedder = join_embedder(parts)
-    section = {"trunk": "efficientnet_b0", "embedding_size": 8}
+    section = {"backbone": "efficientnet_b0", "embedding_size": 8}
     save_model(
         tmp_path / "model.keras", embedder, image_size=(64, 32), card={"recipe": {"model": section}}
     )
     again = build_embedder(
-        trunk="efficientnet_b0",
+        backbone="efficientnet_b0",
         weights=str(tmp_path / "model.keras"),
         image_size=(64, 32),
         embedding_size=8,
@@ -212,21 +212,21 @@ def test_imagenet_weights_are_taken_from_the_cache(
     name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
     _save_as_published(source, tmp_path / "models" / name)
     monkeypatch.setattr(keras.src.utils.file_utils.config, "keras_home", lambda: str(tmp_path))
-    loaded = build_trunk("mobilenetv2", "imagenet", (96, 64))
+    loaded = build_backbone("mobilenetv2", "imagenet", (96, 64))
     for one, other in zip(source.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.slow  # a ResNet twice
 def test_last_stride_of_the_second_resnet_widens_its_map() -> None:
-    assert build_trunk("resnet50v2", "none", (64, 32), 1).output_shape == (None, 4, 2, 2048)
+    assert build_backbone("resnet50v2", "none", (64, 32), 1).output_shape == (None, 4, 2, 2048)
 
 
 def test_last_stride_is_for_resnets() -> None:
     with pytest.raises(InputError, match=r"`last_stride` must be 2, or 1 for one of resnet50, "):
-        build_trunk("conv4", "none", (64, 32), 1)
+        build_backbone("conv4", "none", (64, 32), 1)
     with pytest.raises(InputError, match="Received: 3 for resnet50"):
-        build_trunk("resnet50", "none", (64, 32), 3)  # type: ignore[arg-type]
+        build_backbone("resnet50", "none", (64, 32), 3)  # type: ignore[arg-type]
 
 
 def test_generalised_mean_worked_by_hand() -> None:
@@ -264,7 +264,7 @@ def test_generalised_mean_of_nothing_is_small_and_learns() -> None:
 
 def test_pooling_and_no_layer_after_it_are_options_that_a_file_keeps(tmp_path: Path) -> None:
     keras.utils.set_random_seed(1)
-    parts = build_embedder(**{**SMALL, "embedding_size": 0}, pooling="gem", bottleneck=True)
+    parts = build_embedder(**{**SMALL, "embedding_size": 0}, pooling="gem", bnneck=True)
     model = join_embedder(parts)
     assert model.output_shape == (None, 256)
     save_model(tmp_path / "model.keras", model, image_size=(32, 32))
@@ -274,16 +274,16 @@ def test_pooling_and_no_layer_after_it_are_options_that_a_file_keeps(tmp_path: P
         build_embedder(**SMALL, pooling="max")
 
 
-def test_trunks_of_ours_have_no_imagenet_weights() -> None:
+def test_backbones_of_ours_have_no_imagenet_weights() -> None:
     with pytest.raises(InputError, match="there are no ImageNet weights"):
-        build_trunk("osnet_x0_25", "imagenet", (64, 32))
+        build_backbone("osnet_x0_25", "imagenet", (64, 32))
 
 
 def test_weights_file_is_loaded_also_for_another_image_size(tmp_path: Path) -> None:
-    source = build_trunk("conv4", "none", (64, 64))
+    source = build_backbone("conv4", "none", (64, 64))
     path = tmp_path / "conv4.weights.h5"
     source.save_weights(path)
-    loaded = build_trunk("conv4", str(path), (64, 32))
+    loaded = build_backbone("conv4", str(path), (64, 32))
     for one, other in zip(source.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -291,13 +291,15 @@ def test_weights_file_is_loaded_also_for_another_image_size(tmp_path: Path) -> N
 def test_wrong_weights_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "other.weights.h5"
     build_osnet(0.25, (64, 32)).save_weights(path)
-    with pytest.raises(InputError, match=r"other\.weights\.h5: is not a weights file of the trunk"):
-        build_trunk("conv4", str(path), (64, 32))
+    with pytest.raises(
+        InputError, match=r"other\.weights\.h5: is not a weights file of the backbone"
+    ):
+        build_backbone("conv4", str(path), (64, 32))
     path.write_bytes(b"no HDF5 at all")
     with pytest.raises(InputError, match="is not a weights file"):
-        build_trunk("conv4", str(path), (64, 32))
+        build_backbone("conv4", str(path), (64, 32))
     with pytest.raises(InputError, match="no such weights file"):
-        build_trunk("conv4", str(tmp_path / "gone.h5"), (64, 32))
+        build_backbone("conv4", str(tmp_path / "gone.h5"), (64, 32))
 
 
 def test_embeddings_have_length_one(embedder: keras.Model) -> None:
@@ -374,7 +376,7 @@ def test_model_file_opens_with_keras_alone(embedder: keras.Model, tmp_path: Path
 
 def test_fingerprint_follows_the_weights(embedder: keras.Model) -> None:
     keras.utils.set_random_seed(2)
-    other = join_embedder(build_embedder(**SMALL, bottleneck=True))
+    other = join_embedder(build_embedder(**SMALL, bnneck=True))
     assert fingerprint(other) != fingerprint(embedder)
     other.set_weights(embedder.get_weights())
     assert fingerprint(other) == fingerprint(embedder)
@@ -382,7 +384,7 @@ def test_fingerprint_follows_the_weights(embedder: keras.Model) -> None:
 
 def test_fingerprint_follows_the_image_size(embedder: keras.Model) -> None:
     larger = {**SMALL, "image_size": (64, 32)}
-    other = join_embedder(build_embedder(**larger, bottleneck=True))
+    other = join_embedder(build_embedder(**larger, bnneck=True))
     other.set_weights(embedder.get_weights())
     assert fingerprint(other) != fingerprint(embedder)
 
@@ -441,7 +443,7 @@ def test_other_files_are_no_models(embedder: keras.Model, tmp_path: Path) -> Non
 def test_a_plain_call_is_an_answer_not_a_training_step() -> None:
     """Batch statistics must be neither used nor changed where `training` is left out."""
     embedder = join_embedder(
-        build_embedder(trunk="osnet_x0_25", weights="none", image_size=(64, 32), bottleneck=True)
+        build_embedder(backbone="osnet_x0_25", weights="none", image_size=(64, 32), bnneck=True)
     )
     images = np.random.default_rng(0).integers(0, 256, (4, 80, 40, 3), dtype=np.uint8)
     before = [np.array(weight) for weight in embedder.non_trainable_variables]

@@ -129,8 +129,8 @@ def test_scoring_and_files_know_nothing_of_it(tmp_path: Path) -> None:
     assert "call" not in vars(norm)
 
 
-def test_training_model_has_the_kernel_and_short_averages_in_every_trunk() -> None:
-    recipe = change_recipe(demo(), trunk="mobilenetv2", image_size=(32, 32))
+def test_training_model_has_the_kernel_and_short_averages_in_every_backbone() -> None:
+    recipe = change_recipe(demo(), backbone="mobilenetv2", image_size=(32, 32))
     model = build_training_model(recipe, image_size=(32, 32), classes=4, steps=2)
     norms = list_norms(model)
     assert len(norms) > 50
@@ -149,10 +149,10 @@ def _nearest_is_same(embeddings: Any, labels: Any) -> float:
 def test_what_an_efficientnet_learns_in_60_steps_is_there_when_it_is_scored(
     pedestrians: Path,
 ) -> None:
-    """With the 0.99 of Keras's trunk the score falls to chance, and comes back long after."""
+    """With the 0.99 of Keras's backbone the score falls to chance, and comes back long after."""
     images = read_images(list_samples(pedestrians, "train"), image_size=(64, 32))
-    pixels, labels = next(array_batches(images, people=12, images=4)[0])
-    recipe = change_recipe(demo(), trunk="efficientnet_b0", image_size=(64, 32))
+    pixels, labels = next(array_batches(images, num_identities=12, num_instances=4)[0])
+    recipe = change_recipe(demo(), backbone="efficientnet_b0", image_size=(64, 32))
     recipe = dataclasses.replace(
         recipe,
         optimizer=OptimizerSection(learning_rate=1e-3),

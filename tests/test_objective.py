@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from siamese.errors import InputError
-from siamese.models.checkpoint import load_model, save_model
+from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR, load_model, save_model
 from siamese.models.embedder import build_embedder, embed, join_embedder
 from siamese.models.transfer import architecture_of
 from siamese.recipes import (
@@ -103,9 +103,9 @@ def test_heads_are_trained_beside_the_metric_loss(identity: str, options: dict[s
     assert logs["loss"] == pytest.approx(total, rel=1e-5)
 
 
-def test_centres_are_those_of_the_features_before_the_bottleneck() -> None:
+def test_centres_are_those_of_the_features_before_the_bnneck() -> None:
     model = _build(_recipe(loss={"centre_weight": 1.0}))
-    gamma = model.get_layer("bottleneck").gamma
+    gamma = model.get_layer(BNNECK).gamma
     gamma.assign(3 * keras.ops.ones_like(gamma))  # or it would change nothing yet
     outputs = {name: keras.ops.convert_to_numpy(found) for name, found in model(IMAGES).items()}
     lengths = np.square(outputs["metric"]).sum(1)  # the centres start at the origin
@@ -138,15 +138,15 @@ def _train_two_variables(optimizer: keras.optimizers.Optimizer, steps: int) -> l
 
 
 def test_two_rates_that_are_equal_are_adamw() -> None:
-    ours = TwoRateAdam(0.1, trunk_variables=1, trunk_rate=1.0, weight_decay=0.3)
+    ours = TwoRateAdam(0.1, backbone_variables=1, backbone_rate=1.0, weight_decay=0.3)
     expected = _train_two_variables(keras.optimizers.AdamW(0.1, weight_decay=0.3), 4)
     for one, other in zip(_train_two_variables(ours, 4), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
-def test_trunk_moves_and_decays_at_its_share_of_the_rate() -> None:
+def test_backbone_moves_and_decays_at_its_share_of_the_rate() -> None:
     both = _train_two_variables(
-        TwoRateAdam(0.1, trunk_variables=1, trunk_rate=0.2, weight_decay=0.3), 4
+        TwoRateAdam(0.1, backbone_variables=1, backbone_rate=0.2, weight_decay=0.3), 4
     )
     slow = _train_two_variables(keras.optimizers.AdamW(0.02, weight_decay=0.3), 4)[0]
     fast = _train_two_variables(keras.optimizers.AdamW(0.1, weight_decay=0.3), 4)[1]
@@ -154,13 +154,15 @@ def test_trunk_moves_and_decays_at_its_share_of_the_rate() -> None:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_trunk_stands_still_in_the_frozen_epochs_and_moves_after(accumulate: int) -> None:
+def test_backbone_stands_still_in_the_frozen_epochs_and_moves_after(accumulate: int) -> None:
     section = {"frozen_epochs": 1.0, "warm_up_epochs": 0.0, "accumulate": accumulate}
     model = _build(_recipe(optimizer=section), steps=2)
-    (trunk,) = (
-        layer for layer in model.get_layer("backbone").layers if isinstance(layer, keras.Model)
+    (backbone,) = (
+        layer
+        for layer in model.get_layer(FEATURE_EXTRACTOR).layers
+        if isinstance(layer, keras.Model)
     )
-    count = len(trunk.trainable_variables)
+    count = len(backbone.trainable_variables)
     before = _values(model)
     _step(model, 2)
     frozen = _values(model)
@@ -172,13 +174,13 @@ def test_trunk_stands_still_in_the_frozen_epochs_and_moves_after(accumulate: int
 
 
 def test_optimiser_comes_back_from_a_file_with_its_two_rates(tmp_path: Path) -> None:
-    section = {"frozen_epochs": 0.5, "trunk_rate": 0.3, "average": 0.5, "clip_norm": 2.0}
+    section = {"frozen_epochs": 0.5, "backbone_rate": 0.3, "average": 0.5, "clip_norm": 2.0}
     model = _build(_recipe(optimizer=section))
     _step(model)
     model.save(tmp_path / "last.keras")
     again = keras.saving.load_model(tmp_path / "last.keras")
     assert again.optimizer.get_config() == model.optimizer.get_config()
-    assert again.optimizer.trunk_variables == model.optimizer.trunk_variables > 0
+    assert again.optimizer.backbone_variables == model.optimizer.backbone_variables > 0
 
 
 def test_gradients_of_two_batches_are_averaged_before_an_update() -> None:
@@ -214,7 +216,7 @@ def test_embedder_of_a_plain_recipe_shares_the_weights() -> None:
     model = _build(SMALL)
     embedder = embedder_of(model)
     update_embedder(embedder, model, _no_batches)
-    assert embedder.get_layer("backbone") is model.get_layer("backbone")
+    assert embedder.get_layer(FEATURE_EXTRACTOR) is model.get_layer(FEATURE_EXTRACTOR)
 
 
 def test_averaged_weights_are_the_moving_average_of_the_trained_ones() -> None:
@@ -266,11 +268,11 @@ def test_batch_statistics_of_an_average_are_measured_on_training_images() -> Non
     _step(model, 3)
     batches = [IMAGES, IMAGES[::-1] // 2, IMAGES // 3]
     update_embedder(embedder, model, lambda: batches)
-    backbone = embedder.get_layer("backbone")
-    (trunk,) = (layer for layer in backbone.layers if isinstance(layer, keras.Model))
-    norm = trunk.get_layer("norm1")
-    before = keras.Model(trunk.input, trunk.get_layer("convolution1").output)
-    prepare = [layer for layer in backbone.layers if layer.name in ("resize", "prepare")]
+    feature_extractor = embedder.get_layer(FEATURE_EXTRACTOR)
+    (backbone,) = (layer for layer in feature_extractor.layers if isinstance(layer, keras.Model))
+    norm = backbone.get_layer("norm1")
+    before = keras.Model(backbone.input, backbone.get_layer("convolution1").output)
+    prepare = [layer for layer in feature_extractor.layers if layer.name in ("resize", "prepare")]
     means, variances = [], []
     for images in batches:
         seen: Any = augment(model, images.astype("float32"))
@@ -301,10 +303,12 @@ def test_no_more_batches_are_read_than_needed() -> None:
 def test_mixed_precision_ends_in_float32_and_so_does_the_model_file(tmp_path: Path) -> None:
     recipe = _recipe(precision="mixed_bfloat16", loss={"same_different_weight": 1.0})
     model = _build(recipe)
-    (trunk,) = (
-        layer for layer in model.get_layer("backbone").layers if isinstance(layer, keras.Model)
+    (backbone,) = (
+        layer
+        for layer in model.get_layer(FEATURE_EXTRACTOR).layers
+        if isinstance(layer, keras.Model)
     )
-    assert trunk.get_layer("convolution1").compute_dtype == "bfloat16"
+    assert backbone.get_layer("convolution1").compute_dtype == "bfloat16"
     for output in model.output.values():
         assert keras.backend.standardize_dtype(output.dtype) == "float32"
     assert keras.config.dtype_policy().name == "float32"
@@ -364,7 +368,7 @@ def test_automatic_precision_draws_the_weights_of_the_seed() -> None:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file of ours: conv4, generalised mean, bottleneck with statistics of its own."""
+    """A model file of ours: conv4, generalised mean, BNNeck with statistics of its own."""
     recipe = _recipe(model={"pooling": "gem", "embedding_size": 24})
     model = _build(recipe, classes=9)
     _step(model, 2)
@@ -375,7 +379,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_fine_tuning_starts_where_the_model_ended(start: Path) -> None:
     recipe = change_recipe(fine_tune(), weights=str(start), image_size=SIZE)
-    assert recipe.model.trunk != "conv4"
+    assert recipe.model.backbone != "conv4"
     model = _build(recipe, classes=7)
     assert model.output["identity"].shape == (None, 7)
     source = load_model(start).embedder
@@ -383,7 +387,7 @@ def test_fine_tuning_starts_where_the_model_ended(start: Path) -> None:
         embed(embedder_of(model), [IMAGES]), embed(source, [IMAGES]), atol=1e-6
     )
     complete = complete_recipe(recipe).model
-    assert (complete.trunk, complete.pooling, complete.embedding_size) == ("conv4", "gem", 24)
+    assert (complete.backbone, complete.pooling, complete.embedding_size) == ("conv4", "gem", 24)
     assert np.isfinite(_step(model)["loss"])
 
 
@@ -391,7 +395,7 @@ def test_fine_tuning_takes_another_input_size(start: Path) -> None:
     recipe = change_recipe(fine_tune(), weights=str(start), image_size=(64, 32))
     model = _build(recipe)
     embedder = embedder_of(model)
-    assert embedder.get_layer("backbone").get_layer("resize").image_size == (64, 32)
+    assert embedder.get_layer(FEATURE_EXTRACTOR).get_layer("resize").image_size == (64, 32)
     source = load_model(start).embedder
     for one, other in zip(embedder.get_weights(), source.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -402,7 +406,7 @@ def test_models_that_cannot_be_started_from_are_named(start: Path, tmp_path: Pat
     with pytest.raises(InputError, match="no such model file"):
         complete_recipe(change_recipe(fine_tune(), weights=str(tmp_path / "gone.keras")))
     with pytest.raises(InputError, match="another architecture than the one to be trained"):
-        build_embedder(trunk="conv4", weights=str(start), image_size=SIZE, embedding_size=8)
+        build_embedder(backbone="conv4", weights=str(start), image_size=SIZE, embedding_size=8)
     bare = tmp_path / "bare.keras"
     save_model(bare, load_model(start).embedder, image_size=SIZE)
     with pytest.raises(InputError, match="does not say what it is built of"):

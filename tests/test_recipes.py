@@ -9,7 +9,7 @@ import pytest
 from siamese.augment import build_augmentation
 from siamese.errors import InputError
 from siamese.loader.from_records import train_batches
-from siamese.models.backbones import TRUNKS
+from siamese.models.backbones import BACKBONES
 from siamese.models.embedder import build_embedder
 from siamese.recipes import (
     RECIPES,
@@ -34,7 +34,7 @@ def test_docstring_says_source_and_command(name: str) -> None:
     text = inspect.getdoc(RECIPES[name]) or ""
     assert "Source:" in text
     assert "Command:" in text
-    assert find_recipe(name).model.trunk in TRUNKS
+    assert find_recipe(name).model.backbone in BACKBONES
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_unknown_recipe_gets_a_suggestion() -> None:
 
 def test_changes_keep_the_rest() -> None:
     recipe = find_recipe("batch_hard")
-    changed = change_recipe(recipe, trunk="conv4", weights="none", epochs=3)
-    assert changed.model.trunk == "conv4"
+    changed = change_recipe(recipe, backbone="conv4", weights="none", epochs=3)
+    assert changed.model.backbone == "conv4"
     assert changed.epochs == 3
     assert changed.loss == recipe.loss
     assert change_recipe(recipe) == recipe

@@ -38,7 +38,7 @@ from siamese.train.run_dir import new_log
 from siamese.train.run_state import read_history
 from siamese.train.training_data import MemorySource
 
-SMALL: dict[str, Any] = {"trunk": "conv4", "weights": "none", "image_size": (64, 32)}
+SMALL: dict[str, Any] = {"backbone": "conv4", "weights": "none", "image_size": (64, 32)}
 
 
 class Interrupting(Console):
@@ -124,12 +124,10 @@ def test_finished_run_resumes_to_the_same_scores(
 
 def test_siamese_contrastive_training_learns(records: Path, tmp_path: Path) -> None:
     recipe = change_recipe(contrastive(), image_size=(64, 32), epochs=1)
-    assert recipe.model.trunk == "conv4"
+    assert recipe.model.backbone == "conv4"
     # Eight groups of two a batch, as the small set has no more.
-    smaller = Recipe(
-        **{**vars(recipe), "batches": type(recipe.batches)(order="pairs", people=8, images=2),
-           "epochs": 20, "score_every": 20}
-    )  # fmt: skip
+    batches = BatchSection(sampler="pairs", num_identities=8, num_instances=2)
+    smaller = Recipe(**{**vars(recipe), "batches": batches, "epochs": 20, "score_every": 20})
     run = train(records, smaller, run=tmp_path / "run", log=tmp_path / "log")
     history = read_history(run.folder)
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
@@ -150,7 +148,7 @@ def test_one_camera_and_people_with_one_image_can_be_trained(
     folder, manifest, _ = build_records(tmp_path / "one camera")
     assert min(manifest.parts["train"].images_by_label.values()) == 1
     recipe = change_recipe(demo(), **SMALL, epochs=1)
-    recipe = Recipe(**{**vars(recipe), "batches": type(recipe.batches)(people=4, images=2)})
+    recipe = Recipe(**{**vars(recipe), "batches": BatchSection(num_identities=4, num_instances=2)})
     run = train(folder, recipe, run=tmp_path / "run", log=tmp_path / "log")
     assert run.scores["protocol"] == "query image dropped"
 
@@ -294,8 +292,8 @@ def test_too_small_a_set_is_refused_before_anything_is_written(
     records: Path, tmp_path: Path
 ) -> None:
     recipe = change_recipe(demo(), **SMALL)
-    recipe = Recipe(**{**vars(recipe), "batches": type(recipe.batches)(people=500)})
-    with pytest.raises(InputError, match="`people` must be at most"):
+    recipe = Recipe(**{**vars(recipe), "batches": BatchSection(people=500)})
+    with pytest.raises(InputError, match="`num_identities` must be at most"):
         train(records, recipe, run=tmp_path / "run", log=tmp_path / "log")
     assert not list(tmp_path.iterdir())
 
@@ -333,7 +331,7 @@ def test_training_in_memory_takes_the_given_triplets(pedestrians: Path, tmp_path
     ]
     table = tmp_path / "tree" / "train.csv"
     table.write_text("\n".join(["Anchor,Positive,Negative", *rows]))
-    section = BatchSection(order="triplets", people=2, images=3)
+    section = BatchSection(sampler="triplets", num_identities=2, num_instances=3)
     source = MemorySource(table, replace(batch_hard(), batches=section))
     kept = [row for row in rows if all(name in source.train.names for name in row.split(","))]
     assert 2 < len(kept) < len(rows)

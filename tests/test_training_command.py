@@ -68,7 +68,7 @@ def test_three_folders_train_on_one_and_score_the_others(
     # What the model to start from is built of stands in the recipe, its input size too.
     section = json.loads((folder / "recipe.json").read_text())["recipe"]["model"]
     started = load_model(trained / "model.keras").card["recipe"]["model"]
-    for name in ("trunk", "embedding_size", "bottleneck", "image_size"):
+    for name in ("backbone", "embedding_size", "bnneck", "image_size"):
         assert section[name] == started[name]
     held_out = json.loads((folder / "scores.json").read_text())["source"]
     assert held_out.endswith("held-out people")
@@ -127,9 +127,9 @@ def test_folders_that_cannot_be_scored_are_said_before_the_training(
     assert not (here / "runs").exists()
 
 
-def test_trunk_beside_a_whole_model_is_refused(
+def test_backbone_beside_a_whole_model_is_refused(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = str(trained / "model.keras")
-    assert run(train, ["--data", ".", "--weights", model, "--trunk", "conv4"]) == 2
-    assert "is a whole model, with a trunk of its own" in capsys.readouterr().err
+    assert run(train, ["--data", ".", "--weights", model, "--backbone", "conv4"]) == 2
+    assert "is a whole model, with a backbone of its own" in capsys.readouterr().err

@@ -88,7 +88,9 @@ def test_first_step_on_jax_costs_what_it_costs_on_tensorflow(tmp_path: Path) -> 
     np.savez(tmp_path / "batch.npz", images=images, labels=labels)
     expected = {}
     for name in RECIPES:
-        recipe = change_recipe(RECIPES[name](), trunk="conv4", weights="none", image_size=(64, 32))
+        recipe = change_recipe(
+            RECIPES[name](), backbone="conv4", weights="none", image_size=(64, 32)
+        )
         recipe = dataclasses.replace(
             recipe,
             model=dataclasses.replace(recipe.model, dropout=0.0, last_stride=2),

@@ -50,7 +50,7 @@ def _card(desk: Desk) -> str:
         ("file", model.path.name),
         ("fingerprint", model.fingerprint),
         ("recipe", str(recipe.get("name", "not known"))),
-        ("trunk", str(parts.get("trunk", "not known"))),
+        ("backbone", str(parts.get("backbone", "not known"))),
         ("image size", f"{height} x {width} pixels (height x width)"),
         ("embedding", f"{model.dimensions} numbers, length 1"),
     ]

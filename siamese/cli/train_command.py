@@ -2,8 +2,11 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import tyro
+
+from siamese.aliases import BACKBONE_FLAG
 from siamese.cli.evaluation_commands import print_scores
 from siamese.cli.program import Flag, counting, import_quietly, open_console
 from siamese.errors import InputError
@@ -17,7 +20,7 @@ def train(
     run: Path | None = None,
     resume: Flag = False,
     epochs: int | None = None,
-    trunk: str | None = None,
+    backbone: Annotated[str | None, tyro.conf.arg(aliases=[BACKBONE_FLAG])] = None,
     weights: str | None = None,
     image_size: tuple[int, int] | None = None,
     seed: int | None = None,
@@ -47,12 +50,13 @@ def train(
         run: Run folder; by default runs/RECIPE, and to resume the newest in runs.
         resume: Continue an interrupted run, with its own recipe, from its last whole epoch.
         epochs: Epochs, in place of the recipe's.
-        trunk: Trunk, in place of the recipe's: osnet_x0_25, resnet50, efficientnet_b0, ...
-        weights: imagenet, none, or a weights file of the trunk; or a model to go on from, trunk,
-            bottleneck and all: a model.keras, or pretrained, the one that comes with the package.
+        backbone: Backbone, in place of the recipe's: osnet_x0_25, resnet50, efficientnet_b0, ...
+        weights: imagenet, none, or a weights file of the backbone; or a model to go on from,
+            backbone, BNNeck and all: a model.keras, or pretrained, the one that comes with the
+            package.
         image_size: Height and width of the network's input, in pixels.
         seed: Seed of weights, order and augmentation.
-        precision: What the trunk computes in; auto measures here which is fastest.
+        precision: What the backbone computes in; auto measures here which is fastest.
         records: Where the records are or go; by default the folder records in the dataset folder.
         log: Folder of the TensorBoard logs.
         patience: End early after this many scorings without a better mAP; by default never.
@@ -77,24 +81,24 @@ def train(
         )
     chosen = None
     if resume:
-        given = [recipe, epochs, trunk, weights, image_size, seed, precision, patience]
+        given = [recipe, epochs, backbone, weights, image_size, seed, precision, patience]
         if any(value is not None for value in given):
             raise InputError(
                 "--resume continues with the run's own recipe. Leave out --recipe, --epochs, "
-                "--trunk, --weights, --image_size, --seed, --precision and --patience, or start a "
-                "new run."
+                "--backbone, --weights, --image_size, --seed, --precision and --patience, or start "
+                "a new run."
             )
     else:
         chosen = recipes.change_recipe(
             recipes.find_recipe(recipe or "contrastive"),
-            trunk=trunk,
+            backbone=backbone,
             weights=weights,
             image_size=image_size,
             epochs=epochs,
             seed=seed,
             precision=precision,
         )
-        own_size = _check_trunk(chosen.model.trunk, chosen.model.weights, trunk)
+        own_size = _check_backbone(chosen.model.backbone, chosen.model.weights, backbone)
         if image_size is None and own_size is not None:
             chosen = recipes.change_recipe(chosen, image_size=own_size)
     console = open_console()
@@ -153,21 +157,22 @@ def _choose_data(
     )
 
 
-def _check_trunk(trunk: str, weights: str, asked: str | None) -> tuple[int, int] | None:
+def _check_backbone(backbone: str, weights: str, asked: str | None) -> tuple[int, int] | None:
     """Answers a wrong name before a large dataset is converted, not after.
 
     Returns:
         The input size of the model to start from, where there is one.
     """
     import_quietly("keras")
-    from siamese.models.backbones import find_trunk
+    from siamese.models.backbones import find_backbone
     from siamese.models.transfer import architecture_of, is_model
 
-    find_trunk(trunk)
+    find_backbone(backbone)
     if is_model(weights):
         if asked is not None:
             raise InputError(
-                f"--weights {weights} is a whole model, with a trunk of its own. Leave out --trunk."
+                f"--weights {weights} is a whole model, with a backbone of its own. Leave out "
+                "--backbone."
             )
         size: tuple[int, int] = architecture_of(weights)["image_size"]
         return size

@@ -123,15 +123,15 @@ def place_triplets(triplets: Sequence[Sequence[str]], names: Sequence[str]) -> N
     return np.array(rows, np.int64)
 
 
-def count_triplet_batches(triplets: int, people: int) -> int:
+def count_triplet_batches(triplets: int, num_identities: int) -> int:
     """Batches in an epoch of given triplets.
 
     Raises:
         InputError: There are fewer than a batch needs.
     """
-    if triplets < people:
+    if triplets < num_identities:
         raise InputError(
-            f"`people` must be at most {triplets}, the triplets of this set. Received: {people}. "
-            "Add triplets, or take a recipe with smaller batches."
+            f"`num_identities` must be at most {triplets}, the triplets of this set. Received: "
+            f"{num_identities}. Add triplets, or take a recipe with smaller batches."
         )
-    return -(-triplets // people)
+    return -(-triplets // num_identities)

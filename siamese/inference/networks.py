@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese.aliases import rename_recipe
 from siamese.errors import InputError
 
 METADATA = "siamese"
@@ -91,6 +92,8 @@ class OnnxNetwork:
         if METADATA in metadata:
             check_no_options(path, image_size, mean, deviation)
             self.card = json.loads(metadata[METADATA])
+            if isinstance(self.card.get("recipe"), dict):
+                self.card["recipe"] = rename_recipe(self.card["recipe"])
             height, width = self.card["image_size"]
             self.image_size = (int(height), int(width))
             self._channels_first = False

@@ -19,7 +19,7 @@ from siamese.datasets import Sample
 from siamese.datasets.triplets import count_triplet_batches, name_image, place_triplets
 from siamese.errors import InputError
 from siamese.images import read_image, resize_image
-from siamese.sampler import Order, check_batches, order_epoch
+from siamese.sampler import Sampler, check_batches, sample_epoch
 
 Pixels = NDArray[np.uint8]
 Batch = tuple[Pixels, NDArray[np.int32]]
@@ -138,9 +138,9 @@ def kept_size(sizes: Iterable[tuple[int, ...]], image_size: tuple[int, int]) -> 
 def array_batches(
     data: LabelledImages,
     *,
-    order: Order = "people",
-    people: int = 16,
-    images: int = 4,
+    sampler: Sampler = "pk",
+    num_identities: int = 16,
+    num_instances: int = 4,
     spread_cameras: bool = True,
     triplets: Sequence[Sequence[str]] = (),
     seed: int = 0,
@@ -155,11 +155,11 @@ def array_batches(
 
     Args:
         data: What `read_images` gives, with labels 0..C-1.
-        order: `people`, `pairs` or `triplets`.
-        people: P, groups in a batch.
-        images: K, images in a group.
+        sampler: `pk`, `pairs` or `triplets`.
+        num_identities: P, groups in a batch.
+        num_instances: K, images in a group.
         spread_cameras: Groups have as many cameras as a person's images allow.
-        triplets: Where `order` is `triplets`: names of anchor, positive and negative
+        triplets: Where `sampler` is `triplets`: names of anchor, positive and negative
             (`siamese.datasets.triplets.kept_triplets`); by default triplets are drawn.
         seed: Seed of the order.
         first_epoch: Number of the epoch that comes first, from 0.
@@ -167,34 +167,40 @@ def array_batches(
         hosts: Hosts that share each batch; this one gets its slice.
 
     Returns:
-        Batches of images `(people * images / hosts, height, width, 3)` uint8 and labels
-        `(people * images / hosts,)` int32, without end; and the number of batches in an epoch.
+        Batches of images `(num_identities * num_instances / hosts, height, width, 3)` uint8 and
+        labels `(num_identities * num_instances / hosts,)` int32, without end; and the number of
+        batches in an epoch.
 
     Raises:
         InputError: As `train_batches`.
     """
     _, counts = np.unique(data.labels, return_counts=True)
-    steps = check_batches(order, people, images, counts, host, hosts)
+    steps = check_batches(sampler, num_identities, num_instances, counts, host, hosts)
     given: NDArray[np.int64] | None = None
-    if order == "triplets" and len(triplets):
+    if sampler == "triplets" and len(triplets):
         names = [name_image(*both) for both in zip(data.people, data.names, strict=True)]
         given = place_triplets(triplets, names)
-        steps = count_triplet_batches(len(given), people)
-    options: dict[str, Any] = {"order": order, "people": people, "images": images}
+        steps = count_triplet_batches(len(given), num_identities)
+    options: dict[str, Any] = {
+        "sampler": sampler,
+        "num_identities": num_identities,
+        "num_instances": num_instances,
+    }
 
     def rows_of(epoch: int) -> NDArray[np.int64]:
         random = np.random.default_rng([seed, epoch])
         if given is None:
-            return order_epoch(
+            return sample_epoch(
                 data.labels, data.cameras, random, **options, spread_cameras=spread_cameras
             )
         drawn = random.permutation(len(given))
-        drawn = np.concatenate([drawn, drawn[: steps * people - len(drawn)]])
-        return given[drawn].reshape(steps, people * 3)
+        drawn = np.concatenate([drawn, drawn[: steps * num_identities - len(drawn)]])
+        return given[drawn].reshape(steps, num_identities * 3)
 
     def endless() -> Iterator[Batch]:
         slice_of_host = slice(
-            host * people * images // hosts, (host + 1) * people * images // hosts
+            host * num_identities * num_instances // hosts,
+            (host + 1) * num_identities * num_instances // hosts,
         )
         epoch = first_epoch
         while True:

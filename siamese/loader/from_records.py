@@ -29,7 +29,7 @@ from siamese.errors import InputError
 from siamese.loader.from_files import LabelledImages, kept_size
 from siamese.records import Part, compression_of
 from siamese.records.tensors import FEATURES, parse_record
-from siamese.sampler import Order, check_batches
+from siamese.sampler import Sampler, check_batches
 
 SHUFFLE_RECORDS = 16_384
 """Encoded images held for shuffling: some 50 MB of 3 kB crops."""
@@ -45,9 +45,9 @@ def train_batches(
     part: Part,
     *,
     image_size: tuple[int, int],
-    order: Order = "people",
-    people: int = 16,
-    images: int = 4,
+    sampler: Sampler = "pk",
+    num_identities: int = 16,
+    num_instances: int = 4,
     spread_cameras: bool = True,
     seed: int = 0,
     first_epoch: int = 0,
@@ -59,44 +59,49 @@ def train_batches(
     An epoch deals every image once into groups of one person, and the groups into batches; what
     is missing in its last batch are groups of the batch before, once more.
 
-    A person with more than `images` images comes in several groups, so two groups of a batch may
-    be of one person; a group that is short of images repeats its own.
+    A person with more than `num_instances` images comes in several groups, so two groups of a batch
+    may be of one person; a group that is short of images repeats its own.
 
-    Where `order` is `triplets` and `triplets.csv` lies beside the shards, its rows are the
+    Where `sampler` is `triplets` and `triplets.csv` lies beside the shards, its rows are the
     triplets, each once an epoch. Their images are held in memory, as encoded as in the records.
 
     Args:
         shards: Record files.
         part: The manifest's word on them.
         image_size: Height and width in pixels of the images in a batch.
-        order: `people`: groups one after another; `pairs`: rows 2i and 2i+1 are a pair, half of
+        sampler: `pk`: groups one after another; `pairs`: rows 2i and 2i+1 are a pair, half of
             the pairs of one person; `triplets`: rows 3i, 3i+1, 3i+2 are anchor, positive, negative
             (of another person, if the batch has one).
-        people: P, groups in a batch; a multiple of 4 for `pairs`.
-        images: K, images in a group; 2 for `pairs`, 3 for `triplets`.
+        num_identities: P, groups in a batch; a multiple of 4 for `pairs`.
+        num_instances: K, images in a group; 2 for `pairs`, 3 for `triplets`.
         spread_cameras: Groups have as many cameras as the person's images allow, so that images of
             one person are of two cameras wherever they can be.
         seed: Seed of the order.
         first_epoch: Number of the epoch that comes first, from 0.
         host: Number of this host, from 0.
         hosts: Hosts that share each batch; every host decodes its own slice of it, and the slices
-            in the order of the hosts are the batch of a single host. `people` must be a multiple.
+            in the order of the hosts are the batch of a single host. `num_identities` must be a
+            multiple.
 
     Returns:
-        A dataset of (images `(people * images / hosts, height, width, 3)` uint8, labels
-        `(people * images / hosts,)` int32), and the number of batches in an epoch.
+        A dataset of (images `(num_identities * num_instances / hosts, height, width, 3)` uint8,
+        labels `(num_identities * num_instances / hosts,)` int32), and the number of batches in an
+        epoch.
 
     Raises:
-        InputError: There are fewer people than two, fewer groups than `people`, `people` and
-            `images` do not fit the order, or the hosts cannot share a batch.
+        InputError: There are fewer people than two, fewer groups than `num_identities`,
+            `num_identities` and `num_instances` do not fit the sampler, or the hosts cannot share a
+            batch.
     """
     counts = part.images_by_label
-    steps = check_batches(order, people, images, np.array(list(counts.values())), host, hosts)
-    given = kept_triplets(Path(shards[0]).parent) if order == "triplets" else []
+    steps = check_batches(
+        sampler, num_identities, num_instances, np.array(list(counts.values())), host, hosts
+    )
+    given = kept_triplets(Path(shards[0]).parent) if sampler == "triplets" else []
     held: _Held | None = None
     if given:
         held = _hold_triplets(shards, given)
-        steps = count_triplet_batches(len(held.rows), people)
+        steps = count_triplet_batches(len(held.rows), num_identities)
 
     def one_epoch(epoch: Any) -> tf.data.Dataset:
         # Of this function's graph alone: the order must not depend on the seed of the process.
@@ -105,14 +110,18 @@ def train_batches(
         if held is not None:
             groups = _stream_triplets(held, draw)
         else:
-            groups = _stream_groups(shards, counts, images, spread_cameras, draw)
-        return _whole_batches(groups, people, images)
+            groups = _stream_groups(shards, counts, num_instances, spread_cameras, draw)
+        return _whole_batches(groups, num_identities, num_instances)
 
-    rows_of_host = people * images // hosts
+    rows_of_host = num_identities * num_instances // hosts
     as_stored = set(part.image_sizes) == {"{}x{}".format(*image_size)}
 
     def decode_batch(encoded: Any, labels: Any) -> tuple[Any, Any]:
-        rows = tf.range(people * images) if held is not None else _row_order(order, labels)
+        rows = (
+            tf.range(num_identities * num_instances)
+            if held is not None
+            else _row_order(sampler, labels)
+        )
         rows = rows[host * rows_of_host : (host + 1) * rows_of_host]
         pixels = tf.map_fn(
             lambda data: _decode(data, image_size, as_stored),
@@ -221,9 +230,13 @@ def batch_image_size(part: Part, image_size: tuple[int, int]) -> tuple[int, int]
 
 
 def _stream_groups(
-    shards: Sequence[str], counts: Mapping[int, int], images: int, spread_cameras: bool, draw: Any
+    shards: Sequence[str],
+    counts: Mapping[int, int],
+    num_instances: int,
+    spread_cameras: bool,
+    draw: Any,
 ) -> tf.data.Dataset:
-    """The groups of an epoch, as (encoded, labels), each `(images,)`."""
+    """The groups of an epoch, as (encoded, labels), each `(num_instances,)`."""
     compression = compression_of(shards)
     records = tf.data.Dataset.from_tensor_slices(list(shards))
     records = records.shuffle(len(shards), seed=draw, reshuffle_each_iteration=False)
@@ -242,54 +255,63 @@ def _stream_groups(
     records = records.unbatch().map(lambda record: tuple(record[key] for key in KEYS))
     windows = np.ones(max(counts) + 1, np.int64)
     for label, count in counts.items():
-        windows[label] = min(count, WINDOW * images)
+        windows[label] = min(count, WINDOW * num_instances)
     window_of = tf.constant(windows)
     groups = records.group_by_window(
         key_func=lambda _, label, __: label,
-        reduce_func=lambda _, window: window.batch(WINDOW * images),
+        reduce_func=lambda _, window: window.batch(WINDOW * num_instances),
         window_size_func=lambda label: tf.gather(window_of, label),
     ).map(
-        lambda encoded, label, camera: _deal(encoded, label, camera, images, spread_cameras, draw)
+        lambda encoded, label, camera: _deal(
+            encoded, label, camera, num_instances, spread_cameras, draw
+        )
     )
-    expected = sum(-(-count // images) for count in counts.values())
+    expected = sum(-(-count // num_instances) for count in counts.values())
     return groups.unbatch().shuffle(
         min(expected, SHUFFLE_GROUPS), seed=draw + 2, reshuffle_each_iteration=False
     )
 
 
 def _deal(
-    encoded: Any, label: Any, camera: Any, images: int, spread_cameras: bool, draw: Any
+    encoded: Any, label: Any, camera: Any, num_instances: int, spread_cameras: bool, draw: Any
 ) -> tuple[Any, Any]:
-    """One person's images to groups in turn, as cards are dealt; `(groups, images)` each."""
+    """One person's images to groups in turn, as cards are dealt; `(groups, num_instances)` each."""
     total = tf.shape(label)[0]
-    count = -(-total // images)
+    count = -(-total // num_instances)
     # Sorted by camera, neighbours go to different groups.
     order = tf.argsort(camera if spread_cameras else tf.zeros_like(camera), stable=True)
     group = tf.range(count)[:, None]
     held = (total - group + count - 1) // count  # images that a group has of its own
-    turn = tf.range(images)[None]
+    turn = tf.range(num_instances)[None]
     chosen = tf.gather(order, turn % held * count + group)
     # Within a group the order is drawn, so that an anchor is of any camera; repeats stay last.
     drawn = tf.random.stateless_uniform(tf.shape(chosen), tf.stack([draw, label[0]]))
     drawn += tf.cast(turn >= held, tf.float32)
     chosen = tf.gather(chosen, tf.argsort(drawn, axis=1), batch_dims=1)
-    chosen = tf.ensure_shape(chosen, (None, images))
+    chosen = tf.ensure_shape(chosen, (None, num_instances))
     return tf.gather(encoded, chosen), tf.gather(label, chosen)
 
 
-def _whole_batches(groups: tf.data.Dataset, people: int, images: int) -> tf.data.Dataset:
+def _whole_batches(
+    groups: tf.data.Dataset, num_identities: int, num_instances: int
+) -> tf.data.Dataset:
     """Batches of groups; the last is filled with groups of the one before."""
 
     def fill(previous: Any, batch: Any) -> tuple[Any, Any]:
-        missing = people - tf.shape(batch[0])[0]
+        missing = num_identities - tf.shape(batch[0])[0]
         filled = tuple(
-            tf.ensure_shape(tf.concat([new, old[:missing]], axis=0), (people, images))
+            tf.ensure_shape(
+                tf.concat([new, old[:missing]], axis=0), (num_identities, num_instances)
+            )
             for new, old in zip(batch, previous, strict=True)
         )
         return filled, filled
 
-    nothing = (tf.fill((people, images), ""), tf.zeros((people, images), tf.int64))
-    return groups.batch(people).scan(nothing, fill)
+    nothing = (
+        tf.fill((num_identities, num_instances), ""),
+        tf.zeros((num_identities, num_instances), tf.int64),
+    )
+    return groups.batch(num_identities).scan(nothing, fill)
 
 
 @dataclass(frozen=True)
@@ -323,26 +345,28 @@ def _stream_triplets(held: _Held, draw: Any) -> tf.data.Dataset:
     return rows.map(lambda row: (tf.gather(held.encoded, row), tf.gather(held.labels, row)))
 
 
-def _row_order(order: Order, labels: Any) -> Any:
+def _row_order(sampler: Sampler, labels: Any) -> Any:
     """Where in the flattened groups each row of the batch comes from; labels: `(P, K)`."""
-    people, images = labels.shape
-    rows = np.arange(people * images, dtype=np.int32).reshape(people, images)
+    num_identities, num_instances = labels.shape
+    rows = np.arange(num_identities * num_instances, dtype=np.int32).reshape(
+        num_identities, num_instances
+    )
     person = labels[:, 0]
-    if order == "pairs":
+    if sampler == "pairs":
         # The first half stays; of the others (c1 c2) and (d1 d2) become (c1 d1) (c2 d2). In order
         # of the label, a quarter on is another person, unless one has more than a quarter.
-        half, quarter = people // 2, people // 4
+        half, quarter = num_identities // 2, num_identities // 4
         crossed = tf.gather(tf.constant(rows[half:]), tf.argsort(person[half:], stable=True))
         crossed = tf.stack([crossed[:quarter], crossed[quarter:]], axis=2)
         return tf.concat([rows[:half].ravel(), tf.reshape(crossed, [-1])], axis=0)
-    if order != "triplets":
+    if sampler != "triplets":
         return tf.constant(rows.ravel())
     # The negative is the third image of the next group of another person.
-    following = (np.arange(people)[:, None] + np.arange(1, people)) % people
+    following = (np.arange(num_identities)[:, None] + np.arange(1, num_identities)) % num_identities
     other = tf.gather(person, following) != person[:, None]
     first = tf.argmax(tf.cast(other, tf.int32), axis=1, output_type=tf.int32)
     group = tf.gather(tf.constant(following, tf.int32), first, batch_dims=1)
-    return tf.reshape(tf.stack([rows[:, 0], rows[:, 1], group * images + 2], axis=1), [-1])
+    return tf.reshape(tf.stack([rows[:, 0], rows[:, 1], group * num_instances + 2], axis=1), [-1])
 
 
 def _decode(data: Any, image_size: tuple[int, int], as_stored: bool = False) -> Any:

@@ -1,1 +1,1 @@
-"""Image to embedding: trunks, the embedder built on one of them, and the pair model."""
+"""Image to embedding: backbones, the embedder built on one of them, and the pair model."""

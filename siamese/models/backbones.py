@@ -1,4 +1,4 @@
-"""The trunks: convolutional networks from prepared images to feature maps, and their weights."""
+"""The backbones: convolutional networks from prepared images to feature maps, and their weights."""
 
 import difflib
 import functools
@@ -21,8 +21,8 @@ LastStride: TypeAlias = Literal[1, 2]
 
 
 @dataclass(frozen=True)
-class Trunk:
-    """How one trunk is built.
+class Backbone:
+    """How one backbone is built.
 
     Attributes:
         build: From `input_shape=` to a Keras model that ends in a feature map; those with ImageNet
@@ -72,44 +72,47 @@ def _conv4(*, input_shape: tuple[int, int, int]) -> keras.Model:
 
 
 RESNET_STRIDES = ("conv5_block1_0_conv", "conv5_block1_1_conv")
-TRUNKS: dict[str, Trunk] = {
-    "resnet50": Trunk(_application(applications.ResNet50), "caffe", last_strides=RESNET_STRIDES),
-    "resnet50v2": Trunk(
+BACKBONES: dict[str, Backbone] = {
+    "resnet50": Backbone(_application(applications.ResNet50), "caffe", last_strides=RESNET_STRIDES),
+    "resnet50v2": Backbone(
         _application(applications.ResNet50V2),
         "minus_one_to_one",
         last_strides=("conv4_block6_2_conv",),
     ),
-    "resnet101": Trunk(_application(applications.ResNet101), "caffe", last_strides=RESNET_STRIDES),
-    "efficientnet_b0": Trunk(_application(applications.EfficientNetB0), "inside"),
-    "efficientnet_b1": Trunk(_application(applications.EfficientNetB1), "inside"),
-    "efficientnet_b2": Trunk(_application(applications.EfficientNetB2), "inside"),
-    "efficientnet_b3": Trunk(_application(applications.EfficientNetB3), "inside"),
-    "efficientnetv2_b0": Trunk(_application(applications.EfficientNetV2B0), "inside"),
-    "mobilenetv2": Trunk(_application(applications.MobileNetV2), "minus_one_to_one"),
-    "mobilenetv3_small": Trunk(_application(applications.MobileNetV3Small), "inside"),
-    "densenet121": Trunk(_application(applications.DenseNet121), "imagenet"),
-    "vgg16": Trunk(_application(applications.VGG16), "caffe"),
-    "vgg19": Trunk(_application(applications.VGG19), "caffe"),
-    "convnext_tiny": Trunk(_application(applications.ConvNeXtTiny), "inside"),
-    "conv4": Trunk(_conv4, "zero_to_one", imagenet=False),
-    "osnet_x0_25": Trunk(_osnet(0.25), "imagenet", imagenet=False),
-    "osnet_x0_5": Trunk(_osnet(0.5), "imagenet", imagenet=False),
-    "osnet_x1_0": Trunk(_osnet(1.0), "imagenet", imagenet=False),
+    "resnet101": Backbone(
+        _application(applications.ResNet101), "caffe", last_strides=RESNET_STRIDES
+    ),
+    "efficientnet_b0": Backbone(_application(applications.EfficientNetB0), "inside"),
+    "efficientnet_b1": Backbone(_application(applications.EfficientNetB1), "inside"),
+    "efficientnet_b2": Backbone(_application(applications.EfficientNetB2), "inside"),
+    "efficientnet_b3": Backbone(_application(applications.EfficientNetB3), "inside"),
+    "efficientnetv2_b0": Backbone(_application(applications.EfficientNetV2B0), "inside"),
+    "mobilenetv2": Backbone(_application(applications.MobileNetV2), "minus_one_to_one"),
+    "mobilenetv3_small": Backbone(_application(applications.MobileNetV3Small), "inside"),
+    "densenet121": Backbone(_application(applications.DenseNet121), "imagenet"),
+    "vgg16": Backbone(_application(applications.VGG16), "caffe"),
+    "vgg19": Backbone(_application(applications.VGG19), "caffe"),
+    "convnext_tiny": Backbone(_application(applications.ConvNeXtTiny), "inside"),
+    "conv4": Backbone(_conv4, "zero_to_one", imagenet=False),
+    "osnet_x0_25": Backbone(_osnet(0.25), "imagenet", imagenet=False),
+    "osnet_x0_5": Backbone(_osnet(0.5), "imagenet", imagenet=False),
+    "osnet_x1_0": Backbone(_osnet(1.0), "imagenet", imagenet=False),
 }
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
 
 
-def build_trunk(
+def build_backbone(
     name: str, weights: str, image_size: tuple[int, int], last_stride: LastStride = 2
 ) -> keras.Model:
-    """Builds a trunk and loads its weights.
+    """Builds a backbone and loads its weights.
 
     Args:
-        name: A key of `TRUNKS`.
+        name: A key of `BACKBONES`.
         weights: `imagenet` (from Keras's cache, downloaded when it is not there), `none`, or the
-            path of a `.weights.h5` or `.h5` file of this trunk without its classification layers.
+            path of a `.weights.h5` or `.h5` file of this backbone without its classification
+            layers.
         image_size: Height and width of its input in pixels.
         last_stride: 1 leaves out the last of the reductions of a ResNet, so that its feature map is
             twice as high and wide (Luo et al. 2019, section 3.4); the weights are the same.
@@ -118,54 +121,56 @@ def build_trunk(
         A model from prepared images `(images, height, width, 3)` to feature maps.
 
     Raises:
-        InputError: No such trunk, no ImageNet weights for it, weights that cannot be downloaded
+        InputError: No such backbone, no ImageNet weights for it, weights that cannot be downloaded
             (the message says which file to fetch and where to put it), a file that does not fit, or
-            a last stride of 1 for another trunk than a ResNet.
+            a last stride of 1 for another backbone than a ResNet.
     """
-    trunk = find_trunk(name)
+    backbone = find_backbone(name)
     if last_stride == 2:
-        return _load_trunk(trunk, name, weights, (*image_size, 3))
-    if last_stride != 1 or not trunk.last_strides:
-        resnets = ", ".join(each for each, found in TRUNKS.items() if found.last_strides)
+        return _load_backbone(backbone, name, weights, (*image_size, 3))
+    if last_stride != 1 or not backbone.last_strides:
+        resnets = ", ".join(each for each, found in BACKBONES.items() if found.last_strides)
         raise InputError(
             f"`last_stride` must be 2, or 1 for one of {resnets}. Received: {last_stride} for "
-            f"{name}. Leave it at 2, or take one of these trunks."
+            f"{name}. Leave it at 2, or take one of these backbones."
         )
-    loaded = _load_trunk(trunk, name, weights, (*image_size, 3))
-    return _without_last_reduction(loaded, trunk.last_strides)
+    loaded = _load_backbone(backbone, name, weights, (*image_size, 3))
+    return _without_last_reduction(loaded, backbone.last_strides)
 
 
-def _load_trunk(trunk: Trunk, name: str, weights: str, shape: tuple[int, int, int]) -> keras.Model:
+def _load_backbone(
+    backbone: Backbone, name: str, weights: str, shape: tuple[int, int, int]
+) -> keras.Model:
     if weights == "none":
-        return trunk.build(input_shape=shape)
+        return backbone.build(input_shape=shape)
     if weights == "imagenet":
-        if not trunk.imagenet:
+        if not backbone.imagenet:
             raise InputError(
-                f"`weights` must be `none` or a file for the trunk {name}: there are no ImageNet "
-                "weights of it. Received: imagenet. Add --weights none"
+                f"`weights` must be `none` or a file for the backbone {name}: there are no "
+                "ImageNet weights of it. Received: imagenet. Add --weights none"
             )
-        return _settle_normalization(trunk, _with_imagenet_weights(trunk, name, shape), shape)
+        return _settle_normalization(backbone, _with_imagenet_weights(backbone, name, shape), shape)
     path = Path(weights)
     if not path.is_file():
         raise InputError(
             f"{path}: no such weights file. Give `imagenet`, `none` or a .weights.h5 file's path."
         )
-    built = trunk.build(input_shape=shape)
+    built = backbone.build(input_shape=shape)
     try:
         with warnings.catch_warnings():
-            # Keras only warns where a part of the trunk has no weights in the file.
+            # Keras only warns where a part of the backbone has no weights in the file.
             warnings.simplefilter("error", UserWarning)
             built.load_weights(path)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         raise InputError(
-            f"{path}: is not a weights file of the trunk {name} without its classification layers "
-            f"({_first_line(error)}). Give the file of this trunk, or --weights none"
+            f"{path}: is not a weights file of the backbone {name} without its classification "
+            f"layers ({_first_line(error)}). Give the file of this backbone, or --weights none"
         ) from None
-    return _settle_normalization(trunk, built, shape)
+    return _settle_normalization(backbone, built, shape)
 
 
 def _settle_normalization(
-    trunk: Trunk, built: keras.Model, shape: tuple[int, int, int]
+    backbone: Backbone, built: keras.Model, shape: tuple[int, int, int]
 ) -> keras.Model:
     """One graph of an EfficientNet, wherever its weights came from.
 
@@ -177,7 +182,7 @@ def _settle_normalization(
         return built
     plain = built
     if sum(isinstance(layer, layers.Rescaling) for layer in built.layers) > 1:
-        plain = trunk.build(input_shape=shape)
+        plain = backbone.build(input_shape=shape)
         put_weights(plain, built.get_weights())
     norm = next(layer for layer in plain.layers if isinstance(layer, layers.Normalization))
     deviation = np.array(IMAGENET_DEVIATION, np.float32) / 255
@@ -204,44 +209,44 @@ def put_weights(model: keras.Model, values: Sequence[Any]) -> None:
             layer.finalize_state()
 
 
-def _without_last_reduction(trunk: keras.Model, strided: tuple[str, ...]) -> keras.Model:
-    """The same trunk and weights, its last reduction left out.
+def _without_last_reduction(backbone: keras.Model, strided: tuple[str, ...]) -> keras.Model:
+    """The same backbone and weights, its last reduction left out.
 
     Keras's ResNets take no argument for it. The second version's shortcut past the last strided
     convolution is a pooling layer without a name of its own: the last one there is.
     """
-    pools = [layer.name for layer in trunk.layers if isinstance(layer, layers.MaxPooling2D)]
+    pools = [layer.name for layer in backbone.layers if isinstance(layer, layers.MaxPooling2D)]
     reducing = {*strided, *(pools[-1:] if len(strided) == 1 else ())}
 
     def build_again(layer: keras.layers.Layer) -> keras.layers.Layer:
         changes = {"strides": (1, 1)} if layer.name in reducing else {}
         return type(layer).from_config({**layer.get_config(), **changes})
 
-    changed = keras.models.clone_model(trunk, clone_function=build_again)
-    put_weights(changed, trunk.get_weights())
+    changed = keras.models.clone_model(backbone, clone_function=build_again)
+    put_weights(changed, backbone.get_weights())
     return changed
 
 
-def find_trunk(name: str) -> Trunk:
-    """The trunk of a name.
+def find_backbone(name: str) -> Backbone:
+    """The backbone of a name.
 
     Raises:
         InputError: There is none of this name; the message has the nearest.
     """
-    if name not in TRUNKS:
-        near = difflib.get_close_matches(name.lower(), TRUNKS, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"Choose from: {', '.join(TRUNKS)}."
-        raise InputError(f"`trunk` must name a trunk. Received: {name}. {hint}")
-    return TRUNKS[name]
+    if name not in BACKBONES:
+        near = difflib.get_close_matches(name.lower(), BACKBONES, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"Choose from: {', '.join(BACKBONES)}."
+        raise InputError(f"`backbone` must name a backbone. Received: {name}. {hint}")
+    return BACKBONES[name]
 
 
 def preparation_layers(name: str) -> list[keras.layers.Layer]:
-    """The layers that turn RGB pixels 0 to 255 into what a trunk takes.
+    """The layers that turn RGB pixels 0 to 255 into what a backbone takes.
 
     They are linear, so that it is the same before and after resizing; before, most crops are
     smaller.
     """
-    preparation = find_trunk(name).preparation
+    preparation = find_backbone(name).preparation
     if preparation == "inside":
         return []
     if preparation == "minus_one_to_one":
@@ -312,12 +317,14 @@ class ReverseChannels(layers.Layer):  # type: ignore[misc]
         return ops.flip(images, axis=-1)  # in TensorFlow a quarter of the time of [..., ::-1]
 
 
-def _with_imagenet_weights(trunk: Trunk, name: str, shape: tuple[int, int, int]) -> keras.Model:
+def _with_imagenet_weights(
+    backbone: Backbone, name: str, shape: tuple[int, int, int]
+) -> keras.Model:
     try:
         with warnings.catch_warnings():
             # MobileNetV2 has weights for some square sizes and says that it takes those for 224.
             warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
-            return trunk.build(weights="imagenet", input_shape=shape)
+            return backbone.build(weights="imagenet", input_shape=shape)
     except Exception as error:  # Keras raises a plain Exception when the download fails
         text = str(error)
         address = next((word.rstrip(".:,") for word in text.split() if "://" in word), None)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from siamese.aliases import rename_recipe
 from siamese.errors import InputError
 from siamese.files import whole_file
 
@@ -29,6 +30,10 @@ WEIGHTS = "model.weights.h5"
 FORMAT_VERSION = 1
 OWN_FIELDS = ("format_version", "fingerprint", "image_size", "versions")
 """What `save_model` writes of its own accord."""
+FEATURE_EXTRACTOR = "backbone"
+"""The layer of an embedder from images to features; named so since version 0.1.0."""
+BNNECK = "bottleneck"
+"""The layer after it, batch normalisation; named so since version 0.1.0."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,8 @@ def read_card(path: str | Path) -> dict[str, Any]:
             f"{path}: has format version {card.get('format_version')}; this program reads "
             f"{FORMAT_VERSION}. Train a model with this version."
         )
+    if isinstance(card.get("recipe"), dict):
+        card["recipe"] = rename_recipe(card["recipe"])
     return card
 
 

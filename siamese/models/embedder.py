@@ -8,7 +8,8 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from siamese.models.backbones import LastStride, build_trunk, preparation_layers
+from siamese.models.backbones import LastStride, build_backbone, preparation_layers
+from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR
 from siamese.models.pooling import Pooling, build_pooling
 from siamese.models.transfer import copy_weights, is_model
 
@@ -19,34 +20,34 @@ class EmbedderParts(NamedTuple):
     Attributes:
         backbone: Images `(images, height, width, 3)`, RGB 0 to 255, to features
             `(images, embedding_size)`.
-        bottleneck: Batch normalisation of the features, or None.
+        bnneck: Batch normalisation of the features, or None.
     """
 
-    backbone: keras.Model
-    bottleneck: keras.layers.Layer | None
+    feature_extractor: keras.Model
+    bnneck: keras.layers.Layer | None
 
 
 def build_embedder(
     *,
-    trunk: str = "resnet50",
+    backbone: str = "resnet50",
     weights: str = "imagenet",
     image_size: tuple[int, int] = (256, 128),
     embedding_size: int = 128,
-    bottleneck: bool = False,
+    bnneck: bool = False,
     dropout: float = 0.0,
     pooling: Pooling = "average",
     last_stride: LastStride = 2,
 ) -> EmbedderParts:
-    """Builds the parts of an embedder on a trunk.
+    """Builds the parts of an embedder on a backbone.
 
     Args:
-        trunk: A key of `siamese.models.backbones.TRUNKS`.
-        weights: `imagenet`, `none` or the path of a weights file of the trunk; or a model of ours
-            to start from, bottleneck and all: the path of its `.keras` file, or `pretrained`.
+        backbone: A key of `siamese.models.backbones.BACKBONES`.
+        weights: `imagenet`, `none` or the path of a weights file of the backbone; or a model of
+            ours to start from, BNNeck and all: the path of its `.keras` file, or `pretrained`.
         image_size: Height and width in pixels that crops of any size are resized to.
-        embedding_size: Dimensions of the embedding; 0: those of the trunk's pooled features, which
-            then are the embedding.
-        bottleneck: Batch normalisation between feature and embedding (BNNeck, Luo et al. 2019,
+        embedding_size: Dimensions of the embedding; 0: those of the backbone's pooled features,
+            which then are the embedding.
+        bnneck: Batch normalisation between feature and embedding (BNNeck, Luo et al. 2019,
             section 3.5): the metric loss sees the feature, the identity loss what follows.
         dropout: Share of the pooled features that training sets to 0.
         pooling: `average`, or `gem`: the generalised mean with a power that is learnt.
@@ -56,33 +57,33 @@ def build_embedder(
         The parts; `join_embedder` makes one model of them.
 
     Raises:
-        InputError: From `build_trunk`; there is no such pooling; the model to start from is
+        InputError: From `build_backbone`; there is no such pooling; the model to start from is
             missing or of another architecture.
     """
     start = weights if is_model(weights) else None
     inputs = keras.Input((None, None, 3), name="images")
     outputs = inputs
-    for layer in preparation_layers(trunk):
+    for layer in preparation_layers(backbone):
         outputs = layer(outputs)
     outputs = ResizeImages(image_size, dtype="float32", name="resize")(outputs)
-    convolutions = build_trunk(trunk, "none" if start else weights, image_size, last_stride)
-    # From here on float32, also when the trunk computes in half precision: distances between
+    convolutions = build_backbone(backbone, "none" if start else weights, image_size, last_stride)
+    # From here on float32, also when the backbone computes in half precision: distances between
     # people are smaller than what its 8 or 11 bits of mantissa leave.
     outputs = build_pooling(pooling)(convolutions(outputs))
     if dropout:
         outputs = layers.Dropout(dropout, dtype="float32", name="dropout")(outputs)
     if embedding_size:
         outputs = layers.Dense(embedding_size, dtype="float32", name="feature")(outputs)
-    backbone = keras.Model(inputs, outputs, name="backbone")
+    feature_extractor = keras.Model(inputs, outputs, name=FEATURE_EXTRACTOR)
 
     neck = None
-    if bottleneck:
+    if bnneck:
         neck = layers.BatchNormalization(
-            center=False, epsilon=1e-5, momentum=0.9, dtype="float32", name="bottleneck"
+            center=False, epsilon=1e-5, momentum=0.9, dtype="float32", name=BNNECK
         )
     if start:
-        copy_weights(start, backbone, neck)
-    return EmbedderParts(backbone, neck)
+        copy_weights(start, feature_extractor, neck)
+    return EmbedderParts(feature_extractor, neck)
 
 
 @keras.saving.register_keras_serializable("siamese")
@@ -118,9 +119,9 @@ class ResizeImages(layers.Layer):  # type: ignore[misc]
 def join_embedder(parts: EmbedderParts) -> keras.Model:
     """One model of the parts: images, RGB 0 to 255 of any size, to unit vectors."""
     inputs = keras.Input((None, None, 3), name="images")
-    outputs = parts.backbone(inputs)
-    if parts.bottleneck is not None:
-        outputs = parts.bottleneck(outputs)
+    outputs = parts.feature_extractor(inputs)
+    if parts.bnneck is not None:
+        outputs = parts.bnneck(outputs)
     outputs = layers.UnitNormalization(dtype="float32", name="embedding")(outputs)
     return keras.Model(inputs, outputs, name="embedder")
 

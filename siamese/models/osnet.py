@@ -1,4 +1,4 @@
-"""OSNet: omni-scale feature learning (Zhou et al., ICCV 2019), the trunk that needs no ImageNet.
+"""OSNet: omni-scale feature learning (Zhou et al., ICCV 2019), the backbone that needs no ImageNet.
 
 Section, figure and table numbers below are those of the paper (arXiv 1905.00953).
 """

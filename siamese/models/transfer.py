@@ -7,17 +7,17 @@ import keras
 
 from siamese.errors import InputError
 from siamese.models.backbones import put_weights
-from siamese.models.checkpoint import LoadedModel, load_model, read_card
+from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR, LoadedModel, load_model, read_card
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "model.keras"
 """The model that comes with the package."""
-ARCHITECTURE = {"pooling": "average", "last_stride": 2, "bottleneck": False, "dropout": 0.0}
-"""Arguments of `build_embedder` that a model has beside its trunk and its embedding size; where
+ARCHITECTURE = {"pooling": "average", "last_stride": 2, "bnneck": False, "dropout": 0.0}
+"""Arguments of `build_embedder` that a model has beside its backbone and its embedding size; where
 its file does not name one, it is this."""
 
 
 def is_model(weights: str) -> bool:
-    """Whether `weights` names a model of ours, and not a trunk's weights file."""
+    """Whether `weights` names a model of ours, and not a backbone's weights file."""
     return weights == "pretrained" or weights.endswith(".keras")
 
 
@@ -44,7 +44,7 @@ def architecture_of(weights: str) -> dict[str, Any]:
         weights: `pretrained`, or the path of a model file.
 
     Returns:
-        Arguments of `build_embedder`: `trunk`, `embedding_size`, `image_size` and those of
+        Arguments of `build_embedder`: `backbone`, `embedding_size`, `image_size` and those of
         `ARCHITECTURE`.
 
     Raises:
@@ -60,7 +60,7 @@ def architecture_of(weights: str) -> dict[str, Any]:
         )
     height, width = card["image_size"]
     return {
-        "trunk": section["trunk"],
+        "backbone": section["backbone"],
         "embedding_size": section["embedding_size"],
         "image_size": (int(height), int(width)),
         **{name: section.get(name, default) for name, default in ARCHITECTURE.items()},
@@ -68,44 +68,44 @@ def architecture_of(weights: str) -> dict[str, Any]:
 
 
 def copy_weights(
-    weights: str, backbone: keras.Model, bottleneck: keras.layers.Layer | None
+    weights: str, feature_extractor: keras.Model, bnneck: keras.layers.Layer | None
 ) -> None:
-    """Puts the weights of a model into a backbone and a bottleneck of the same architecture.
+    """Puts the weights of a model into the parts of an embedder of the same architecture.
 
-    The size of the images may differ: every trunk is convolutional.
+    The size of the images may differ: every backbone is convolutional.
 
     Args:
         weights: `pretrained`, or the path of a model file.
-        backbone: As of `build_embedder`.
-        bottleneck: The same; built here where it is not yet.
+        feature_extractor: As of `build_embedder`.
+        bnneck: The same; built here where it is not yet.
 
     Raises:
         InputError: There is no such model, or it is of another architecture.
     """
     loaded = load_model(model_path(weights))
-    source = loaded.embedder.get_layer("backbone")
-    neck = _bottleneck_of(loaded)
+    source = loaded.embedder.get_layer(FEATURE_EXTRACTOR)
+    neck = _bnneck_of(loaded)
     shapes = [tuple(weight.shape) for weight in source.weights]
-    if shapes != [tuple(weight.shape) for weight in backbone.weights] or (neck is None) != (
-        bottleneck is None
-    ):
+    if shapes != [tuple(weight.shape) for weight in feature_extractor.weights] or (
+        neck is None
+    ) != (bnneck is None):
         raise InputError(
             f"{loaded.path}: is a model of another architecture than the one to be trained "
             f"({_describe(loaded)}). Build what the file says: "
             "siamese.models.transfer.architecture_of"
         )
-    put_weights(backbone, source.get_weights())
-    if bottleneck is not None and neck is not None:
-        bottleneck.build(backbone.output_shape)
-        bottleneck.set_weights(neck.get_weights())
+    put_weights(feature_extractor, source.get_weights())
+    if bnneck is not None and neck is not None:
+        bnneck.build(feature_extractor.output_shape)
+        bnneck.set_weights(neck.get_weights())
 
 
-def _bottleneck_of(loaded: LoadedModel) -> keras.layers.Layer | None:
+def _bnneck_of(loaded: LoadedModel) -> keras.layers.Layer | None:
     names = {layer.name for layer in loaded.embedder.layers}
-    return loaded.embedder.get_layer("bottleneck") if "bottleneck" in names else None
+    return loaded.embedder.get_layer(BNNECK) if BNNECK in names else None
 
 
 def _describe(loaded: LoadedModel) -> str:
     section = loaded.card.get("recipe", {}).get("model", {})
     size = loaded.embedder.output_shape[-1]
-    return f"trunk {section.get('trunk', 'unknown')}, {size} dimensions"
+    return f"backbone {section.get('backbone', 'unknown')}, {size} dimensions"

@@ -11,6 +11,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from siamese.aliases import rename_recipe
 from siamese.errors import InputError
 from siamese.recipes.named import (
     RECIPES,
@@ -76,7 +77,7 @@ def find_recipe(name: str) -> Recipe:
 def change_recipe(
     recipe: Recipe,
     *,
-    trunk: str | None = None,
+    backbone: str | None = None,
     weights: str | None = None,
     image_size: tuple[int, int] | None = None,
     epochs: int | None = None,
@@ -95,7 +96,7 @@ def change_recipe(
         raise InputError(
             f"`image_size` (height, width) must be at least 32 each. Received: {image_size}"
         )
-    model = {"trunk": trunk, "weights": weights, "image_size": image_size}
+    model = {"backbone": backbone, "weights": weights, "image_size": image_size}
     run = {"epochs": epochs, "seed": seed, "precision": precision}
     return dataclasses.replace(
         recipe,
@@ -105,13 +106,15 @@ def change_recipe(
 
 
 def recipe_from_dict(values: Mapping[str, Any]) -> Recipe:
-    """The recipe that `Recipe.to_dict` wrote, also after a round trip through JSON.
+    """Returns the recipe that `Recipe.to_dict` wrote, also after a round trip through JSON.
+
+    Names of version 0.1.0 are taken for those of today.
 
     Raises:
         InputError: The dict is not one of a recipe of this version.
     """
     try:
-        recipe = _build(Recipe, values)
+        recipe = _build(Recipe, rename_recipe(values))
     except (TypeError, KeyError, AttributeError) as error:
         raise InputError(f"not a recipe of this version ({error}). Start a new run.") from None
     assert isinstance(recipe, Recipe)

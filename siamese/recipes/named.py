@@ -22,9 +22,9 @@ def demo() -> Recipe:
     return Recipe(
         name="demo",
         model=ModelSection(
-            trunk="conv4", weights="none", image_size=(64, 32), embedding_size=128, bottleneck=True
+            backbone="conv4", weights="none", image_size=(64, 32), embedding_size=128, bnneck=True
         ),
-        batches=BatchSection(people=16, images=4),
+        batches=BatchSection(num_identities=16, num_instances=4),
         augmentation=AugmentationSection(flip=True, padding=6, brightness=0.15, contrast=0.15),
         loss=LossSection(
             metric="triplet",
@@ -52,8 +52,8 @@ def contrastive() -> Recipe:
     """
     return Recipe(
         name="contrastive",
-        model=ModelSection(trunk="conv4", weights="none", embedding_size=128),
-        batches=BatchSection(order="pairs", people=16, images=2),
+        model=ModelSection(backbone="conv4", weights="none", embedding_size=128),
+        batches=BatchSection(sampler="pairs", num_identities=16, num_instances=2),
         augmentation=AugmentationSection(flip=True),
         loss=LossSection(metric="contrastive", options={"margin": 0.2}, same_different_weight=1.0),
         optimizer=OptimizerSection(learning_rate=1e-3),
@@ -71,8 +71,8 @@ def apn() -> Recipe:
     """
     return Recipe(
         name="apn",
-        model=ModelSection(trunk="efficientnet_b0", image_size=(128, 64), embedding_size=512),
-        batches=BatchSection(order="triplets", people=32, images=3),
+        model=ModelSection(backbone="efficientnet_b0", image_size=(128, 64), embedding_size=512),
+        batches=BatchSection(sampler="triplets", num_identities=32, num_instances=3),
         loss=LossSection(metric="triplet", options={"mining": "explicit", "margin": 1.0}),
         optimizer=OptimizerSection(learning_rate=1e-3),
         epochs=15,
@@ -101,7 +101,7 @@ def batch_hard() -> Recipe:
     """
     return Recipe(
         name="batch_hard",
-        batches=BatchSection(people=18, images=4),
+        batches=BatchSection(num_identities=18, num_instances=4),
         augmentation=AugmentationSection(flip=True, padding=5),
         loss=LossSection(metric="triplet", options={"mining": "batch_hard", "margin": 0.3}),
         optimizer=OptimizerSection(learning_rate=3e-4, warm_up_epochs=2.0, decay="cosine"),
@@ -123,13 +123,13 @@ def osnet() -> Recipe:
     return Recipe(
         name="osnet",
         model=ModelSection(
-            trunk="osnet_x0_25",
+            backbone="osnet_x0_25",
             weights="none",
             image_size=(128, 64),
             embedding_size=512,
-            bottleneck=True,
+            bnneck=True,
         ),
-        batches=BatchSection(people=16, images=4),
+        batches=BatchSection(num_identities=16, num_instances=4),
         augmentation=AugmentationSection(flip=True, padding=10, erasing=0.3),
         loss=LossSection(
             metric="triplet",
@@ -163,8 +163,8 @@ def bag_of_tricks() -> Recipe:
     """
     return Recipe(
         name="bag_of_tricks",
-        model=ModelSection(embedding_size=0, bottleneck=True, last_stride=1),
-        batches=BatchSection(people=16, images=4),
+        model=ModelSection(embedding_size=0, bnneck=True, last_stride=1),
+        batches=BatchSection(num_identities=16, num_instances=4),
         augmentation=AugmentationSection(flip=True, padding=5, erasing=0.5),
         loss=LossSection(
             metric="triplet",
@@ -189,9 +189,9 @@ def agw() -> Recipe:
 
     Source: Ye et al., Deep Learning for Person Re-identification: A Survey and Outlook (TPAMI
     2022), section 4: the bag of tricks with GeM pooling and the weighted regularisation triplet
-    loss. Its third part, non-local attention inside the ResNet, is left out: the trunk is Keras's
-    own. Command: `python train_siamese_network.py --data PATH --recipe agw`. Hardware as for
-    `bag_of_tricks`. The authors report Rank-1 95.1 and mAP 87.8 on Market-1501 with ImageNet
+    loss. Its third part, non-local attention inside the ResNet, is left out: the backbone is
+    Keras's own. Command: `python train_siamese_network.py --data PATH --recipe agw`. Hardware as
+    for `bag_of_tricks`. The authors report Rank-1 95.1 and mAP 87.8 on Market-1501 with ImageNet
     weights, a GPU and the attention; not measured here.
     """
     strong = bag_of_tricks()
@@ -216,8 +216,8 @@ def efficientnet() -> Recipe:
     """
     return Recipe(
         name="efficientnet",
-        model=ModelSection(trunk="efficientnet_b0", embedding_size=512, bottleneck=True),
-        batches=BatchSection(people=16, images=4),
+        model=ModelSection(backbone="efficientnet_b0", embedding_size=512, bnneck=True),
+        batches=BatchSection(num_identities=16, num_instances=4),
         augmentation=AugmentationSection(flip=True, padding=5, erasing=0.5),
         loss=LossSection(
             metric="triplet",
@@ -230,7 +230,7 @@ def efficientnet() -> Recipe:
             warm_up_epochs=3.0,
             decay="cosine",
             weight_decay=5e-4,
-            trunk_rate=0.5,
+            backbone_rate=0.5,
             frozen_epochs=1.0,
         ),
         epochs=60,
@@ -265,18 +265,18 @@ def fine_tune() -> Recipe:
 
     Source: common practice, and docs/training-log.md for the rate. All weights but the identity
     head come from the model, and the rate falls along a cosine from a third of that of `osnet`. Of
-    a slower trunk, as one would use after ImageNet, new cameras get half as much. Command:
+    a slower backbone, as one would use after ImageNet, new cameras get half as much. Command:
     `python train_siamese_network.py --data PATH --recipe fine_tune`, which starts from the model
     that comes with the package, or with `--weights runs/NAME/model.keras` from another. What the
-    trunk and its features are, the model decides; the input size may be changed. Hardware: 2 CPU
+    backbone and its features are, the model decides; the input size may be changed. Hardware: 2 CPU
     cores.
     """
     return Recipe(
         name="fine_tune",
         model=ModelSection(
-            trunk="osnet_x1_0", weights="pretrained", embedding_size=512, bottleneck=True
+            backbone="osnet_x1_0", weights="pretrained", embedding_size=512, bnneck=True
         ),
-        batches=BatchSection(people=16, images=4),
+        batches=BatchSection(num_identities=16, num_instances=4),
         augmentation=AugmentationSection(flip=True, padding=10, erasing=0.3),
         loss=LossSection(
             metric="triplet",

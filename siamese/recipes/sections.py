@@ -10,15 +10,16 @@ from typing import Any, Literal
 class ModelSection:
     """Keyword arguments of `siamese.models.embedder.build_embedder`."""
 
-    trunk: str = "resnet50"
+    backbone: str = "resnet50"
     weights: str = "imagenet"
-    """`imagenet`, `none`, the path of a weights file of the trunk, or a model of ours to go on
+    """`imagenet`, `none`, the path of a weights file of the backbone, or a model of ours to go on
     from: the path of a `.keras` file, or `pretrained`, the one that comes with the package."""
     image_size: tuple[int, int] = (256, 128)
     """Height and width, in pixels, that the model resizes its input to."""
     embedding_size: int = 128
-    """Dimensions; 0: the pooled features of the trunk as they are, without a layer of their own."""
-    bottleneck: bool = False
+    """Dimensions; 0: the pooled features of the backbone as they are, without a layer of their
+    own."""
+    bnneck: bool = False
     """Batch normalisation between the feature and the embedding (BNNeck, Luo et al. 2019)."""
     dropout: float = 0.0
     pooling: Literal["average", "gem"] = "average"
@@ -31,11 +32,11 @@ class ModelSection:
 class BatchSection:
     """Keyword arguments of `siamese.loader.from_records.train_batches`."""
 
-    order: Literal["people", "pairs", "triplets"] = "people"
-    """`people`: P people x K images; `pairs`: rows 2i and 2i+1; `triplets`: rows 3i to 3i+2."""
-    people: int = 16
+    sampler: Literal["pk", "pairs", "triplets"] = "pk"
+    """`pk`: P people x K images; `pairs`: rows 2i and 2i+1; `triplets`: rows 3i to 3i+2."""
+    num_identities: int = 16
     """P: groups of images of one person in a batch."""
-    images: int = 4
+    num_instances: int = 4
     """K: images in a group. 2 for `pairs`, 3 for `triplets`."""
     spread_cameras: bool = True
     """Groups have as many cameras as the person's images allow."""
@@ -111,10 +112,10 @@ class OptimizerSection:
     constant, and how long the run will be need not be known."""
     weight_decay: float = 0.0
     """Decoupled from the gradient, with `adam` as with `adamw` (Loshchilov and Hutter 2019)."""
-    trunk_rate: float = 1.0
-    """The trunk's learning rate, as a share of that of the layers after it."""
+    backbone_rate: float = 1.0
+    """The backbone's learning rate, as a share of that of the layers after it."""
     frozen_epochs: float = 0.0
-    """First epochs in which the trunk's weights stay as they are."""
+    """First epochs in which the backbone's weights stay as they are."""
     clip_norm: float = 0.0
     """Largest norm of all gradients together; 0 is without."""
     accumulate: int = 1
@@ -138,8 +139,8 @@ class Recipe:
     score_every: int = 1
     """Epochs between two scorings of the held-out identities; the last epoch is always scored."""
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16", "auto"] = "float32"
-    """What the trunk computes in; `auto` times a step of each and takes the fastest. Heads, losses
-    and the saved model are float32 in any case."""
+    """What the backbone computes in; `auto` times a step of each and takes the fastest. Heads,
+    losses and the saved model are float32 in any case."""
     seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from siamese.models.backbones import put_weights
+from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR
 from siamese.models.embedder import EmbedderParts, join_embedder
 from siamese.train.norms import list_norms
 
@@ -47,7 +48,7 @@ def update_embedder(
             only where they are needed.
     """
     shared = _shared_embedder(model)
-    if embedder.get_layer("backbone") is shared.get_layer("backbone"):
+    if embedder.get_layer(FEATURE_EXTRACTOR) is shared.get_layer(FEATURE_EXTRACTOR):
         return
     averages = _averages(model)
     values = [averages.get(id(weight), weight) for weight in shared.weights]
@@ -93,7 +94,7 @@ def augment(model: keras.Model, images: Any) -> Any:
         Of the same shape and range.
     """
     for layer in model.layers[1:]:
-        if layer.name == "backbone":
+        if layer.name == FEATURE_EXTRACTOR:
             break
         images = layer(images, training=True)
     return images
@@ -101,8 +102,8 @@ def augment(model: keras.Model, images: Any) -> Any:
 
 def _shared_embedder(model: keras.Model) -> keras.Model:
     names = {layer.name for layer in model.layers}
-    bottleneck = model.get_layer("bottleneck") if "bottleneck" in names else None
-    return join_embedder(EmbedderParts(model.get_layer("backbone"), bottleneck))
+    bnneck = model.get_layer(BNNECK) if BNNECK in names else None
+    return join_embedder(EmbedderParts(model.get_layer(FEATURE_EXTRACTOR), bnneck))
 
 
 def _clone_in_float32(embedder: keras.Model) -> keras.Model:

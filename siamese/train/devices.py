@@ -64,7 +64,7 @@ class OneDevice:
         """What `fit` is given: of what opens the batches, each time from the first on."""
         return open_batches()
 
-    def check(self, *, people: int, images: int) -> None:
+    def check(self, *, num_identities: int, num_instances: int) -> None:
         """Makes sure that a batch of P people x K images can be shared."""
 
 
@@ -105,13 +105,14 @@ class MirroredDevices(_SeveralDevices):
 
         return reopening_dataset(open_batches)
 
-    def check(self, *, people: int, images: int) -> None:
+    def check(self, *, num_identities: int, num_instances: int) -> None:
         """Each device gets whole groups of one person."""
-        del images
-        if people % self.count:
+        del num_instances
+        if num_identities % self.count:
             raise InputError(
-                f"`people` in a batch must be a multiple of the {self.count} devices. Received: "
-                f"{people}. Give another number of --devices, or write a recipe with other batches."
+                f"`num_identities` of a batch must be a multiple of the {self.count} devices. "
+                f"Received: {num_identities}. Give another number of --devices, or write a recipe "
+                "with other batches."
             )
 
 
@@ -151,12 +152,12 @@ class ParallelDevices(_SeveralDevices):
         finally:
             keras.distribution.set_distribution(inside)
 
-    def check(self, *, people: int, images: int) -> None:
+    def check(self, *, num_identities: int, num_instances: int) -> None:
         """Each device gets as many rows as the others."""
-        if people * images % self.count:
+        if num_identities * num_instances % self.count:
             raise InputError(
                 f"the images of a batch must be a multiple of the {self.count} devices. Received: "
-                f"{people * images}. Write a recipe with other batches."
+                f"{num_identities * num_instances}. Write a recipe with other batches."
             )
 
 

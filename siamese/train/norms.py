@@ -9,9 +9,9 @@ import keras
 from keras import ops
 
 MOMENTUM = 0.9
-"""Of the averages that batch normalisation keeps for scoring. Keras's trunks come with 0.99 or
+"""Of the averages that batch normalisation keeps for scoring. Keras's backbones come with 0.99 or
 0.999, for runs of some hundred thousand steps: after 100 steps from random weights, a third or nine
-tenths of such an average would still be where it started. 0.9 is what PyTorch's trunks have."""
+tenths of such an average would still be where it started. 0.9 is what PyTorch's backbones have."""
 
 
 def list_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:

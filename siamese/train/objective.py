@@ -51,7 +51,7 @@ IDENTITY_LOSSES = {"softmax": IdentityLoss, "arcface": ArcFaceLoss, "cosface": C
 
 
 def complete_recipe(recipe: Recipe) -> Recipe:
-    """The recipe with what a model to start from decides: trunk, pooling, sizes of its features.
+    """The recipe with what a model to start from decides: backbone, pooling, sizes of its features.
 
     Args:
         recipe: Any; one that does not start from a model of ours comes back as it is.
@@ -101,7 +101,7 @@ def build_training_model(
             with computing_in(precision):
                 return _build(trial, image_size=image_size, classes=classes, steps=steps)
 
-        images = recipe.batches.people * recipe.batches.images
+        images = recipe.batches.num_identities * recipe.batches.num_instances
         rates = time_precisions(build, image_size=image_size, images=images)
         precision = fastest(rates)
         note(describe(rates))
@@ -117,16 +117,16 @@ def _build(recipe: Recipe, *, image_size: tuple[int, int], classes: int, steps: 
     for layer in build_augmentation(**vars(recipe.augmentation), seed=recipe.seed):
         images = layer(images)
     # Every reader has a branch of its own: see `Fork`.
-    before, to_centre, onwards = Fork(3)(parts.backbone(images))
-    normalised = onwards if parts.bottleneck is None else parts.bottleneck(onwards)
+    before, to_centre, onwards = Fork(3)(parts.feature_extractor(images))
+    normalised = onwards if parts.bnneck is None else parts.bnneck(onwards)
     to_identity, onwards = Fork(2)(normalised)
     embeddings = layers.UnitNormalization(dtype="float32", name="unit")(onwards)
     after, to_pairs = Fork(2)(embeddings)
     heads = _build_heads(
         recipe.loss,
         classes,
-        # With a bottleneck the metric loss works before it, on features of free length (BNNeck).
-        metric=after if parts.bottleneck is None else before,
+        # With a BNNeck the metric loss works before it, on features of free length.
+        metric=after if parts.bnneck is None else before,
         features=to_centre,
         normalised=to_identity,
         embeddings=to_pairs,
@@ -139,12 +139,13 @@ def _build(recipe: Recipe, *, image_size: tuple[int, int], classes: int, steps: 
             recipe.optimizer,
             epochs=recipe.epochs,
             steps=steps,
-            trunk_variables=_count_trunk_variables(model, parts),
+            backbone_variables=_count_backbone_variables(model, parts),
         ),
         loss={name: head.loss for name, head in heads.items()},
         loss_weights={name: head.weight for name, head in heads.items()},
         metrics={"metric": watch_metrics(heads["metric"].loss)},
-        # XLA makes depthwise trunks some nine times slower on a CPU; JAX without it is slow at all.
+        # XLA makes depthwise backbones some nine times slower on a CPU; JAX without it is slow at
+        # all.
         jit_compile=keras.config.backend() == "jax",
     )
     # Variables made inside the first step would have TensorFlow trace it twice.
@@ -190,10 +191,12 @@ def _build_heads(
     return heads
 
 
-def _count_trunk_variables(model: keras.Model, parts: EmbedderParts) -> int:
-    """How many of the first variables to be trained are those of the trunk."""
-    (trunk,) = (layer for layer in parts.backbone.layers if isinstance(layer, keras.Model))
-    count = len(trunk.trainable_variables)
-    first = zip(model.trainable_variables[:count], trunk.trainable_variables, strict=True)
+def _count_backbone_variables(model: keras.Model, parts: EmbedderParts) -> int:
+    """How many of the first variables to be trained are those of the backbone."""
+    (backbone,) = (
+        layer for layer in parts.feature_extractor.layers if isinstance(layer, keras.Model)
+    )
+    count = len(backbone.trainable_variables)
+    first = zip(model.trainable_variables[:count], backbone.trainable_variables, strict=True)
     assert all(one is other for one, other in first)
     return count

@@ -1,4 +1,4 @@
-"""The optimiser of a recipe: its schedule, and the trunk's own learning rate."""
+"""The optimiser of a recipe: its schedule, and the backbone's own learning rate."""
 
 import math
 from typing import Any
@@ -6,11 +6,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from siamese.aliases import OPTIMIZER, rename_keys
 from siamese.recipes import OptimizerSection
 
 
 def build_optimizer(
-    section: OptimizerSection, *, epochs: int, steps: int, trunk_variables: int = 0
+    section: OptimizerSection, *, epochs: int, steps: int, backbone_variables: int = 0
 ) -> keras.optimizers.Optimizer:
     """The optimiser of a recipe, with its schedule.
 
@@ -18,7 +19,8 @@ def build_optimizer(
         section: What to build.
         epochs: Epochs of the run.
         steps: Batches in an epoch.
-        trunk_variables: How many of the variables to be trained are the trunk's; they come first.
+        backbone_variables: How many of the variables to be trained are the backbone's; they come
+            first.
 
     Returns:
         A Keras optimiser.
@@ -40,11 +42,11 @@ def build_optimizer(
     }
     if section.average:
         options["ema_momentum"] = section.average
-    if section.trunk_rate != 1 or section.frozen_epochs:
+    if section.backbone_rate != 1 or section.frozen_epochs:
         return TwoRateAdam(
             rate,
-            trunk_variables=trunk_variables,
-            trunk_rate=section.trunk_rate,
+            backbone_variables=backbone_variables,
+            backbone_rate=section.backbone_rate,
             frozen_steps=round(section.frozen_epochs * steps),
             **options,
         )
@@ -54,18 +56,18 @@ def build_optimizer(
 
 @keras.saving.register_keras_serializable("siamese")
 class TwoRateAdam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras has no types
-    """Adam that moves the first variables, the trunk's, at a share of the rate of the others.
+    """Adam that moves the first variables, the backbone's, at a share of the rate of the others.
 
-    During the frozen steps that share is 0: the trunk's weights stay as they are, while its moments
-    and the statistics of its batch normalisation already get to know the data. Keras's own way,
-    `trainable = False`, needs another optimiser and another compiled step after it, which a
+    During the frozen steps that share is 0: the backbone's weights stay as they are, while its
+    moments and the statistics of its batch normalisation already get to know the data. Keras's own
+    way, `trainable = False`, needs another optimiser and another compiled step after it, which a
     resumed run would have to know; here one number changes, on every backend. The price: a frozen
     step takes as long as any other.
 
     Args:
         learning_rate: A number or a schedule.
-        trunk_variables: How many variables come first.
-        trunk_rate: Their share of the rate.
+        backbone_variables: How many variables come first.
+        backbone_rate: Their share of the rate.
         frozen_steps: Steps in which they do not move.
         weight_decay: Decoupled from the gradient, at the rate of each variable; None is without.
         **options: As for `keras.optimizers.Adam`.
@@ -75,35 +77,41 @@ class TwoRateAdam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras has no 
         self,
         learning_rate: Any = 1e-3,
         *,
-        trunk_variables: int = 0,
-        trunk_rate: float = 1.0,
+        backbone_variables: int = 0,
+        backbone_rate: float = 1.0,
         frozen_steps: int = 0,
         weight_decay: float | None = None,
         **options: Any,
     ) -> None:
         super().__init__(learning_rate, **options)
-        self.trunk_variables = trunk_variables
-        self.trunk_rate = trunk_rate
+        self.backbone_variables = backbone_variables
+        self.backbone_rate = backbone_rate
         self.frozen_steps = frozen_steps
         self.decoupled_decay = weight_decay
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Moves one variable."""
         rate = ops.cast(learning_rate, variable.dtype)
-        if self._get_variable_index(variable) < self.trunk_variables:
+        if self._get_variable_index(variable) < self.backbone_variables:
             # `iterations` counts updates, of which there are fewer where gradients accumulate.
             moves = ops.cast(self._iterations >= self.frozen_steps, rate.dtype)
-            rate = rate * self.trunk_rate * moves
+            rate = rate * self.backbone_rate * moves
         if self.decoupled_decay is not None:
             self.assign_sub(variable, rate * self.decoupled_decay * variable)
         super().update_step(gradient, variable, rate)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "TwoRateAdam":
+        """Returns a saved optimiser; arguments may have their names of version 0.1.0."""
+        made: TwoRateAdam = super().from_config(rename_keys(config, OPTIMIZER), custom_objects)
+        return made
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for a saved optimiser."""
         return {
             **super().get_config(),
-            "trunk_variables": self.trunk_variables,
-            "trunk_rate": self.trunk_rate,
+            "backbone_variables": self.backbone_variables,
+            "backbone_rate": self.backbone_rate,
             "frozen_steps": self.frozen_steps,
             "weight_decay": self.decoupled_decay,
         }

@@ -1,4 +1,4 @@
-"""In what precision a trunk computes: chosen by the clock, since no name of a device tells.
+"""In what precision a backbone computes: chosen by the clock, since no name of a device tells.
 
 Half precision makes a ResNet-50 train half as fast again on a CPU with AVX512-BF16 and an OSNet
 slower; on a CPU without it, and in float16 on any CPU, everything is slower.

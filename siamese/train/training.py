@@ -119,7 +119,9 @@ def train(
             "precision `auto` is measured, and processes could measure differently. Name one: "
             "--precision float32 or mixed_bfloat16."
         )
-    machine.check(people=recipe.batches.people, images=recipe.batches.images)
+    machine.check(
+        num_identities=recipe.batches.num_identities, num_instances=recipe.batches.num_instances
+    )
     source = open_source(data, recipe, process=machine.process, processes=machine.processes)
     if start is not None:
         refuse_other_images(folder, start, source.describe())
@@ -188,7 +190,7 @@ class _Training:
         """Trains from an epoch on, and finishes."""
         recipe, folder = self.recipe, self.folder
         steps = self.source.batches(first_epoch)[1]
-        batch = recipe.batches.people * recipe.batches.images
+        batch = recipe.batches.num_identities * recipe.batches.num_instances
         self._say_what(steps, batch)
         first = zip(*self._first_batches(WATCHED_BATCHES), strict=True)
         images, labels = (np.concatenate(each) for each in first)
@@ -309,7 +311,7 @@ class _Training:
         height, width = self.recipe.model.image_size
         devices = f", shared by {self.machine.count} devices" if self.machine.count > 1 else ""
         self._note(
-            f"recipe {self.recipe.name}: {self.recipe.model.trunk}, "
+            f"recipe {self.recipe.name}: {self.recipe.model.backbone}, "
             f"{self.embedder.count_params():,} weights, input {height}x{width}; "
             f"{self.source.people} people, {self.source.images:,} images; an epoch is {steps} "
             f"batches of {batch}{devices}"
