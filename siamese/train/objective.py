@@ -34,6 +34,7 @@ from siamese.train.fork import Fork
 from siamese.train.norms import fuse_norms, shorten_averages
 from siamese.train.optimizer import build_optimizer
 from siamese.train.precision import computing_in, describe, fastest, time_precisions
+from siamese.train.small_maps import speed_up_small_maps
 
 __all__ = ["build_optimizer", "build_training_model", "complete_recipe", "embedder_of"]
 
@@ -152,6 +153,7 @@ def _build(recipe: Recipe, *, image_size: tuple[int, int], classes: int, steps: 
     model.optimizer.build(model.trainable_variables)
     shorten_averages(model)
     fuse_norms(model)
+    speed_up_small_maps(model)
     return model
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from siamese.errors import InputError
 from siamese.files import whole_file
 from siamese.train.norms import fuse_norms, unsynchronised
+from siamese.train.small_maps import speed_up_small_maps
 
 LAST = "last.keras"
 PREVIOUS = "previous.keras"
@@ -102,6 +103,7 @@ def load_state(folder: Path, architecture: str, console: Console) -> tuple[keras
                 soft_wrap=True,
             )
         fuse_norms(model)
+        speed_up_small_maps(model)
         return model, epochs
     raise InputError(
         f"{folder / damaged[0]}: is damaged, and there is no older state. Remove it; --resume then "
