@@ -4,7 +4,7 @@
     python benchmarks/cold_start.py --model runs/osnet/model.keras --onnx runs/osnet/model.onnx \
         --img1 A.jpg --img2 B.jpg
 
-Without options it is the model in the box, and two of the images in `notebooks/images`.
+Without options it is the pretrained model, and two of the images in `notebooks/images`.
 The script does what it does for everybody, picture of the pair included. Every command runs in a
 process of its own, in turn, so that each meets the machine in the same state; the fastest of each
 is what other work on the machine has disturbed least, and CPU seconds are disturbed less still.
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-BOX = ROOT / "siamese" / "pretrained"
+PRETRAINED = ROOT / "siamese" / "pretrained"
 IMAGES = ROOT / "notebooks" / "images"
 LIMIT_KERAS = 1.5
 LIMIT_ONNX = 2.0
@@ -38,14 +38,14 @@ def measure(command: list[str]) -> float:
 def main() -> None:
     """Measures and prints the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", type=Path, help="a .keras file; the one in the box by default")
+    parser.add_argument("--model", type=Path, help="a .keras file; the pretrained one by default")
     parser.add_argument("--onnx", type=Path, help="its export")
     parser.add_argument("--img1", type=Path, default=IMAGES / "9003C1T0001F005.jpg")
     parser.add_argument("--img2", type=Path, default=IMAGES / "9003C3T0001F001.jpg")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     if options.model is None and options.onnx is None:
-        options.model, options.onnx = BOX / "model.keras", BOX / "model.onnx"
+        options.model, options.onnx = PRETRAINED / "model.keras", PRETRAINED / "model.onnx"
     with tempfile.TemporaryDirectory() as scratch:
         _measure_all(options, Path(scratch) / "pair.png")
 

@@ -1,4 +1,4 @@
-"""How much does the recipe `fine_tune` gain on cameras that the model in the box does not know?
+"""How much does the recipe `fine_tune` gain on cameras that the pretrained model does not know?
 
 Half of the people of a dataset train; the other half is scored, with the model as it comes and with
 the one that was trained from it. Printed: both scores, whether the difference is more than noise,
@@ -98,7 +98,7 @@ def _compare(train_table: Path, score_table: Path, scratch: Path, epochs: int | 
     minutes = (time.perf_counter() - started) / 60
     cards.append(evaluate(run.folder / "model.keras", score_table, output=scratch / "after"))
     print(f"{'':<24}{'Rank-1':>8}{'mAP':>8}{'EER':>8}")
-    for name, card in zip(("the model in the box", "trained from it"), cards, strict=True):
+    for name, card in zip(("the pretrained model", "trained from it"), cards, strict=True):
         print(f"{name:<24}{card['rank1']:>8.3f}{card['mAP']:>8.3f}{card['eer']:>8.3f}")
         promised, measured = (
             card["calibration"][f"{which}_rates"][0] for which in ("promised", "measured")

@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from siamese.metrics.masks import Matches
+from siamese.metrics.masks import ProtocolMask
 from siamese.metrics.pairs import count_pairs
 from siamese.metrics.ranking import score_distances, score_ranking
 from siamese.metrics.reranking import rerank
@@ -99,7 +99,9 @@ def _measure(case: str) -> dict[str, float]:
     run: dict[str, Callable[[], float]] = {
         "ranking": lambda: score_ranking(*query, *gallery).mAP,
         "reranking": lambda: (
-            score_distances(rerank(query[0], gallery[0]), Matches(*query[1:], *gallery[1:])).mAP
+            score_distances(
+                rerank(query[0], gallery[0]), ProtocolMask(*query[1:], *gallery[1:])
+            ).mAP
         ),
         "verification": lambda: _equal_error_rate(query, gallery),
     }

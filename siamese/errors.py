@@ -1,9 +1,9 @@
-"""The one error that is the user's to mend."""
+"""The one error that is the user's to fix."""
 
 
 class InputError(ValueError):
     """What was given cannot be used.
 
-    The message is one line that says what was expected, what was received and how to mend it. The
+    The message is one line that says what was expected, what was received and how to fix it. The
     command line prints it without a traceback and exits with code 2.
     """

@@ -29,7 +29,7 @@ from siamese.images import resize_pixels
 from siamese.inference import ImageLike, Model, Verification, find_model, load_model
 from siamese.inference.networks import KerasNetwork
 from siamese.inference.reading import read_any
-from siamese.models.checkpoint import read_card
+from siamese.models.checkpoint import read_metadata
 
 Floats = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ def _open(model: str | Path | Model | None) -> Model:
     source = path.with_suffix(".keras")
     if source.is_file():
         exported = model if isinstance(model, Model) else load_model(path)
-        if read_card(source)["fingerprint"] == exported.fingerprint:
+        if read_metadata(source)["fingerprint"] == exported.fingerprint:
             return _original(source, exported.fingerprint)
     raise InputError(
         f"{path}: an ONNX file holds no feature map to explain, and {source.name}, which it was "

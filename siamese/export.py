@@ -28,9 +28,9 @@ from siamese.models.checkpoint import (
     MEMBER,
     OWN_FIELDS,
     LoadedModel,
-    load_model,
-    read_card,
-    save_model,
+    load_checkpoint,
+    read_metadata,
+    save_checkpoint,
 )
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def export_model(
     """
     output = Path(output)
     _check_output(output, format, half)
-    loaded = load_model(model)
+    loaded = load_checkpoint(model)
     import keras
 
     if keras.config.backend() != "tensorflow":
@@ -125,7 +125,7 @@ def export_model(
                 f"{output}: was not written, as its embeddings differ from the original's by "
                 f"{difference:.2g} in cosine; at most {TOLERANCE:g} is allowed. Try another format."
             )
-    made = read_card(output) if format == "keras" else loaded.card
+    made = read_metadata(output) if format == "keras" else loaded.metadata
     return Export(str(output), format, made["fingerprint"], len(pictures), difference)
 
 
@@ -222,7 +222,7 @@ def _quietly() -> Iterator[None]:
 
 
 def _card(loaded: LoadedModel) -> str:
-    return json.dumps(loaded.card, indent=1, ensure_ascii=False)
+    return json.dumps(loaded.metadata, indent=1, ensure_ascii=False)
 
 
 def _function(loaded: LoadedModel, image_size: tuple[int | None, int | None]) -> Any:
@@ -275,10 +275,10 @@ def _store_constants_in_half(graph: Any) -> None:
 
 
 def _write_keras(loaded: LoadedModel, path: Path, half: bool) -> Compute:
-    card = {name: value for name, value in loaded.card.items() if name not in OWN_FIELDS}
-    copy = load_model(loaded.path).embedder
-    save_model(path, copy, image_size=loaded.image_size, card=card, half=half)
-    return functools.partial(load_model(path).embedder, training=False)
+    card = {name: value for name, value in loaded.metadata.items() if name not in OWN_FIELDS}
+    copy = load_checkpoint(loaded.path).embedder
+    save_checkpoint(path, copy, image_size=loaded.image_size, metadata=card, half=half)
+    return functools.partial(load_checkpoint(path).embedder, training=False)
 
 
 def _write_saved_model(loaded: LoadedModel, path: Path, _half: bool) -> Compute:

@@ -48,7 +48,7 @@ def calibrated(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     from siamese.inference import load_model
     from siamese.metrics.pairs import count_pairs
     from siamese.metrics.verification import calibrate
-    from siamese.models.checkpoint import save_model
+    from siamese.models.checkpoint import save_checkpoint
     from siamese.models.embedder import build_embedder, join_embedder
 
     keras.utils.set_random_seed(3)
@@ -58,7 +58,7 @@ def calibrated(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         )
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("calibrated")
-    save_model(folder / "plain.keras", embedder, image_size=(64, 32))
+    save_checkpoint(folder / "plain.keras", embedder, image_size=(64, 32))
     samples = list_samples(pedestrians)
     embeddings = load_model(folder / "plain.keras").embed([each.path for each in samples])
     pairs = count_pairs(
@@ -66,5 +66,5 @@ def calibrated(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     )
     (folder / "plain.keras").unlink()
     card = {"calibration": calibrate(pairs).to_dict(), "scores": {}}
-    save_model(folder / "model.keras", embedder, image_size=(64, 32), card=card)
+    save_checkpoint(folder / "model.keras", embedder, image_size=(64, 32), metadata=card)
     return folder / "model.keras"

@@ -13,7 +13,7 @@ from siamese.metrics.bootstrap import (
     bootstrap_verification,
     paired_bootstrap,
 )
-from siamese.metrics.masks import Matches
+from siamese.metrics.masks import ProtocolMask
 from siamese.metrics.pairs import PairSample, count_pairs, sample_pairs
 from siamese.metrics.ranking import QueryResults, score_distances, score_ranking
 from siamese.metrics.verification import error_rates_at, score_verification
@@ -34,8 +34,8 @@ def ranked(points, people, cameras):
 def with_precisions(precisions, people):
     """Scores whose queries have these average precisions."""
     count = len(people)
-    matches = Matches(people, [1] * count, people, [2] * count)
-    scores = score_distances(iter([(0, np.ones((count, count), np.float32))]), matches)
+    mask = ProtocolMask(people, [1] * count, people, [2] * count)
+    scores = score_distances(iter([(0, np.ones((count, count), np.float32))]), mask)
     values = np.asarray(precisions, np.float64)
     results = scores.per_query
     results = QueryResults(

@@ -10,7 +10,7 @@ from networks import colour_network
 
 from siamese.datasets import list_samples
 from siamese.errors import InputError
-from siamese.evaluate import compare, evaluate
+from siamese.evaluate import compare_scores, evaluate
 from siamese.evaluate.score_files import QUERIES, read_ranking
 from siamese.metrics.bootstrap import paired_bootstrap
 
@@ -62,7 +62,7 @@ def test_read_ranking_is_what_was_scored(cards: Path) -> None:
 
 
 def test_comparison_is_the_paired_bootstrap_of_both(cards: Path) -> None:
-    found = compare(cards / "fine", cards / "coarse" / "scores.json")
+    found = compare_scores(cards / "fine", cards / "coarse" / "scores.json")
     rankings = [read_ranking(cards / name) for name in ("fine", "coarse")]
     for each in found.scores:
         assert each == paired_bootstrap(*rankings, score=each.score, samples=2000)
@@ -73,20 +73,20 @@ def test_comparison_is_the_paired_bootstrap_of_both(cards: Path) -> None:
     }
     row = values["scores"]["mAP"]
     assert row["difference"] == pytest.approx(row["first"] - row["second"])
-    turned = compare(cards / "coarse", cards / "fine").to_dict()["scores"]["mAP"]
+    turned = compare_scores(cards / "coarse", cards / "fine").to_dict()["scores"]["mAP"]
     assert turned["difference"] == pytest.approx(-row["difference"])
     json.dumps(values)
 
 
 def test_comparison_names_the_options_that_differ(cards: Path, tmp_path: Path) -> None:
     flipped = changed_copy(cards, tmp_path / "flipped", flip=True)
-    values = compare(cards / "fine", flipped).to_dict()
+    values = compare_scores(cards / "fine", flipped).to_dict()
     assert (values["first"]["flip"], values["second"]["flip"]) == (False, True)
     assert "metric" not in values["second"]
 
 
 def test_a_model_is_not_better_than_itself(cards: Path) -> None:
-    found = compare(cards / "fine", cards / "fine")
+    found = compare_scores(cards / "fine", cards / "fine")
     assert not any(row["more_than_noise"] for row in found.to_dict()["scores"].values())
     assert found.verdict() == "The two are equal in mAP, whoever is drawn."
 
@@ -96,17 +96,17 @@ def test_a_small_constant_gain_is_more_than_noise_and_a_scattered_one_is_not(
 ) -> None:
     queries = len({(s.person, s.camera) for s in list_samples(pedestrians)})
     constant = with_precisions(cards, tmp_path / "constant", np.full(queries, -0.01))
-    verdict = compare(cards / "fine", constant).verdict()
+    verdict = compare_scores(cards / "fine", constant).verdict()
     assert verdict.startswith("The first card is better in mAP by 1.0 points (95 % ")
     assert "more than noise" in verdict
-    turned = compare(constant, cards / "fine").verdict()
+    turned = compare_scores(constant, cards / "fine").verdict()
     assert turned == verdict.replace("first", "second")
     # The same mean, made by two people out of fourteen.
     few = np.zeros(queries)
     few[:4] = -0.01 * queries / 4
     assert (
         "within noise"
-        in compare(cards / "fine", with_precisions(cards, tmp_path / "few", few)).verdict()
+        in compare_scores(cards / "fine", with_precisions(cards, tmp_path / "few", few)).verdict()
     )
 
 
@@ -125,36 +125,36 @@ def test_unlike_cards_are_refused(
 ) -> None:
     other = changed_copy(cards, tmp_path / "other", **{entry: value})
     with pytest.raises(InputError, match=f"Received: {words}"):
-        compare(cards / "fine", other)
+        compare_scores(cards / "fine", other)
 
 
 def test_what_models_may_differ_in_is_not_refused(cards: Path, tmp_path: Path) -> None:
     other = changed_copy(cards, tmp_path / "other", flip=True, metric="cosine", seed=3)
-    assert compare(cards / "fine", other).scores[0].difference == 0
+    assert compare_scores(cards / "fine", other).scores[0].difference == 0
 
 
 def test_files_that_are_no_cards_are_named(cards: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such score card"):
-        compare(cards / "fine", tmp_path / "nothing.json")
+    with pytest.raises(InputError, match="no such score report"):
+        compare_scores(cards / "fine", tmp_path / "nothing.json")
     (tmp_path / "scores.json").write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match="is not JSON"):
-        compare(tmp_path, cards / "fine")
+        compare_scores(tmp_path, cards / "fine")
     (tmp_path / "scores.json").write_text('{"mAP": 1}', encoding="utf-8")
-    with pytest.raises(InputError, match="expected a score card of schema version 1"):
-        compare(tmp_path, cards / "fine")
+    with pytest.raises(InputError, match="expected a score report of schema version 1"):
+        compare_scores(tmp_path, cards / "fine")
     alone = changed_copy(cards, tmp_path / "alone")
     (alone / QUERIES).unlink()
     with pytest.raises(InputError, match="Keep it beside scores"):
-        compare(alone, cards / "fine")
+        compare_scores(alone, cards / "fine")
     other = changed_copy(cards, tmp_path / "other")
     shutil.copy(cards / "coarse" / QUERIES, other / QUERIES)
-    with pytest.raises(InputError, match="does not belong to the score card"):
-        compare(other, cards / "fine")
+    with pytest.raises(InputError, match="does not belong to the score report"):
+        compare_scores(other, cards / "fine")
     (other / QUERIES).write_text("query,person\na,b\n", encoding="utf-8")
     with pytest.raises(InputError, match="is damaged"):
-        compare(other, cards / "fine")
+        compare_scores(other, cards / "fine")
 
 
 def test_a_negative_seed_is_refused(cards: Path) -> None:
     with pytest.raises(InputError, match="`seed` must be >= 0"):
-        compare(cards / "fine", cards / "coarse", seed=-1)
+        compare_scores(cards / "fine", cards / "coarse", seed=-1)

@@ -20,7 +20,7 @@ from siamese.models import checkpoint
 from siamese.models.transfer import PRETRAINED, architecture_of
 from siamese.recipes import recipe_from_dict
 from siamese.records import read_manifest, shard_paths, verify_records
-from siamese.train.run_dir import read_start
+from siamese.train.run_dir import read_run_config
 from siamese.train.run_state import load_state, read_history
 
 FIXTURES = Path(__file__).with_name("fixtures")
@@ -41,7 +41,7 @@ def _shards(part: str) -> list[str]:
 
 
 def test_a_model_computes_what_its_fingerprint_says() -> None:
-    loaded = checkpoint.load_model(RUN / "model.keras")
+    loaded = checkpoint.load_checkpoint(RUN / "model.keras")
     assert checkpoint.fingerprint(loaded.embedder) == loaded.fingerprint == "171a38b6530ce621"
 
 
@@ -54,7 +54,7 @@ def test_a_model_gives_verdicts(path: Path) -> None:
 
 
 def test_a_run_resumes_from_its_last_state() -> None:
-    start = read_start(RUN)
+    start = read_run_config(RUN)
     model, epochs = load_state(RUN, start.architecture, Console(file=io.StringIO()))
     assert epochs == 1
     assert len(read_history(RUN)) == 2

@@ -1,4 +1,4 @@
-"""`siamese.evaluate`: files, records, tracklets and folders give whole and right score cards."""
+"""`siamese.evaluate`: files, records, tracklets and folders give whole and right score reports."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ from siamese.evaluate import (
 from siamese.evaluate.scoring import rank
 from siamese.inference import Model, load_model
 from siamese.metrics.ranking import score_ranking
-from siamese.models.checkpoint import load_model as open_file
+from siamese.models.checkpoint import load_checkpoint as open_file
 from siamese.records import build_records
 
 SCORES = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "auc")

@@ -14,8 +14,8 @@ from siamese.errors import InputError
 from siamese.explain import explain
 from siamese.images import read_image
 from siamese.inference import Model, load_model
-from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR, save_model
-from siamese.models.checkpoint import load_model as open_file
+from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR, save_checkpoint
+from siamese.models.checkpoint import load_checkpoint as open_file
 from siamese.models.embedder import build_embedder, join_embedder
 
 
@@ -31,7 +31,7 @@ def _save(path: Path, **options: object) -> Path:
     for weight in embedder.weights:
         if "feature/bias" in weight.path or BNNECK in weight.path:
             weight.assign(random.uniform(0.01, 0.1, weight.shape))
-    save_model(path, embedder, image_size=(64, 32))
+    save_checkpoint(path, embedder, image_size=(64, 32))
     return path
 
 
@@ -101,7 +101,7 @@ def test_the_part_that_two_images_share_adds_most(tmp_path: Path) -> None:
     loaded = open_file(path)
     feature_extractor = loaded.embedder.get_layer(FEATURE_EXTRACTOR)
     feature_extractor.get_layer("feature").bias.assign(np.zeros(8))
-    save_model(path, loaded.embedder, image_size=(64, 32))
+    save_checkpoint(path, loaded.embedder, image_size=(64, 32))
     random = np.random.default_rng(7)
     images = np.full((2, 64, 32, 3), 0, np.uint8)
     pattern = random.integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -125,7 +125,7 @@ def test_onnx_is_explained_by_the_file_that_it_came_from(
 ) -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    card = open_file(calibrated).card
+    card = open_file(calibrated).metadata
     helper = onnx.helper
     shape = ["n", 64, 32, 3]
     graph = helper.make_graph(

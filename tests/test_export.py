@@ -46,7 +46,7 @@ def test_onnx_embeds_as_the_original(
 
 def test_onnx_holds_card_calibration_and_fingerprint(calibrated: Path, onnx_export: Export) -> None:
     exported, original = load_model(onnx_export.path), load_model(calibrated)
-    assert exported.card == original.card
+    assert exported.metadata == original.metadata
     assert exported.calibration == original.calibration
     assert exported.fingerprint == original.fingerprint == onnx_export.fingerprint
     assert exported.image_size == original.image_size
@@ -132,7 +132,7 @@ def test_export_that_disagrees_leaves_nothing(
 
 
 def test_another_network_is_far_off(calibrated: Path, crops: list[Path]) -> None:
-    loaded = checkpoint.load_model(calibrated)
+    loaded = checkpoint.load_checkpoint(calibrated)
     images = [read_image(path) for path in crops]
     itself = lambda batch: loaded.embedder(batch, training=False)  # noqa: E731
     mirrored = lambda batch: loaded.embedder(batch[:, :, ::-1], training=False)  # noqa: E731
@@ -165,10 +165,10 @@ def test_newest_run_answers_by_its_own_export(
     shutil.copy(onnx_export.path, folder / "model.onnx")
     assert load_model().path == Path("runs/a/model.onnx")
     assert load_model(folder / "model.keras").path.suffix == ".keras"
-    loaded = checkpoint.load_model(calibrated)
+    loaded = checkpoint.load_checkpoint(calibrated)
     weights = loaded.embedder.get_weights()
     loaded.embedder.set_weights([each * 1.01 for each in weights])
-    checkpoint.save_model(folder / "model.keras", loaded.embedder, image_size=(64, 32))
+    checkpoint.save_checkpoint(folder / "model.keras", loaded.embedder, image_size=(64, 32))
     assert load_model().path == Path("runs/a/model.keras")  # the export is of older weights
     (folder / "model.onnx").unlink()
     assert load_model().path == Path("runs/a/model.keras")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from siamese.errors import InputError
 from siamese.gallery import Gallery, exact, searching
-from siamese.gallery.exact import nearest
+from siamese.gallery.exact import nearest_rows
 from siamese.gallery.filters import Filter, make_filter
 from siamese.gallery.rows import Space, make_rows
 from siamese.gallery.searching import Searcher
@@ -47,7 +47,7 @@ def _table(path: Path, rows: int, space: Space = SPACE) -> Table:
 
 def test_of_equal_rows_the_first_come_first() -> None:
     rows = np.repeat(_unit(1), 500, axis=0)
-    found, distances = nearest(rows, rows[:1], 3)
+    found, distances = nearest_rows(rows, rows[:1], 3)
     assert found[0].tolist() == [0, 1, 2]
     assert distances[0].tolist() == [0, 0, 0]
 
@@ -63,7 +63,7 @@ def test_nearest_agrees_with_a_slow_loop(
     queries[0] = embeddings[100]
     chosen = None if share is None else np.random.default_rng(2).random(300) < share
     for count in (1, 9):
-        rows, distances = nearest(embeddings, queries[:count], 5, chosen)
+        rows, distances = nearest_rows(embeddings, queries[:count], 5, chosen)
         for query, row, distance in zip(queries, rows, distances, strict=False):
             slow = sorted(
                 (float(np.sqrt(((embedding.astype(np.float64) - query) ** 2).sum())), place)
@@ -72,7 +72,7 @@ def test_nearest_agrees_with_a_slow_loop(
             )[:5]
             assert row.tolist() == [place for _, place in slow]
             assert distance == pytest.approx([each for each, _ in slow], abs=1e-7)
-    rows, distances = nearest(embeddings, queries[:1], 400)
+    rows, distances = nearest_rows(embeddings, queries[:1], 400)
     assert sorted(rows[0].tolist()) == list(range(300))
     assert rows[0][:2].tolist() == [100, 200]
     assert distances[0][0] == distances[0][1] == 0

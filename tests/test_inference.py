@@ -19,7 +19,7 @@ from siamese.images import read_image
 from siamese.inference import Model, find_model, load_model
 from siamese.metrics.verification import Calibration
 from siamese.models import checkpoint
-from siamese.models.checkpoint import read_card
+from siamese.models.checkpoint import read_metadata
 from siamese.models.transfer import PRETRAINED
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -36,9 +36,9 @@ def files(pedestrians: Path) -> list[Path]:
 
 
 def test_a_model_says_what_it_is(model: Model, calibrated: Path) -> None:
-    card = read_card(calibrated)
+    card = read_metadata(calibrated)
     assert model.path == calibrated
-    assert model.card == card
+    assert model.metadata == card
     assert model.fingerprint == card["fingerprint"]
     assert model.image_size == (64, 32)
     assert model.dimensions == 16
@@ -207,8 +207,10 @@ def test_a_verdict_is_the_same_either_way_round(model: Model, files: list[Path])
 def test_a_model_without_calibration_gives_no_verdict(
     calibrated: Path, files: list[Path], tmp_path: Path
 ) -> None:
-    loaded = checkpoint.load_model(calibrated)
-    checkpoint.save_model(tmp_path / "model.keras", loaded.embedder, image_size=loaded.image_size)
+    loaded = checkpoint.load_checkpoint(calibrated)
+    checkpoint.save_checkpoint(
+        tmp_path / "model.keras", loaded.embedder, image_size=loaded.image_size
+    )
     with pytest.raises(InputError, match="holds no calibration"):
         load_model(tmp_path / "model.keras").verify(files[0], files[1])
 
@@ -249,7 +251,7 @@ def test_model_is_found_in_the_newest_run_then_in_the_box(
     calibrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("siamese.inference.model.BOX", tmp_path / "box")
+    monkeypatch.setattr("siamese.inference.model.PRETRAINED_FOLDER", tmp_path / "pretrained")
     with pytest.raises(InputError, match="holds no finished run"):
         load_model()
     (tmp_path / "box").mkdir()
@@ -344,7 +346,7 @@ def test_foreign_network_takes_the_normalisation_that_is_given(tmp_path: Path) -
     np.testing.assert_allclose(raw.embed(RED)[0], _direction([1, 0, 0.2]), atol=1e-5)
     assert len({model.fingerprint, raw.fingerprint, load_model(path).fingerprint}) == 3
     assert load_model(path).fingerprint == load_model(path).fingerprint
-    assert model.card["normalisation"] == {"mean": [0.5] * 3, "deviation": [0.5, 0.25, 0.5]}
+    assert model.metadata["normalisation"] == {"mean": [0.5] * 3, "deviation": [0.5, 0.25, 0.5]}
 
 
 def test_foreign_network_of_whole_numbers_gets_pixels(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from siamese.datasets import Sample, recognise
 from siamese.errors import InputError
 from siamese.inspect import Finding, Report, inspect_folder
 from siamese.inspect.findings import query_findings
-from siamese.inspect.image_statistics import NEAR_BITS, look_at, near_pairs, perceptual_hash
+from siamese.inspect.image_statistics import NEAR_BITS, measure_image, near_pairs, perceptual_hash
 from siamese.records import build_records
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "market1501"
@@ -28,7 +28,7 @@ def find(report: Report, words: str) -> Finding:
 
 
 def healthy(root: Path) -> Path:
-    """A dataset in which there is nothing to mend."""
+    """A dataset in which there is nothing to fix."""
     return miniatures.mars_categories(root)
 
 
@@ -37,7 +37,7 @@ def test_a_healthy_dataset_has_nothing_to_mend(tmp_path):
     assert report.findings == ()
     assert not report.spoils
     assert report.layout == "mars-categories"
-    assert "Nothing to mend." in report.text()
+    assert "Nothing to fix." in report.text()
 
 
 def test_the_numbers_by_hand(tmp_path):
@@ -273,7 +273,7 @@ def test_a_hash_by_hand():
 
 
 def test_a_look_at_a_missing_file_says_so(tmp_path):
-    assert "no such file" in look_at(tmp_path / "x.jpg").trouble.lower()
+    assert "no such file" in measure_image(tmp_path / "x.jpg").trouble.lower()
 
 
 def test_empty_identity_folders_and_images_beside_them(tmp_path):
@@ -423,7 +423,7 @@ def test_the_text_says_what_where_and_how_to_mend(tmp_path):
     assert text.startswith(f"{root}: {recognise(root).name}\n")
     for finding in report.findings:
         assert f"{finding.severity}: {finding.what}" in text
-        assert finding.mend in text
+        assert finding.fix in text
         assert all(example in text for example in finding.where)
 
 

@@ -7,7 +7,7 @@ from keras import ops
 
 from siamese.errors import InputError
 from siamese.losses import ActiveTriplets, TripletLoss, WeightedTripletLoss
-from siamese.losses.triplet import triplet_gaps
+from siamese.losses.triplet import triplet_violations
 
 MINED = ("batch_all", "batch_hard", "semi_hard")
 DISTANCES = ("euclidean", "squared_euclidean", "cosine")
@@ -167,7 +167,7 @@ def test_equal_embeddings_cost_the_margin_with_finite_gradients(mining, distance
 
 def test_rows_that_are_no_anchor_have_a_gap_of_zero():
     labels, embeddings = ops.convert_to_tensor([1, 1, 2]), ops.convert_to_tensor(LINE[:3])
-    gaps, exists = triplet_gaps(labels, embeddings, "batch_hard", "euclidean")
+    gaps, exists = triplet_violations(labels, embeddings, "batch_hard", "euclidean")
     assert ops.convert_to_numpy(gaps).tolist() == [2 - 3, 2 - 1, 0]
     assert ops.convert_to_numpy(exists).tolist() == [True, True, False]
 

@@ -16,7 +16,7 @@ from keras.src.legacy.saving import legacy_h5_format
 
 from siamese.errors import InputError
 from siamese.models.backbones import BACKBONES, build_backbone, preparation_layers, put_weights
-from siamese.models.checkpoint import fingerprint, load_model, read_card, save_model
+from siamese.models.checkpoint import fingerprint, load_checkpoint, read_metadata, save_checkpoint
 from siamese.models.embedder import ResizeImages, build_embedder, embed, join_embedder
 from siamese.models.osnet import UnifiedAggregationGate, build_osnet
 from siamese.models.pair import ConsecutiveDifference, build_pair_model
@@ -99,7 +99,7 @@ def test_preparation_is_the_same_before_and_after_resizing(name: str) -> None:
 
 
 def test_model_of_the_package_embeds_as_one_that_is_built_of_it_now() -> None:
-    saved = load_model(PRETRAINED).embedder
+    saved = load_checkpoint(PRETRAINED).embedder
     parts = build_embedder(weights="pretrained", **architecture_of("pretrained"))
     built = join_embedder(parts)
     batch = np.repeat(np.repeat(IMAGES, 3, axis=1), 3, axis=2)
@@ -191,8 +191,11 @@ def test_published_efficientnet_weights_compute_as_keras_does(
     )
     embedder = join_embedder(parts)
     section = {"backbone": "efficientnet_b0", "embedding_size": 8}
-    save_model(
-        tmp_path / "model.keras", embedder, image_size=(64, 32), card={"recipe": {"model": section}}
+    save_checkpoint(
+        tmp_path / "model.keras",
+        embedder,
+        image_size=(64, 32),
+        metadata={"recipe": {"model": section}},
     )
     again = build_embedder(
         backbone="efficientnet_b0",
@@ -267,8 +270,8 @@ def test_pooling_and_no_layer_after_it_are_options_that_a_file_keeps(tmp_path: P
     parts = build_embedder(**{**SMALL, "embedding_size": 0}, pooling="gem", bnneck=True)
     model = join_embedder(parts)
     assert model.output_shape == (None, 256)
-    save_model(tmp_path / "model.keras", model, image_size=(32, 32))
-    loaded = load_model(tmp_path / "model.keras").embedder
+    save_checkpoint(tmp_path / "model.keras", model, image_size=(32, 32))
+    loaded = load_checkpoint(tmp_path / "model.keras").embedder
     np.testing.assert_array_equal(embed(loaded, [IMAGES]), embed(model, [IMAGES]))
     with pytest.raises(InputError, match="`pooling` must be one of average, gem"):
         build_embedder(**SMALL, pooling="max")
@@ -358,18 +361,18 @@ def test_consecutive_difference_pairs_rows() -> None:
 
 def test_model_file_gives_back_the_same_embeddings(embedder: keras.Model, tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
-    card = save_model(path, embedder, image_size=(32, 32), card={"scores": {"rank1": 0.5}})
+    card = save_checkpoint(path, embedder, image_size=(32, 32), metadata={"scores": {"rank1": 0.5}})
     assert list(tmp_path.iterdir()) == [path]
-    loaded = load_model(path)
+    loaded = load_checkpoint(path)
     np.testing.assert_array_equal(embed(loaded.embedder, [IMAGES]), embed(embedder, [IMAGES]))
-    assert loaded.card == card == read_card(path)
+    assert loaded.metadata == card == read_metadata(path)
     assert loaded.image_size == (32, 32)
     assert loaded.fingerprint == fingerprint(loaded.embedder)
     assert json.loads(zipfile.ZipFile(path).read("siamese.json"))["scores"] == {"rank1": 0.5}
 
 
 def test_model_file_opens_with_keras_alone(embedder: keras.Model, tmp_path: Path) -> None:
-    save_model(tmp_path / "model.keras", embedder, image_size=(32, 32))
+    save_checkpoint(tmp_path / "model.keras", embedder, image_size=(32, 32))
     plain = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(embed(plain, [IMAGES]), embed(embedder, [IMAGES]))
 
@@ -417,16 +420,16 @@ def test_osnet_gate_keeps_its_precision_in_a_file() -> None:
 def test_other_files_are_no_models(embedder: keras.Model, tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     with pytest.raises(InputError, match="no such model file"):
-        load_model(path)
+        load_checkpoint(path)
     with pytest.raises(InputError, match="is a folder"):
-        load_model(tmp_path)
+        load_checkpoint(tmp_path)
     path.write_bytes(b"text")
     with pytest.raises(InputError, match=r"is not a \.keras file, or a truncated one"):
-        load_model(path)
+        load_checkpoint(path)
     embedder.save(path)
     with pytest.raises(InputError, match="is not a model of this program"):
-        load_model(path)
-    save_model(path, embedder, image_size=(32, 32))
+        load_checkpoint(path)
+    save_checkpoint(path, embedder, image_size=(32, 32))
     whole = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
         member = archive.getinfo("siamese.json")
@@ -434,10 +437,10 @@ def test_other_files_are_no_models(embedder: keras.Model, tmp_path: Path) -> Non
     for place in range(first, first + member.compress_size, 7):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         with pytest.raises(InputError, match=r"damaged|truncated"):
-            read_card(path)
+            read_metadata(path)
     path.write_bytes(whole[:-2_000])
     with pytest.raises(InputError, match="truncated"):
-        load_model(path)
+        load_checkpoint(path)
 
 
 def test_a_plain_call_is_an_answer_not_a_training_step() -> None:

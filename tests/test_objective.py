@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from siamese.errors import InputError
-from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR, load_model, save_model
+from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR, load_checkpoint, save_checkpoint
 from siamese.models.embedder import build_embedder, embed, join_embedder
 from siamese.models.transfer import architecture_of
 from siamese.recipes import (
@@ -25,7 +25,7 @@ from siamese.recipes import (
     demo,
     fine_tune,
 )
-from siamese.train.averaging import NORM_BATCHES, augment, embedder_of, update_embedder
+from siamese.train.averaging import NORM_BATCHES, apply_augmentation, embedder_of, update_embedder
 from siamese.train.objective import build_training_model, complete_recipe
 from siamese.train.optimizer import TwoRateAdam, build_optimizer
 from siamese.train.precision import computing_in, time_precisions
@@ -275,7 +275,7 @@ def test_batch_statistics_of_an_average_are_measured_on_training_images() -> Non
     prepare = [layer for layer in feature_extractor.layers if layer.name in ("resize", "prepare")]
     means, variances = [], []
     for images in batches:
-        seen: Any = augment(model, images.astype("float32"))
+        seen: Any = apply_augmentation(model, images.astype("float32"))
         for layer in prepare:
             seen = layer(seen)
         features = keras.ops.convert_to_numpy(before(seen))
@@ -317,8 +317,8 @@ def test_mixed_precision_ends_in_float32_and_so_does_the_model_file(tmp_path: Pa
 
     embedder = embedder_of(model)
     update_embedder(embedder, model, _no_batches)
-    save_model(tmp_path / "model.keras", embedder, image_size=SIZE)
-    loaded = load_model(tmp_path / "model.keras").embedder
+    save_checkpoint(tmp_path / "model.keras", embedder, image_size=SIZE)
+    loaded = load_checkpoint(tmp_path / "model.keras").embedder
     layers = loaded._flatten_layers(include_self=False, recursive=True)
     assert {layer.compute_dtype for layer in layers} == {"float32"}
     for one, other in zip(loaded.get_weights(), embedder.get_weights(), strict=True):
@@ -373,7 +373,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = _build(recipe, classes=9)
     _step(model, 2)
     path = tmp_path_factory.mktemp("start") / "model.keras"
-    save_model(path, embedder_of(model), image_size=SIZE, card={"recipe": recipe.to_dict()})
+    save_checkpoint(
+        path, embedder_of(model), image_size=SIZE, metadata={"recipe": recipe.to_dict()}
+    )
     return path
 
 
@@ -382,7 +384,7 @@ def test_fine_tuning_starts_where_the_model_ended(start: Path) -> None:
     assert recipe.model.backbone != "conv4"
     model = _build(recipe, classes=7)
     assert model.output["identity"].shape == (None, 7)
-    source = load_model(start).embedder
+    source = load_checkpoint(start).embedder
     np.testing.assert_allclose(
         embed(embedder_of(model), [IMAGES]), embed(source, [IMAGES]), atol=1e-6
     )
@@ -396,7 +398,7 @@ def test_fine_tuning_takes_another_input_size(start: Path) -> None:
     model = _build(recipe)
     embedder = embedder_of(model)
     assert embedder.get_layer(FEATURE_EXTRACTOR).get_layer("resize").image_size == (64, 32)
-    source = load_model(start).embedder
+    source = load_checkpoint(start).embedder
     for one, other in zip(embedder.get_weights(), source.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert architecture_of(str(start))["image_size"] == SIZE
@@ -408,7 +410,7 @@ def test_models_that_cannot_be_started_from_are_named(start: Path, tmp_path: Pat
     with pytest.raises(InputError, match="another architecture than the one to be trained"):
         build_embedder(backbone="conv4", weights=str(start), image_size=SIZE, embedding_size=8)
     bare = tmp_path / "bare.keras"
-    save_model(bare, load_model(start).embedder, image_size=SIZE)
+    save_checkpoint(bare, load_checkpoint(start).embedder, image_size=SIZE)
     with pytest.raises(InputError, match="does not say what it is built of"):
         complete_recipe(change_recipe(fine_tune(), weights=str(bare)))
 

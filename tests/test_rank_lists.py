@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from siamese.metrics.blocks import distance_blocks
-from siamese.metrics.masks import Matches
+from siamese.metrics.masks import ProtocolMask
 from siamese.metrics.rank_lists import RankLists
 from siamese.metrics.ranking import nearest, score_distances
 from siamese.metrics.reranking import expand_queries
@@ -17,21 +17,21 @@ def test_lists_agree_with_nearest_and_blocks_pass_unchanged(junk):
     people = random.integers(1, 9, 90)
     if junk:
         people[::7] = -1
-    matches = Matches(
+    mask = ProtocolMask(
         random.integers(1, 9, 70), random.integers(1, 4, 70), people, random.integers(1, 4, 90)
     )
-    lists = RankLists(matches, places=5)
-    scores = score_distances(lists.watch(distance_blocks(queries, gallery)), matches)
-    plain = score_distances(distance_blocks(queries, gallery), matches)
+    lists = RankLists(mask, places=5)
+    scores = score_distances(lists.watch(distance_blocks(queries, gallery)), mask)
+    plain = score_distances(distance_blocks(queries, gallery), mask)
     assert (scores.mAP, scores.cmc, scores.mINP) == (plain.mAP, plain.cmc, plain.mINP)
-    indices, distances = nearest(queries, gallery, 5, matches=matches)
+    indices, distances = nearest(queries, gallery, 5, mask=mask)
     np.testing.assert_array_equal(lists.indices, indices)
     np.testing.assert_allclose(lists.distances, distances, atol=1e-4)
 
 
 def test_short_galleries_leave_places_empty():
-    matches = Matches(["a"], [1], ["a", "a", "b"], [1, 2, 1])
-    lists = RankLists(matches, places=5)
+    mask = ProtocolMask(["a"], [1], ["a", "a", "b"], [1, 2, 1])
+    lists = RankLists(mask, places=5)
     passed = [
         block.tolist() for _, block in lists.watch(distance_blocks([[0.0]], [[0.0], [1], [3]]))
     ]
@@ -41,13 +41,13 @@ def test_short_galleries_leave_places_empty():
 
 
 def test_reasons_for_queries_that_are_not_scored_worked_by_hand():
-    matches = Matches(
+    mask = ProtocolMask(
         ["a", "b", "c", "d", "0000", "-1", "e"],
         [1, 1, -1, 1, 1, 1, 1],
         ["a", "b", "c", "d", "0000", "-1"],
         [2, 1, 2, -1, 2, 2],
     )
-    assert [matches.why_unmatched(query) for query in range(7)] == [
+    assert [mask.why_unmatched(query) for query in range(7)] == [
         None,
         "the person is there by the query's own camera alone",
         "its camera is not known",
@@ -60,14 +60,14 @@ def test_reasons_for_queries_that_are_not_scored_worked_by_hand():
 
 def test_expansion_leaves_out_what_matches_say():
     gallery = [[0.0], [4.0], [6.0]]
-    matches = Matches(
+    mask = ProtocolMask(
         ["a"], [1], ["a", "b", "c"], [1, 1, 1],
         query_images=["x"], gallery_images=["x", "y", "z"], protocol="query image dropped",
     )  # fmt: skip
     plain = expand_queries([[0.0]], gallery, metric="euclidean", k=1)
     assert plain.tolist() == [[0.0]]
-    without = expand_queries([[0.0]], gallery, metric="euclidean", k=1, matches=matches)
+    without = expand_queries([[0.0]], gallery, metric="euclidean", k=1, mask=mask)
     assert without.tolist() == [[2.0]]
     # Fewer are left than asked for: the mean of those that are.
-    every = expand_queries([[0.0]], gallery, metric="euclidean", k=3, matches=matches)
+    every = expand_queries([[0.0]], gallery, metric="euclidean", k=3, mask=mask)
     assert every[0, 0] == pytest.approx(10 / 3)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from siamese.errors import InputError
 from siamese.metrics import blocks
 from siamese.metrics.blocks import distance_blocks, smallest
-from siamese.metrics.masks import Matches, query_rows
+from siamese.metrics.masks import ProtocolMask, query_rows
 from siamese.metrics.ranking import nearest, score_distances, score_ranking, single_shot_cmc
 
 GOLDENS = Path(__file__).with_name("goldens") / "ranking.npz"
@@ -18,8 +18,8 @@ GOLDENS = Path(__file__).with_name("goldens") / "ranking.npz"
 
 def ranked(distances, query_people, query_cameras, gallery_people, gallery_cameras, **options):
     """Scores a matrix that was written by hand."""
-    matches = Matches(query_people, query_cameras, gallery_people, gallery_cameras, **options)
-    return score_distances(iter([(0, np.array(distances, np.float32))]), matches)
+    mask = ProtocolMask(query_people, query_cameras, gallery_people, gallery_cameras, **options)
+    return score_distances(iter([(0, np.array(distances, np.float32))]), mask)
 
 
 def made(queries=30, gallery=200, people=12, cameras=3, dimensions=3, seed=0):
@@ -304,8 +304,8 @@ def test_smallest_agrees_with_a_stable_sort(width, count):
 def test_nearest_leaves_out_what_the_ranking_leaves_out():
     embeddings = np.array([[0.0], [1], [2], [3], [4]], np.float32)
     people, cameras = ["a", "-1", "a", "b", "a"], [1, 2, 2, 1, 1]
-    matches = Matches(["a"], [1], people, cameras)
-    indices, distances = nearest(embeddings[:1], embeddings, 3, matches=matches)
+    mask = ProtocolMask(["a"], [1], people, cameras)
+    indices, distances = nearest(embeddings[:1], embeddings, 3, mask=mask)
     assert indices.tolist() == [[2, 3, -1]]
     assert distances.tolist() == [[2, 3, np.inf]]
     indices, _ = nearest(embeddings[:1], embeddings, 7)
@@ -320,24 +320,23 @@ def test_query_set_is_the_first_image_of_each_person_in_each_camera():
 def test_single_shot_draws_one_image_a_person():
     # Both images of "b" are nearer than the match, yet only one of them is drawn: rank 2, always.
     queries, gallery = [[0.0]], [[1.0], [1.5], [2.0], [9.0], [0.1]]
-    matches = Matches(["a"], [1], ["b", "b", "a", "c", "a"], [2, 2, 2, 2, 1])
-    cmc = single_shot_cmc(queries, gallery, matches)
+    mask = ProtocolMask(["a"], [1], ["b", "b", "a", "c", "a"], [2, 2, 2, 2, 1])
+    cmc = single_shot_cmc(queries, gallery, mask)
     assert cmc[:3] == (0, 1, 1)
 
 
 def test_single_shot_ranks_among_all_distractors():
     # Both distractors and the one image of "b" are nearer than the match, and junk is no one.
-    matches = Matches(["a"], [1], ["0000", "0000", "a", "b", "-1"], [2] * 5)
-    cmc = single_shot_cmc([[0.0]], [[1.0], [1.5], [2.0], [1.2], [0.5]], matches)
+    mask = ProtocolMask(["a"], [1], ["0000", "0000", "a", "b", "-1"], [2] * 5)
+    cmc = single_shot_cmc([[0.0]], [[1.0], [1.5], [2.0], [1.2], [0.5]], mask)
     assert cmc[:5] == (0, 0, 0, 1, 1)
 
 
 def test_single_shot_is_repeatable_and_near_its_expectation():
     # The match is drawn from {1, 3} evenly, the stranger is at 2: half of the draws rank 1.
-    matches = Matches(["a"], [1], ["a", "b", "a"], [2, 2, 2])
+    mask = ProtocolMask(["a"], [1], ["a", "b", "a"], [2, 2, 2])
     draws = [
-        single_shot_cmc([[0.0]], [[1.0], [2], [3]], matches, repeats=2000, seed=s)
-        for s in (3, 3, 4)
+        single_shot_cmc([[0.0]], [[1.0], [2], [3]], mask, repeats=2000, seed=s) for s in (3, 3, 4)
     ]
     assert draws[0] == draws[1] != draws[2]
     assert draws[0][0] == pytest.approx(0.5, abs=0.05)
@@ -385,11 +384,11 @@ def test_more_bad_input_is_refused_in_a_sentence():
     with pytest.raises(InputError, match="must show a person"):
         query_rows(["-1", "0000"], [1, 1])
     with pytest.raises(InputError, match="Query and gallery must hold"):
-        Matches([], [], ["a"], [1])
+        ProtocolMask([], [], ["a"], [1])
 
 
 def test_distance_blocks_that_do_not_fit_are_refused():
-    matches = Matches(["a", "b"], [1, 1], ["a", "b"], [2, 2])
+    mask = ProtocolMask(["a", "b"], [1, 1], ["a", "b"], [2, 2])
     for block, sentence in (
         ((0, np.zeros((2, 3), np.float32)), "in order"),
         ((1, np.zeros((1, 2), np.float32)), "in order"),
@@ -397,4 +396,4 @@ def test_distance_blocks_that_do_not_fit_are_refused():
         ((0, np.full((2, 2), np.nan, np.float32)), "NaN"),
     ):
         with pytest.raises(InputError, match=sentence):
-            score_distances(iter([block]), matches)
+            score_distances(iter([block]), mask)

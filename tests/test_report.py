@@ -41,7 +41,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scored(network: Path, pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a score card, made by the command line."""
+    """The folder of a score report, made by the command line."""
     folder = tmp_path_factory.mktemp("card") / "results of <today>"
     arguments = ["evaluate", "--model", str(network), "--data", str(pedestrians)]
     assert main([*arguments, "--output", str(folder)]) == 0

@@ -8,7 +8,7 @@ import pytest
 from siamese.errors import InputError
 from siamese.metrics import blocks
 from siamese.metrics import reranking as rerank_module
-from siamese.metrics.masks import Matches
+from siamese.metrics.masks import ProtocolMask
 from siamese.metrics.ranking import score_distances, score_ranking
 from siamese.metrics.reranking import expand_queries, rerank
 
@@ -134,9 +134,9 @@ def test_one_image_a_side_is_enough():
 def test_reranking_improves_crowded_scores():
     queries, gallery, query_people, gallery_people = made(60, 400, 20, 12, 1.0)
     cameras = np.ones(60, int), np.full(400, 2)
-    matches = Matches(query_people, cameras[0], gallery_people, cameras[1])
+    mask = ProtocolMask(query_people, cameras[0], gallery_people, cameras[1])
     before = score_ranking(queries, query_people, cameras[0], gallery, gallery_people, cameras[1])
-    after = score_distances(rerank(queries, gallery), matches)
+    after = score_distances(rerank(queries, gallery), mask)
     assert after.mAP > before.mAP + 0.02
 
 

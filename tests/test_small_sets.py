@@ -12,7 +12,7 @@ from siamese.datasets import Sample, list_samples, recognise
 from siamese.datasets.samples import compile_pattern
 from siamese.embeddings import list_all
 from siamese.errors import InputError
-from siamese.gallery.sources import list_images
+from siamese.gallery.sources import list_gallery_images
 from siamese.inspect import inspect_folder
 from siamese.records import build_records, read_manifest
 
@@ -293,12 +293,14 @@ def test_unlabelled_crops_are_nobody_and_never_one_person(tmp_path):
         with pytest.raises(InputError, match="no identity was found in it: its images are crops"):
             use(root)
     assert [s.person for s in list_all(root)] == [""] * 4
-    assert [image.person for image in list_images(root)] == [None] * 4
+    assert [image.person for image in list_gallery_images(root)] == [None] * 4
     # Folders of any other name are people, unless it is said.
     moved = root.rename(tmp_path / "mine")
     assert {s.person for s in list_samples(moved)} == {"COCO", "MIT", "TUD"}
     assert len(list_samples(moved, pattern="unlabelled", unlabelled=True)) == 4
-    assert [image.person for image in list_images(moved, pattern="unlabelled")] == [None] * 4
+    assert [image.person for image in list_gallery_images(moved, pattern="unlabelled")] == [
+        None
+    ] * 4
     moved.rename(root)
     assert {s.person for s in list_samples(root, pattern="(?P<person>[^/]+)/")} == {
         "COCO", "MIT", "TUD",
@@ -315,7 +317,7 @@ def test_unlabelled_crops_are_inspected_without_complaints_about_people(tmp_path
     assert "Crops without identities: an unlabelled source." in told
     assert "1 of 5 images cannot be read" in told
     assert "1 images are copies of another image.\n" in told
-    assert told.count("To mend it") == 2
+    assert told.count("To fix it") == 2
     assert picture.is_file()
     (root / "TUD" / "00000.jpg").unlink()
     assert cli.main(["inspect", str(root)]) == 0

@@ -17,7 +17,7 @@ from siamese.images import read_image
 from siamese.synthetic import difficulty, draw_pedestrian, write_mars_tree, write_test_images
 from siamese.synthetic import drawing as drawing_module
 from siamese.synthetic.appearance import Person, describe_person
-from siamese.synthetic.cameras import Camera, describe_camera, develop
+from siamese.synthetic.cameras import Camera, develop, make_camera
 from siamese.synthetic.canvas import Canvas, Floats, tone
 from siamese.synthetic.figure import draw_figure
 from siamese.synthetic.scenes import draw_scene
@@ -82,7 +82,7 @@ def count_like(pixels: NDArray[np.uint8], colour: tuple[float, float, float]) ->
 def clear_memory() -> None:
     for remembered in (
         describe_person,
-        describe_camera,
+        make_camera,
         draw_scene,
         drawing_module._describe_tracklet,
     ):
@@ -357,13 +357,13 @@ def test_noise_has_the_cameras_strength() -> None:
 
 def test_few_cameras_look_from_different_sides() -> None:
     for seed in range(20):
-        turns = np.array([describe_camera(camera, seed).turn for camera in range(1, 5)])
+        turns = np.array([make_camera(camera, seed).turn for camera in range(1, 5)])
         assert np.linalg.norm(np.exp(1j * turns).mean()) < 0.6  # 1 would be all from one side
 
 
 def test_cameras_differ_in_colour() -> None:
     for seed in range(5):
-        gains = np.array([describe_camera(camera, seed).gains for camera in range(1, 5)])
+        gains = np.array([make_camera(camera, seed).gains for camera in range(1, 5)])
         assert np.ptp(np.log(gains[:, 0] / gains[:, 2])) > 0.1
 
 

@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from siamese.errors import InputError
 from siamese.metrics.verification import Calibration
-from siamese.models.checkpoint import load_model
+from siamese.models.checkpoint import load_checkpoint
 from siamese.recipes import (
     BatchSection,
     OptimizerSection,
@@ -36,7 +36,7 @@ from siamese.train.lock import hold_folder
 from siamese.train.objective import build_optimizer, build_training_model
 from siamese.train.run_dir import new_log
 from siamese.train.run_state import read_history
-from siamese.train.training_data import MemorySource
+from siamese.train.training_data import MemoryData
 
 SMALL: dict[str, Any] = {"backbone": "conv4", "weights": "none", "image_size": (64, 32)}
 
@@ -72,11 +72,11 @@ def test_run_folder_holds_what_it_promises(trained: Path) -> None:
 
 
 def test_model_file_holds_calibration_and_recipe(trained: Path) -> None:
-    loaded = load_model(trained / "model.keras")
-    calibration = Calibration.from_dict(loaded.card["calibration"])
+    loaded = load_checkpoint(trained / "model.keras")
+    calibration = Calibration.from_dict(loaded.metadata["calibration"])
     assert 0 < calibration.threshold < 2
     recipe = json.loads((trained / "recipe.json").read_text())["recipe"]
-    assert loaded.card["recipe"] == recipe
+    assert loaded.metadata["recipe"] == recipe
     assert loaded.fingerprint == json.loads((trained / "scores.json").read_text())["fingerprint"]
 
 
@@ -107,7 +107,7 @@ def test_training_is_resumed_as_if_never_interrupted(records: Path, tmp_path: Pa
     for one, other in zip(whole, cut, strict=True):
         for name in set(one) - {"images_per_second"}:
             assert one[name] == pytest.approx(other[name], abs=1e-6), name
-    models = [load_model(tmp_path / name / "model.keras") for name in ("whole", "cut")]
+    models = [load_checkpoint(tmp_path / name / "model.keras") for name in ("whole", "cut")]
     for one, other in zip(*(model.embedder.get_weights() for model in models), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
@@ -171,7 +171,7 @@ def test_model_to_start_from_is_kept_where_no_epoch_is_better(
     assert "no epoch was better" in said.file.getvalue()
     assert run.scores["mAP"] == pytest.approx(run.scores["untrained"]["mAP"])
     weights = [
-        load_model(folder / "model.keras").embedder.get_weights()
+        load_checkpoint(folder / "model.keras").embedder.get_weights()
         for folder in (trained, tmp_path / "run")
     ]
     assert all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
@@ -332,7 +332,7 @@ def test_training_in_memory_takes_the_given_triplets(pedestrians: Path, tmp_path
     table = tmp_path / "tree" / "train.csv"
     table.write_text("\n".join(["Anchor,Positive,Negative", *rows]))
     section = BatchSection(sampler="triplets", num_identities=2, num_instances=3)
-    source = MemorySource(table, replace(batch_hard(), batches=section))
+    source = MemoryData(table, replace(batch_hard(), batches=section))
     kept = [row for row in rows if all(name in source.train.names for name in row.split(","))]
     assert 2 < len(kept) < len(rows)
     batches, steps = source.batches(0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from siamese.cli import run, train
-from siamese.models.checkpoint import load_model
+from siamese.models.checkpoint import load_checkpoint
 
 FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 
@@ -59,7 +59,7 @@ def test_three_folders_train_on_one_and_score_the_others(
     assert card["queries"] == 4
     assert card["gallery"] == 4 * 7
     assert 0 < card["mAP"] <= 1
-    assert card["fingerprint"] == load_model(folder / "model.keras").fingerprint
+    assert card["fingerprint"] == load_checkpoint(folder / "model.keras").fingerprint
     for name in ("query_gallery/cmc.png", "query_gallery/rank_list.png", "curves.png"):
         assert (folder / name).stat().st_size > 5_000
     with (folder / "history.csv").open() as file:
@@ -67,7 +67,7 @@ def test_three_folders_train_on_one_and_score_the_others(
 
     # What the model to start from is built of stands in the recipe, its input size too.
     section = json.loads((folder / "recipe.json").read_text())["recipe"]["model"]
-    started = load_model(trained / "model.keras").card["recipe"]["model"]
+    started = load_checkpoint(trained / "model.keras").metadata["recipe"]["model"]
     for name in ("backbone", "embedding_size", "bnneck", "image_size"):
         assert section[name] == started[name]
     held_out = json.loads((folder / "scores.json").read_text())["source"]

@@ -42,7 +42,7 @@ def build(desk: Desk, tab: Any) -> None:
 
 
 def _card(desk: Desk) -> str:
-    model, card = desk.model, desk.model.card
+    model, card = desk.model, desk.model.metadata
     height, width = model.image_size
     recipe: dict[str, Any] = card.get("recipe") or {}
     parts: dict[str, Any] = recipe.get("model") or {}
@@ -62,7 +62,7 @@ def _card(desk: Desk) -> str:
 
 
 def _scores(desk: Desk) -> str:
-    scores: dict[str, Any] = desk.model.card.get("scores") or {}
+    scores: dict[str, Any] = desk.model.metadata.get("scores") or {}
     names = {"rank1": "Rank-1", "rank5": "Rank-5", "mAP": "mAP", "mINP": "mINP", "eer": "EER"}
     intervals = scores.get("intervals") or {}
     rows = []

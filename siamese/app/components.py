@@ -68,7 +68,7 @@ def refusal(message: str) -> Exception:
 
 
 def in_words(call: Callable[Given, Answer]) -> Callable[Given, Answer]:
-    """Lets a visitor see what can be mended, and nothing of what happens inside.
+    """Lets a visitor see what can be fixed, and nothing of what happens inside.
 
     Args:
         call: What a button does.

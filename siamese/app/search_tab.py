@@ -10,7 +10,7 @@ from siamese.app.components import clickable, in_words, photo, picked
 from siamese.app.state import Desk, Found
 from siamese.app.uploads import read_upload
 from siamese.errors import InputError
-from siamese.gallery import Match, open_image
+from siamese.gallery import SearchResult, open_image
 
 _HOW_MANY = 12
 
@@ -49,7 +49,7 @@ def build(desk: Desk, changed: Any) -> None:
         return found.matches, _answer(found, len(desk.gallery)), _strip(desk, found.matches)
 
     @in_words
-    def look_for(matches: tuple[Match, ...], event: gr.EventData) -> Image.Image:
+    def look_for(matches: tuple[SearchResult, ...], event: gr.EventData) -> Image.Image:
         return Image.fromarray(open_image(matches[picked(event, len(matches))].image))
 
     @in_words
@@ -172,7 +172,7 @@ def _about(number: float) -> str:
     return f"about {number:.2g}" if number < 10 else f"about {number:,.0f}"
 
 
-def _strip(desk: Desk, matches: tuple[Match, ...]) -> str:
+def _strip(desk: Desk, matches: tuple[SearchResult, ...]) -> str:
     cards = []
     for place, match in enumerate(matches):
         cards.append(

@@ -29,7 +29,7 @@ from siamese.app.uploads import Kept, Progress, dataset_root, inside
 from siamese.errors import InputError
 from siamese.explain import explain
 from siamese.files import whole_file
-from siamese.gallery import Added, Gallery, GalleryImage, Match, open_image
+from siamese.gallery import Added, Gallery, GalleryImage, SearchResult, open_image
 from siamese.inference import Model
 from siamese.metrics.verification import Calibration, Verdict
 from siamese.plots import overlay_heat
@@ -51,7 +51,7 @@ class Found:
         by_chance: How many of them would be as near as the nearest if all showed other people.
     """
 
-    matches: tuple[Match, ...]
+    matches: tuple[SearchResult, ...]
     verdict: Verdict | None
     looked_at: int
     by_chance: float

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; by default of this process.
 
     Returns:
-        The exit code: 0, 1 where a check found something wrong, 2 for what the user can mend, 130
+        The exit code: 0, 1 where a check found something wrong, 2 for what the user can fix, 130
         after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)

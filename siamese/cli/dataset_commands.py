@@ -138,7 +138,7 @@ def inspect(
     output: Path | None = None,
     json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
 ) -> int:
-    """Say what a dataset folder is, what is wrong with it, and how to mend it.
+    """Say what a dataset folder is, what is wrong with it, and how to fix it.
 
     Exits with 1 where something would spoil a result.
 

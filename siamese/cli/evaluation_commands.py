@@ -45,7 +45,7 @@ def evaluate(
             any folder of people: then the first image of each person and camera is a query.
         model: Model file, .keras or .onnx; by default the newest in runs, else `pretrained`,
             the one that comes with the program.
-        output: Folder for the score card; by default results/MODEL-DATA, with --json none.
+        output: Folder for the score report; by default results/MODEL-DATA, with --json none.
         flip: Average each embedding with that of the mirrored image.
         metric: Distance between embeddings; as these have length 1, both rank alike.
         rerank: Re-rank by k-reciprocal encoding (Zhong et al. 2017).
@@ -127,7 +127,7 @@ def compare(
     seed: int = 0,
     json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
 ) -> None:
-    """Say whether the difference between two score cards is more than noise.
+    """Say whether the difference between two score reports is more than noise.
 
     Both must have been scored by siamese evaluate on the same images by the same protocol. People
     are drawn at random, and each draw scores both models (paired bootstrap).
@@ -139,9 +139,9 @@ def compare(
         seed: Of the draws.
         json_: Print one JSON object and nothing else.
     """
-    from siamese.evaluate.compare import compare as stage
+    from siamese.evaluate import compare_scores
 
-    found = stage(first, second, samples=samples, seed=seed)
+    found = compare_scores(first, second, samples=samples, seed=seed)
     values = found.to_dict()
     if json_:
         print(json.dumps(values, ensure_ascii=False))
@@ -165,7 +165,7 @@ def compare(
 def default_output(
     model: Path, data: Path, *, flip: bool, rerank: bool, expanded: int | None
 ) -> Path:
-    """Names the folder of a score card after what was scored: `results/osnet-market1501-flip`."""
+    """Names the folder of a score report after what was scored: `results/osnet-market1501-flip`."""
     name = model.absolute().parent.name if model.name == "model.keras" else model.stem
     parts = [name, data.absolute().name]
     parts += ["flip"] * flip + ["rerank"] * rerank
@@ -175,7 +175,7 @@ def default_output(
 
 
 def print_scores(card: dict[str, Any], *, title: str) -> None:
-    """Prints a score card in a few lines."""
+    """Prints a score report in a few lines."""
     left_out = card["queries_without_match"]
     print(title)
     print(

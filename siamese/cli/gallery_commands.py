@@ -12,7 +12,7 @@ from siamese.cli.program import Flag, counting, import_quietly, open_console
 from siamese.errors import InputError
 
 if TYPE_CHECKING:
-    from siamese.gallery import Gallery, Match
+    from siamese.gallery import Gallery, SearchResult
     from siamese.inference import Model
 
 Json = Annotated[Flag, tyro.conf.arg(name="json")]
@@ -58,7 +58,7 @@ def add(
     from siamese.gallery import sources
 
     for each in source:  # a wrong path is answered before the model is opened
-        sources.list_images(each, pattern=pattern, anonymous=anonymous)
+        sources.list_gallery_images(each, pattern=pattern, anonymous=anonymous)
     opened = _open(gallery, model)
     counts = {"added": 0, "replaced": 0, "unchanged": 0}
     refused: list[str] = []
@@ -302,7 +302,9 @@ def _open(gallery: str, model: Path | None) -> "Gallery":
     return Gallery(gallery, load_model(path))
 
 
-def _print_list(name: str, matches: "Sequence[Match]", answers: Mapping[str | None, str]) -> None:
+def _print_list(
+    name: str, matches: "Sequence[SearchResult]", answers: Mapping[str | None, str]
+) -> None:
     from siamese.gallery import answer
 
     if not matches:
@@ -323,7 +325,7 @@ def _print_list(name: str, matches: "Sequence[Match]", answers: Mapping[str | No
 
 
 def _to_dict(
-    lists: "Mapping[str, Sequence[Match]]", gallery: str, images: int, model: "Model"
+    lists: "Mapping[str, Sequence[SearchResult]]", gallery: str, images: int, model: "Model"
 ) -> dict[str, Any]:
     from siamese.gallery import answer
 
@@ -343,7 +345,7 @@ def _to_dict(
     }
 
 
-def _write_csv(lists: "Mapping[str, Sequence[Match]]", path: Path) -> None:
+def _write_csv(lists: "Mapping[str, Sequence[SearchResult]]", path: Path) -> None:
     from siamese.files import whole_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -358,12 +360,15 @@ def _write_csv(lists: "Mapping[str, Sequence[Match]]", path: Path) -> None:
                 writer.writerow([query, rank, *(row[name] for name in names)])
 
 
-def _camera(match: "Match") -> str:
+def _camera(match: "SearchResult") -> str:
     return "" if match.camera is None else f"cam {match.camera}  "
 
 
 def _plot(
-    gallery: "Gallery", lists: "Mapping[str, Sequence[Match]]", output: Path, like: str | None
+    gallery: "Gallery",
+    lists: "Mapping[str, Sequence[SearchResult]]",
+    output: Path,
+    like: str | None,
 ) -> None:
     """Frames say what the verdict says: green same, red different, grey unsure."""
     from siamese import plots

@@ -18,7 +18,7 @@ Flag = tyro.conf.FlagCreatePairsOff[bool]
 
 
 def guard(call: Callable[[], Any]) -> int:
-    """The exit code of a command; what a user can mend becomes one line."""
+    """The exit code of a command; what a user can fix becomes one line."""
     try:
         try:
             code: int | None = call()

@@ -7,7 +7,7 @@ mars       the tables of official MARS
 tables     triplets and identities from CSV files
 """
 
-from siamese.datasets.layouts import Layout, Part, list_samples, recognise
+from siamese.datasets.layouts import Layout, PartName, list_samples, recognise
 from siamese.datasets.samples import DISTRACTOR_PERSON, Sample
 from siamese.datasets.small_sets import UNLABELLED, SmallSet
 from siamese.datasets.tables import read_identities, read_triplets
@@ -16,7 +16,7 @@ __all__ = [
     "DISTRACTOR_PERSON",
     "UNLABELLED",
     "Layout",
-    "Part",
+    "PartName",
     "Sample",
     "SmallSet",
     "list_samples",

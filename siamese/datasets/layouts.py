@@ -41,7 +41,7 @@ from siamese.filesystem import as_path, join
 
 logger = logging.getLogger(__name__)
 
-Part = Literal["train", "query", "gallery", "all"]
+PartName = Literal["train", "query", "gallery", "all"]
 
 MARKET_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 DISTRACTOR_SETS = ("mars", "mars-names", "market1501", "prid2011", "grid")
@@ -92,7 +92,7 @@ class Layout:
 
     @property
     def distractors(self) -> tuple[str, ...]:
-        """The same for scores: the people who are nobody."""
+        """The same for scores: the distractors."""
         return () if self.distractor_person is None else (self.distractor_person,)
 
 
@@ -136,7 +136,7 @@ def recognise(folder: str | Path, pattern: str | None = None) -> Layout:
 
 def list_samples(
     folder: str | Path,
-    part: Part = "train",
+    part: PartName = "train",
     pattern: str | None = None,
     *,
     unlabelled: bool = False,
@@ -305,8 +305,8 @@ def _list_part(layout: Layout, part: str, pattern: str | None) -> list[Sample]:
     if layout.name == UNLABELLED:
         return [Sample(join(layout.parts[part], name), "") for name in walk_images(folder)]
     if small_set := layout.small_set:
-        nobody = layout.distractor_person is not None
-        return _list_by_pattern(folder, small_set.form, small_set.names, nobody=nobody)
+        distractors = layout.distractor_person is not None
+        return _list_by_pattern(folder, small_set.form, small_set.names, distractors=distractors)
     if pattern is not None:
         return _list_by_pattern(folder, compile_pattern(pattern))
     if layout.name == "identity-csv":
@@ -343,14 +343,14 @@ def _list_by_pattern(
     folder: Path,
     pattern: re.Pattern[str],
     names_of: Callable[[Path], Iterable[str]] = walk_images,
-    nobody: bool = False,
+    distractors: bool = False,
 ) -> list[Sample]:
     samples, left_out = [], []
     home = str(folder)
     for name in names_of(folder):
         # The known forms begin where the name begins; a user's pattern may match anywhere.
         match = pattern.search(name) if names_of is walk_images else pattern.match(name)
-        if match and (match["person"] or nobody):
+        if match and (match["person"] or distractors):
             samples.append(sample_from_match(match, join(home, name)))
         else:
             left_out.append(name)

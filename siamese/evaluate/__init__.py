@@ -1,17 +1,17 @@
-"""Stage: a model and people it has not seen -> a score card that can be trusted.
+"""Stage: a model and people it has not seen -> a score report that can be trusted.
 
 embedded   images of people -> embeddings with who is on them
-subjects   a dataset folder, a record set or a table -> what asks and what is searched
+query_gallery  a dataset folder, a record set or a table -> what asks and what is searched
 scoring    embeddings -> ranking and verification scores
 protocol   what was done, in words
-stage      all of it: `evaluate`
-lists      which queries and pairs are shown
-report     the card as one HTML page, and the same pictures as PNG
-files      scores.json and queries.csv, written and read
-compare    two cards: is the difference more than noise?
+evaluation  all of it: `evaluate`
+report_images  which queries and pairs are shown
+report     the score report as one HTML page, and the same pictures as PNG
+score_files  scores.json and queries.csv, written and read
+compare    two score reports: is the difference more than noise?
 """
 
-from siamese.evaluate.compare import Comparison, compare
+from siamese.evaluate.compare import Comparison, compare_scores
 from siamese.evaluate.embedded import (
     EmbeddedImages,
     embed_records,
@@ -27,7 +27,7 @@ __all__ = [
     "EmbeddedImages",
     "Reranking",
     "Scores",
-    "compare",
+    "compare_scores",
     "embed_records",
     "embed_samples",
     "evaluate",

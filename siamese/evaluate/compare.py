@@ -1,4 +1,4 @@
-"""Two score cards of one dataset: is the difference more than noise?"""
+"""Two score reports of one dataset: is the difference more than noise?"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese.errors import InputError
-from siamese.evaluate.score_files import read_card, read_ranking
+from siamese.evaluate.score_files import read_ranking, read_score_report
 from siamese.metrics.bootstrap import PairedComparison, RankingScore, paired_bootstrap
 
 SCORES: tuple[RankingScore, ...] = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP")
@@ -33,7 +33,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two score cards of the same queries and gallery.
+    """Two score reports of the same queries and gallery.
 
     Attributes:
         first: The first card.
@@ -90,10 +90,10 @@ class Comparison:
         }
 
 
-def compare(
+def compare_scores(
     first: str | Path, second: str | Path, *, samples: int = 2000, seed: int = 0
 ) -> Comparison:
-    """Compares two score cards by paired bootstrap over people.
+    """Compares two score reports by paired bootstrap over people.
 
     Each draw of people scores both models, so that what makes a person hard for both cancels; the
     comparison sees differences that the cards' own intervals, which overlap, do not.
@@ -113,7 +113,7 @@ def compare(
     """
     if seed < 0:
         raise InputError(f"`seed` must be >= 0. Received: seed={seed}")
-    cards = read_card(first), read_card(second)
+    cards = read_score_report(first), read_score_report(second)
     for name, words in _SAME.items():
         one, other = (card.get(name) for card in cards)
         if one != other:

@@ -15,7 +15,7 @@ from siamese.inference import Model
 from siamese.inference.reading import read_batches
 from siamese.metrics.blocks import Indices
 from siamese.metrics.masks import query_rows
-from siamese.metrics.tracklets import Pooling, pool_tracklets
+from siamese.metrics.tracklets import TrackletPooling, pool_tracklets
 
 if TYPE_CHECKING:
     import keras
@@ -34,7 +34,7 @@ class EmbeddedImages:
         people: `(images,)`, text.
         cameras: `(images,)`, int64; -1 is not known.
         names: `(images,)`, text that tells images apart, such as `person/file name`.
-        distractors: People who are nobody: never asked for, never a match.
+        distractors: Names of the distractors: never asked for, never a match.
     """
 
     embeddings: NDArray[np.float32]
@@ -245,7 +245,7 @@ def embed_tracklets(
     model: Model,
     samples: Sequence[Sample],
     *,
-    pooling: Pooling,
+    pooling: TrackletPooling,
     most_frames: int | None,
     flip: bool = False,
     progress: Progress | None = None,
@@ -295,7 +295,7 @@ def pool_images(
     images: EmbeddedImages,
     tracklets: NDArray[np.int64],
     *,
-    pooling: Pooling,
+    pooling: TrackletPooling,
     most_frames: int | None,
 ) -> tuple[EmbeddedImages, Tracklets]:
     """Pools images that are embedded already, such as those of a record set.

@@ -17,8 +17,8 @@ from siamese.errors import InputError
 from siamese.evaluate import report, report_images
 from siamese.evaluate.embedded import Progress
 from siamese.evaluate.protocol import describe_protocol
-from siamese.evaluate.query_gallery import Subjects, describe_frames, embed_subjects
-from siamese.evaluate.score_files import QUERIES, SCHEMA_VERSION, write_card, write_queries
+from siamese.evaluate.query_gallery import QueryGallery, describe_frames, embed_query_gallery
+from siamese.evaluate.score_files import QUERIES, SCHEMA_VERSION, write_queries, write_score_report
 from siamese.evaluate.scoring import Ranked, Reranking, Scores, pairs_of, rank, sample_of
 from siamese.inference import Model, load_model
 from siamese.metrics.blocks import Metric, check_metric
@@ -32,7 +32,7 @@ from siamese.metrics.masks import person_codes
 from siamese.metrics.pairs import PairCounts, PairSample
 from siamese.metrics.ranking import RankingScores, single_shot_cmc
 from siamese.metrics.reliability import Reliability, measure_reliability
-from siamese.metrics.tracklets import Pooling, mars_gallery
+from siamese.metrics.tracklets import TrackletPooling, mars_gallery
 from siamese.metrics.verification import (
     FALSE_ACCEPT_RATES,
     Calibration,
@@ -49,7 +49,7 @@ def evaluate(
     metric: Metric = "euclidean",
     reranking: Reranking | None = None,
     expand_queries: int | None = None,
-    pooling: Pooling | None = None,
+    pooling: TrackletPooling | None = None,
     frames: int | None = None,
     single_shot: bool = False,
     false_accept_rates: Sequence[float] = FALSE_ACCEPT_RATES,
@@ -84,7 +84,7 @@ def evaluate(
         progress: Called with the images done and all images.
 
     Returns:
-        The score card, ready for JSON; docs/scores.md says what each entry is.
+        The score report, ready for JSON; docs/scores.md says what each entry is.
 
     Raises:
         InputError: The model or the data cannot be used, or an option is out of range.
@@ -96,12 +96,12 @@ def evaluate(
     started, clock = datetime.datetime.now().astimezone(), time.perf_counter()
     if not isinstance(model, Model):
         model = load_model(model)
-    subjects = embed_subjects(
+    query_gallery = embed_query_gallery(
         model, data, flip=flip, pooling=pooling, most_frames=frames, progress=progress
     )
     embedded = time.perf_counter()
-    images = subjects.images
-    query, gallery = images.rows(subjects.query), images.rows(subjects.gallery)
+    images = query_gallery.images
+    query, gallery = images.rows(query_gallery.query), images.rows(query_gallery.gallery)
     options: dict[str, Any] = {
         "metric": metric,
         "reranking": reranking,
@@ -114,19 +114,19 @@ def evaluate(
     intervals: dict[str, Interval] = dict(bootstrap_ranking(ranked.scores, seed=seed).items())
     intervals.update(bootstrap_verification(sample, seed=seed))
     variants: dict[str, Any] = {}
-    if subjects.dataset == "mars":
-        rows = mars_gallery(len(images.names), subjects.query, protocol="torchreid")
-        rows = np.intersect1d(rows, subjects.gallery)
+    if query_gallery.dataset == "mars":
+        rows = mars_gallery(len(images.names), query_gallery.query, protocol="torchreid")
+        rows = np.intersect1d(rows, query_gallery.gallery)
         other = rank(query, images.rows(rows), **options).scores
         variants["mars_gallery_without_queries"] = _variant(other, seed)
     if single_shot:
         cmc = single_shot_cmc(
-            query.embeddings, gallery.embeddings, ranked.matches, metric=metric, seed=seed
+            query.embeddings, gallery.embeddings, ranked.mask, metric=metric, seed=seed
         )
         variants["single_gallery_shot"] = {
             "rank1": cmc[0], "rank5": cmc[4], "rank10": cmc[9], "cmc": list(cmc), "repeats": 10,
         }  # fmt: skip
-    reliability = _measure_reliability(model.calibration, pairs, subjects)
+    reliability = _measure_reliability(model.calibration, pairs, query_gallery)
     card = {
         "schema_version": SCHEMA_VERSION,
         **Scores(ranked.scores, verification).to_dict(),
@@ -143,17 +143,17 @@ def evaluate(
         "calibration": _describe_calibration(model.calibration, pairs, sample, reliability, seed),
         "variants": variants,
         "left_out": _count_reasons(ranked),
-        **_sizes(subjects),
+        **_sizes(query_gallery),
         "data": str(data),
-        "dataset": subjects.dataset,
-        "data_digest": subjects.digest(),
-        "source": subjects.source,
-        "notes": list(subjects.notes),
-        "tracklets": _describe_tracklets(subjects, frames),
+        "dataset": query_gallery.dataset,
+        "data_digest": query_gallery.digest(),
+        "source": query_gallery.source,
+        "notes": list(query_gallery.notes),
+        "tracklets": _describe_tracklets(query_gallery, frames),
         "model": str(model.path),
         "fingerprint": model.fingerprint,
         "image_size": list(model.image_size),
-        "normalisation": model.card.get("normalisation"),
+        "normalisation": model.metadata.get("normalisation"),
         "dimensions": int(images.embeddings.shape[1]),
         "flip": flip,
         "metric": metric,
@@ -171,8 +171,8 @@ def evaluate(
     }
     card["protocol_text"] = describe_protocol(card)
     if output is not None:
-        shown = report_images.choose(
-            subjects, ranked, metric=metric, seed=seed, heat_maps=heat_maps
+        shown = report_images.choose_images(
+            query_gallery, ranked, metric=metric, seed=seed, heat_maps=heat_maps
         )
         write_queries(query, ranked, _folder(output) / QUERIES)
         curves = report.Curves(
@@ -180,12 +180,12 @@ def evaluate(
         )
         report.write_report(card, curves, shown, Path(output))
         # Last, so that a folder with a card is a whole one.
-        write_card(card, Path(output) / "scores.json")
+        write_score_report(card, Path(output) / "scores.json")
     return card
 
 
 def _check_options(
-    data: str | Path, *, pooling: Pooling | None, frames: int | None, seed: int
+    data: str | Path, *, pooling: TrackletPooling | None, frames: int | None, seed: int
 ) -> None:
     if seed < 0:
         raise InputError(f"`seed` must be >= 0. Received: seed={seed}")
@@ -203,7 +203,7 @@ def _check_options(
 def _folder(output: str | Path) -> Path:
     folder = Path(output)
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file. Give a folder for the score card.")
+        raise InputError(f"{folder}: is a file. Give a folder for the score report.")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "scores.json").unlink(missing_ok=True)
     return folder
@@ -221,39 +221,41 @@ def _variant(scores: RankingScores, seed: int) -> dict[str, Any]:
 def _count_reasons(ranked: Ranked) -> dict[str, int]:
     """How many queries were not scored, by the reason."""
     reasons = (
-        ranked.matches.why_unmatched(row)
+        ranked.mask.why_unmatched(row)
         for row in np.flatnonzero(~ranked.scores.per_query.scored).tolist()
     )
     return dict(Counter(reason for reason in reasons if reason is not None).most_common())
 
 
-def _sizes(subjects: Subjects) -> dict[str, int]:
-    images = subjects.images
+def _sizes(query_gallery: QueryGallery) -> dict[str, int]:
+    images = query_gallery.images
     codes = person_codes(images.people, distractors=images.distractors)
-    gallery = codes[subjects.gallery]
+    gallery = codes[query_gallery.gallery]
     cameras = images.cameras
     return {
-        "people": len(np.unique(codes[subjects.query][codes[subjects.query] >= 0])),
+        "people": len(np.unique(codes[query_gallery.query][codes[query_gallery.query] >= 0])),
         "gallery_people": len(np.unique(gallery[gallery >= 0])),
         "gallery_distractors": int((gallery == -1).sum()),
         "cameras": len(np.unique(cameras[cameras >= 0])),
         "images_without_camera": int((cameras < 0).sum()),
-        "junk": subjects.junk,
+        "junk": query_gallery.junk,
     }
 
 
-def _describe_tracklets(subjects: Subjects, most_frames: int | None) -> dict[str, Any] | None:
-    facts = describe_frames(subjects)
+def _describe_tracklets(
+    query_gallery: QueryGallery, most_frames: int | None
+) -> dict[str, Any] | None:
+    facts = describe_frames(query_gallery)
     return None if facts is None else {**facts, "most_frames": most_frames}
 
 
 def _measure_reliability(
-    calibration: Calibration | None, pairs: PairCounts, subjects: Subjects
+    calibration: Calibration | None, pairs: PairCounts, query_gallery: QueryGallery
 ) -> Reliability | None:
     if calibration is None:
         return None
     if calibration.metric != pairs.metric:
-        pairs = pairs_of(subjects.images, metric=calibration.metric)
+        pairs = pairs_of(query_gallery.images, metric=calibration.metric)
     return measure_reliability(calibration, pairs)
 
 

@@ -19,7 +19,7 @@ def describe_protocol(card: Mapping[str, Any]) -> list[str]:
     """Says how the scores of a card were made.
 
     Args:
-        card: A score card.
+        card: A score report.
 
     Returns:
         Sentences.

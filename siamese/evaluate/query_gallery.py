@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.datasets import Part, Sample, list_samples, recognise
+from siamese.datasets import PartName, Sample, list_samples, recognise
 from siamese.errors import InputError
 from siamese.evaluate.embedded import (
     EmbeddedImages,
@@ -26,14 +26,14 @@ from siamese.images import read_image
 from siamese.inference import Model
 from siamese.metrics.blocks import Indices
 from siamese.metrics.masks import JUNK, query_rows
-from siamese.metrics.tracklets import Pooling
+from siamese.metrics.tracklets import TrackletPooling
 
 Image = NDArray[np.uint8]
-_SEARCH: tuple[Part, Part] = ("query", "gallery")
+_SEARCH: tuple[PartName, PartName] = ("query", "gallery")
 
 
 @dataclass(frozen=True)
-class Subjects:
+class QueryGallery:
     """Who is scored: embedded images (or tracklets), who of them asks and where is searched.
 
     Attributes:
@@ -55,7 +55,7 @@ class Subjects:
     dataset: str
     source: str
     notes: tuple[str, ...]
-    pooling: Pooling | None
+    pooling: TrackletPooling | None
     frames: Indices | None
     junk: int
     read_pictures: Callable[[Sequence[int]], Mapping[int, Image]]
@@ -75,15 +75,15 @@ class Subjects:
         return digest.hexdigest()
 
 
-def embed_subjects(
+def embed_query_gallery(
     model: Model,
     data: str | Path,
     *,
     flip: bool = False,
-    pooling: Pooling | None = None,
+    pooling: TrackletPooling | None = None,
     most_frames: int | None = None,
     progress: Progress | None = None,
-) -> Subjects:
+) -> QueryGallery:
     """Finds out what a folder holds and embeds it.
 
     A folder with a query and a gallery part is scored by these. Of a record set, and of a folder
@@ -135,7 +135,7 @@ def embed_subjects(
         shown = [sample.path for sample in samples]
         query, gallery = _query_and_gallery(images, listed)
     gallery, junk = _without_junk(images, gallery)
-    return Subjects(
+    return QueryGallery(
         images=images,
         query=query,
         gallery=gallery,
@@ -166,10 +166,10 @@ def _embed_validation(
     model: Model,
     records: Path,
     flip: bool,
-    pooling: Pooling | None,
+    pooling: TrackletPooling | None,
     most_frames: int | None,
     progress: Progress | None,
-) -> Subjects:
+) -> QueryGallery:
     from siamese.records import read_manifest
 
     images, numbers = embed_record_set(
@@ -197,7 +197,7 @@ def _embed_validation(
         found = _read_record_pictures(records, set(wanted), model.image_size)
         return {wanted[place]: picture for place, picture in found.items()}
 
-    return Subjects(
+    return QueryGallery(
         images=images,
         query=query,
         gallery=gallery,
@@ -234,7 +234,7 @@ def _embed_tracklet_parts(
     model: Model,
     listed: Mapping[str, Sequence[Sample]],
     distractors: tuple[str, ...],
-    pooling: Pooling,
+    pooling: TrackletPooling,
     most_frames: int | None,
     flip: bool,
     progress: Progress | None,
@@ -296,16 +296,16 @@ def _refuse_duplicates(data: Path, counts: Mapping[str, int], names: Sequence[st
             )
 
 
-def describe_frames(subjects: Subjects) -> dict[str, Any] | None:
-    """What is to be said of tracklets in a score card; None for single images."""
-    if subjects.frames is None:
+def describe_frames(query_gallery: QueryGallery) -> dict[str, Any] | None:
+    """What is to be said of tracklets in a score report; None for single images."""
+    if query_gallery.frames is None:
         return None
     return {
-        "pooling": subjects.pooling,
+        "pooling": query_gallery.pooling,
         "frames": {
-            "least": int(subjects.frames.min()),
-            "median": float(np.median(subjects.frames)),
-            "most": int(subjects.frames.max()),
-            "total": int(subjects.frames.sum()),
+            "least": int(query_gallery.frames.min()),
+            "median": float(np.median(query_gallery.frames)),
+            "most": int(query_gallery.frames.max()),
+            "total": int(query_gallery.frames.sum()),
         },
     }

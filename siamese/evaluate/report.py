@@ -1,4 +1,4 @@
-"""The score card as one HTML page that needs nothing else, and its pictures as PNG."""
+"""The score report as one HTML page that needs nothing else, and its pictures as PNG."""
 
 import base64
 import html
@@ -15,7 +15,7 @@ from PIL import Image
 from siamese import plots
 from siamese.evaluate import report_images
 from siamese.evaluate.protocol import describe_rates
-from siamese.evaluate.report_images import Pair, RankList, Shown
+from siamese.evaluate.report_images import RankList, Shown, ShownPair
 from siamese.evaluate.report_style import STYLE
 from siamese.files import whole_file
 from siamese.metrics.pairs import PairCounts
@@ -72,7 +72,7 @@ class Curves:
         """What draws each figure, by file name without suffix.
 
         Args:
-            card: The score card.
+            card: The score report.
         """
         ranking, verification, reliability = self.ranking, self.verification, self.reliability
         distances, same, different = self.pairs.histogram()
@@ -107,7 +107,7 @@ def write_report(card: Mapping[str, Any], curves: Curves, shown: Shown, folder: 
     """Writes `report.html` and its pictures as PNG.
 
     Args:
-        card: The score card.
+        card: The score report.
         curves: What its curves are drawn from.
         shown: Its rank lists and failures.
         folder: Where to; it is there.
@@ -115,7 +115,7 @@ def write_report(card: Mapping[str, Any], curves: Curves, shown: Shown, folder: 
     drawings = curves.draw(card)
     for name, drawing in drawings.items():
         plots.save(drawing(), folder / f"{name}.png")
-    for name, figure in report_images.draw(shown).items():
+    for name, figure in report_images.draw_shown(shown).items():
         plots.save(figure, folder / f"{name}.png")
     page = _page(card, {name: plots.to_svg(each) for name, each in drawings.items()}, shown)
     with whole_file(folder / "report.html") as temporary:
@@ -126,7 +126,7 @@ def _page(card: Mapping[str, Any], curves: Mapping[str, str], shown: Shown) -> s
     name = Path(card["model"])
     title = f"{name.parent.name}/{name.name}" if name.name == "model.keras" else name.name
     body = [
-        f"<header><p class=eyebrow>Score card</p><h1>{_text(title)}</h1>",
+        f"<header><p class=eyebrow>Score report</p><h1>{_text(title)}</h1>",
         f"<p class=sub>on <b>{_text(Path(card['data']).name)}</b> ({_text(card['dataset'])}), "
         f"{_text(card['started'][:16].replace('T', ' '))}</p>",
         *(f"<p class=note>{_text(note)}</p>" for note in card["notes"]),
@@ -150,7 +150,7 @@ def _page(card: Mapping[str, Any], curves: Mapping[str, str], shown: Shown) -> s
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_text(title)}: score card</title><style>{STYLE}</style></head>"
+        f"<title>{_text(title)}: score report</title><style>{STYLE}</style></head>"
         f"<body><main>{''.join(body)}</main></body></html>\n"
     )
 
@@ -282,7 +282,7 @@ def _rank_lists(found: Sequence[RankList]) -> str:
     return "".join(rows)
 
 
-def _pairs(found: Sequence[Pair], kind: str) -> str:
+def _pairs(found: Sequence[ShownPair], kind: str) -> str:
     cells = []
     for each in found:
         two = "".join(

@@ -8,7 +8,7 @@ import numpy as np
 
 from siamese import plots
 from siamese.evaluate.embedded import EmbeddedImages
-from siamese.evaluate.query_gallery import Subjects
+from siamese.evaluate.query_gallery import QueryGallery
 from siamese.evaluate.scoring import Ranked
 from siamese.metrics.blocks import Indices, Metric
 from siamese.metrics.failures import HardPairs, hardest_pairs
@@ -44,7 +44,7 @@ class RankList:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ShownPair:
     """Two images and how far apart the model sees them."""
 
     images: tuple[plots.Image, plots.Image]
@@ -63,12 +63,12 @@ class Shown:
     """
 
     lists: Mapping[str, tuple[RankList, ...]]
-    alike: tuple[Pair, ...]
-    apart: tuple[Pair, ...]
+    alike: tuple[ShownPair, ...]
+    apart: tuple[ShownPair, ...]
 
 
-def choose(
-    subjects: Subjects,
+def choose_images(
+    query_gallery: QueryGallery,
     ranked: Ranked,
     *,
     metric: Metric,
@@ -78,7 +78,7 @@ def choose(
     """Chooses what is shown and reads its pictures.
 
     Args:
-        subjects: Who was scored.
+        query_gallery: Who was scored.
         ranked: How.
         metric: "euclidean" or "cosine", of the pairs.
         seed: Of the random rank lists.
@@ -97,22 +97,22 @@ def choose(
         if ranked.scores.per_query.first_match_rank[number] > found.shape[1]
     }
     alike, apart = hardest_pairs(
-        subjects.images.embeddings,
-        subjects.images.people,
-        subjects.images.cameras,
+        query_gallery.images.embeddings,
+        query_gallery.images.people,
+        query_gallery.images.cameras,
         metric=metric,
-        distractors=subjects.images.distractors,
+        distractors=query_gallery.images.distractors,
         count=PAIRS,
         seed=seed,
     )
-    query, gallery = subjects.query, subjects.gallery
+    query, gallery = query_gallery.query, query_gallery.gallery
     wanted = {
         *query[numbers].tolist(),
         *gallery[found[found >= 0]].tolist(),
         *(int(gallery[first[0]]) for first in missed.values() if first is not None),
         *(row for pairs in (alike, apart) for rows in (pairs.first, pairs.second) for row in rows),
     }
-    pictures = subjects.read_pictures(sorted(int(row) for row in wanted))
+    pictures = query_gallery.read_pictures(sorted(int(row) for row in wanted))
 
     def rank_list(number: int) -> RankList:
         place = numbers.index(number)
@@ -122,10 +122,10 @@ def choose(
             picture = pictures[int(gallery[row])]
             if heat_maps is not None:
                 picture = heat_maps(image, picture)[1]
-            camera = describe_camera(subjects.images.cameras[gallery[row]])
+            camera = describe_camera(query_gallery.images.cameras[gallery[row]])
             return plots.RankedImage(picture, is_match, f"{camera}  {distance:.2f}".strip())
 
-        correct = set(ranked.matches.of(number)[1].tolist())
+        correct = set(ranked.mask.of(number)[1].tolist())
         places = [
             place_of(row, distance, row in correct)
             for row, distance in zip(found[place].tolist(), distances[place].tolist(), strict=True)
@@ -136,7 +136,7 @@ def choose(
         first, matches = results.first_match_rank[number], results.match_counts[number]
         return RankList(
             image,
-            _who(subjects.images, query[number]),
+            _who(query_gallery.images, query[number]),
             f"AP {results.average_precision[number]:.2f}, first of {matches} "
             f"{'match' if matches == 1 else 'matches'} at rank {first}",
             tuple(places),
@@ -144,11 +144,11 @@ def choose(
             None if nearest is None else place_of(*nearest, True),
         )
 
-    def pairs(hard: HardPairs) -> tuple[Pair, ...]:
+    def pairs(hard: HardPairs) -> tuple[ShownPair, ...]:
         return tuple(
-            Pair(
+            ShownPair(
                 (pictures[first], pictures[second]),
-                (_who(subjects.images, first), _who(subjects.images, second)),
+                (_who(query_gallery.images, first), _who(query_gallery.images, second)),
                 distance,
             )
             for first, second, distance in zip(
@@ -187,7 +187,7 @@ def choose_queries(ranked: Ranked, *, seed: int, count: int = LISTS) -> dict[str
     return {kind: _one_each(order, results.people, count) for kind, order in orders.items()}
 
 
-def draw(shown: Shown) -> dict[str, Any]:
+def draw_shown(shown: Shown) -> dict[str, Any]:
     """Draws rank lists and failures as figures.
 
     Args:

@@ -30,8 +30,8 @@ COLUMNS = (
 )
 
 
-def write_card(card: Mapping[str, Any], path: Path) -> None:
-    """Writes a score card as JSON, under a temporary name that is renamed.
+def write_score_report(card: Mapping[str, Any], path: Path) -> None:
+    """Writes a score report as JSON, under a temporary name that is renamed.
 
     Args:
         card: Ready for JSON.
@@ -56,7 +56,7 @@ def write_queries(query: EmbeddedImages, ranked: Ranked, path: Path) -> None:
         writer.writerow(COLUMNS)
         for row, name in enumerate(query.names.tolist()):
             who = [name, query.people[row], query.cameras[row]]
-            reason = ranked.matches.why_unmatched(row)
+            reason = ranked.mask.why_unmatched(row)
             if reason is not None:
                 writer.writerow([*who, 0, "", "", "", "", reason])
                 continue
@@ -73,7 +73,7 @@ def write_queries(query: EmbeddedImages, ranked: Ranked, path: Path) -> None:
             )
 
 
-def read_card(path: str | Path) -> dict[str, Any]:
+def read_score_report(path: str | Path) -> dict[str, Any]:
     """Reads `scores.json`.
 
     Args:
@@ -90,14 +90,14 @@ def read_card(path: str | Path) -> dict[str, Any]:
         card = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
-            f"{path}: no such score card. Write one with siamese evaluate --output FOLDER."
+            f"{path}: no such score report. Write one with siamese evaluate --output FOLDER."
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not JSON ({error}). Evaluate again.") from None
     if not isinstance(card, dict) or card.get("schema_version") != SCHEMA_VERSION:
         received = card.get("schema_version") if isinstance(card, dict) else type(card).__name__
         raise InputError(
-            f"{path}: expected a score card of schema version {SCHEMA_VERSION}, as siamese "
+            f"{path}: expected a score report of schema version {SCHEMA_VERSION}, as siamese "
             f"evaluate --output writes it. Received: {received}. Evaluate the model again."
         )
     return card
@@ -115,7 +115,7 @@ def read_ranking(path: str | Path) -> RankingScores:
     Raises:
         InputError: A file is missing or damaged, or the two do not belong together.
     """
-    card = read_card(path)
+    card = read_score_report(path)
     queries = _card_path(path).with_name(card.get("per_query") or QUERIES)
     try:
         with queries.open(encoding="utf-8", newline="") as file:
@@ -139,9 +139,9 @@ def read_ranking(path: str | Path) -> RankingScores:
         card["queries_without_match"],
     ) or not math.isclose(mean, card["mAP"], abs_tol=1e-9):
         raise InputError(
-            f"{queries}: does not belong to the score card beside it ({int(scored.sum())} queries, "
-            f"mAP {mean:.4f}; the card says {card['queries']} and {card['mAP']:.4f}). Evaluate "
-            "again."
+            f"{queries}: does not belong to the score report beside it ({int(scored.sum())} "
+            f"queries, mAP {mean:.4f}; the card says {card['queries']} and {card['mAP']:.4f}). "
+            "Evaluate again."
         )
     return RankingScores(
         **{name: card[name] for name in ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid")},

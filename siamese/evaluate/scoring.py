@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from siamese.evaluate.embedded import EmbeddedImages
 from siamese.metrics.blocks import Indices, Metric
-from siamese.metrics.masks import Matches
+from siamese.metrics.masks import ProtocolMask
 from siamese.metrics.pairs import PairCounts, PairSample, count_pairs, sample_pairs
 from siamese.metrics.rank_lists import RankLists
 from siamese.metrics.ranking import RankingScores, nearest, score_distances, score_ranking
@@ -32,7 +32,7 @@ class Scores:
     verification: VerificationScores
 
     def to_dict(self) -> dict[str, Any]:
-        """The score card as plain values: shares from 0 to 1, and counts."""
+        """The score report as plain values: shares from 0 to 1, and counts."""
         card: dict[str, Any] = dict(self.ranking.to_dict())
         card["auc"] = self.verification.auc
         card["eer"] = self.verification.eer
@@ -61,7 +61,7 @@ class Ranked:
 
     Attributes:
         scores: The scores.
-        matches: Who is who.
+        mask: Who is who.
         places: Gives the gallery numbers and distances of the first `PLACES` places of some
             queries, `(queries, places)` each; -1 where fewer are left.
         first_match: Gives the gallery number and distance of a query's nearest match; None where
@@ -69,7 +69,7 @@ class Ranked:
     """
 
     scores: RankingScores
-    matches: Matches
+    mask: ProtocolMask
     places: Callable[[Sequence[int]], Places]
     first_match: Callable[[int], tuple[int, float] | None]
 
@@ -146,17 +146,17 @@ def rank(
         query = replace(
             query,
             embeddings=expand_queries(
-                query.embeddings, gallery.embeddings, metric=metric, k=expansion, matches=itself
+                query.embeddings, gallery.embeddings, metric=metric, k=expansion, mask=itself
             ),
         )
-    matches = _match(query, gallery)
+    mask = _match(query, gallery)
     if reranking is not None:
-        lists = RankLists(matches, places=PLACES)
+        lists = RankLists(mask, places=PLACES)
         blocks = rerank(query.embeddings, gallery.embeddings, metric=metric, **vars(reranking))
-        scores = score_distances(lists.watch(blocks), matches)
+        scores = score_distances(lists.watch(blocks), mask)
         return Ranked(
             scores,
-            matches,
+            mask,
             lambda rows: (lists.indices[rows], lists.distances[rows]),
             lambda _: None,
         )
@@ -180,20 +180,20 @@ def rank(
             gallery.embeddings,
             PLACES,
             metric=metric,
-            matches=_match(some, gallery, protocol=matches.protocol),
+            mask=_match(some, gallery, protocol=mask.protocol),
         )
 
     def first_match(row: int) -> tuple[int, float]:
-        correct = matches.of(row)[1]
+        correct = mask.of(row)[1]
         some = gallery.rows(correct).embeddings
         place, distance = nearest(query.embeddings[row : row + 1], some, 1, metric=metric)
         return int(correct[place[0, 0]]), float(distance[0, 0])
 
-    return Ranked(scores, matches, places, first_match)
+    return Ranked(scores, mask, places, first_match)
 
 
-def _match(query: EmbeddedImages, gallery: EmbeddedImages, **options: Any) -> Matches:
-    return Matches(
+def _match(query: EmbeddedImages, gallery: EmbeddedImages, **options: Any) -> ProtocolMask:
+    return ProtocolMask(
         query.people,
         query.cameras,
         gallery.people,

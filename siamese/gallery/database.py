@@ -16,10 +16,10 @@ from siamese.gallery.exporting import check_name, write_export
 from siamese.gallery.filters import Filter, make_filter
 from siamese.gallery.ingest import Adding, Progress, read_digests, reembed
 from siamese.gallery.integrity import describe, find_problems
-from siamese.gallery.results import Added, Info, Match, make_matches
+from siamese.gallery.results import Added, Info, SearchResult, make_results
 from siamese.gallery.rows import COLUMNS
 from siamese.gallery.searching import Searcher
-from siamese.gallery.selection import choose, count_people, listed, name_some
+from siamese.gallery.selection import count_people, listed, name_some, select_rows
 from siamese.gallery.sources import GalleryImage, RecordSet, Source
 from siamese.gallery.table import NEW_ROWS, Table
 from siamese.inference import Model, load_model
@@ -93,7 +93,7 @@ class Gallery:
             InputError: There is no such folder or no image in it, the gallery was made with another
                 model, or another program is writing to it.
         """
-        images = sources.list_images(source, pattern=pattern, anonymous=anonymous)
+        images = sources.list_gallery_images(source, pattern=pattern, anonymous=anonymous)
         total = images.images if isinstance(images, RecordSet) else len(images)
         with self._table.writing():
             if self._table.exists():
@@ -115,7 +115,7 @@ class Gallery:
                 ):
                     adding.commit(read, embeddings)
             else:
-                adding.embed(sources.read_images(images, adding.known))
+                adding.embed(sources.read_gallery_images(images, adding.known))
             return adding.finish()
 
     def search(
@@ -128,7 +128,7 @@ class Gallery:
         until: datetime | str | None = None,
         person: str | None = None,
         approximate: bool | None = None,
-    ) -> list[Match]:
+    ) -> list[SearchResult]:
         """Finds the images nearest to an image.
 
         Args:
@@ -164,7 +164,7 @@ class Gallery:
         person: str | None = None,
         approximate: bool | None = None,
         progress: Progress | None = None,
-    ) -> dict[str, list[Match]]:
+    ) -> dict[str, list[SearchResult]]:
         """Searches for each image of a folder; see `search`.
 
         Args:
@@ -184,7 +184,7 @@ class Gallery:
             InputError: An image or the gallery cannot be used.
         """
         chosen = make_filter(camera, since, until, person)
-        images = sources.list_images(folder)
+        images = sources.list_gallery_images(folder)
         if isinstance(images, RecordSet):
             raise InputError(
                 f"{folder}: is a record set. Give a folder of images to search for them."
@@ -203,7 +203,7 @@ class Gallery:
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         approximate: bool | None = None,
-    ) -> list[Match]:
+    ) -> list[SearchResult]:
         """Finds where else a person of the gallery was seen, among all images not named so.
 
         The query is the mean of the embeddings of the person's images, given length 1. It is nearer
@@ -270,7 +270,7 @@ class Gallery:
         if not into.strip():
             raise InputError("`into` must be a name. Received: an empty one. Give one.")
         with self._changing():
-            where = choose(self._table, people, images)
+            where = select_rows(self._table, people, images)
             return self._table.update(where, into)
 
     def remove(
@@ -303,7 +303,7 @@ class Gallery:
                 images += [path for path in read_digests(self._table) if not sources.exists(path)]
             if missing and not (people or images):
                 return 0
-            where = choose(self._table, people, images)
+            where = select_rows(self._table, people, images)
             rows = self._table.count(where)
             # A condition on a person who is not known is neither true nor false.
             self._table.rewrite(f"({where}) IS NOT TRUE")
@@ -396,10 +396,10 @@ class Gallery:
 
     def _rank(
         self, queries: NDArray[np.float32], k: int, chosen: Filter, approximate: bool | None
-    ) -> list[list[Match]]:
+    ) -> list[list[SearchResult]]:
         found = self._searcher.search(queries, k, chosen, approximate)
         calibration = self.model.calibration
-        return [make_matches(rows, distances, calibration) for rows, distances in found]
+        return [make_results(rows, distances, calibration) for rows, distances in found]
 
     def _check_model(self) -> None:
         space = self._table.space()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from siamese.errors import InputError
 from siamese.gallery.ingest import COMMIT_IMAGES
-from siamese.gallery.sources import GalleryImage, ReadImage, read_images
+from siamese.gallery.sources import GalleryImage, ReadImage, read_gallery_images
 
 ACTOR_IMAGES = 128
 
@@ -103,7 +103,7 @@ class _Embedder:
             str(path): str(digest)
             for path, digest in zip(batch["path"], batch["known"], strict=True)
         }
-        read = list(read_images(images, known))
+        read = list(read_gallery_images(images, known))
         fresh = np.array([each.pixels is not None for each in read])
         embeddings = np.zeros((len(read), self._model.dimensions), np.float32)
         if fresh.any():

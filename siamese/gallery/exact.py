@@ -10,7 +10,7 @@ MARGIN = 16
 """More candidates than asked for: their exact distances are measured after the quick product."""
 
 
-def nearest(
+def nearest_rows(
     embeddings: NDArray[np.float32],
     queries: NDArray[np.float32],
     k: int,
@@ -30,14 +30,14 @@ def nearest(
 
     Example:
         >>> gallery = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
-        >>> rows, distances = nearest(gallery, gallery[1:2], 2)
+        >>> rows, distances = nearest_rows(gallery, gallery[1:2], 2)
         >>> rows[0].tolist(), distances[0].round(3).tolist()
         ([1, 2], [0.0, 0.632])
     """
     places = None if chosen is None else np.flatnonzero(chosen)
     if places is not None and 2 * len(places) < len(embeddings):
         # Few rows are gathered; of many, the product of all is cheaper than the copy.
-        rows, distances = nearest(embeddings[places], queries, k)
+        rows, distances = nearest_rows(embeddings[places], queries, k)
         return [places[row] for row in rows], distances
     count = len(embeddings) if places is None else len(places)
     candidates = min(count, k + MARGIN)

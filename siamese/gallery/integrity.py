@@ -17,9 +17,9 @@ def find_problems(table: Table, *, contents: bool = False) -> list[str]:
     paths, digests = rows["path"].to_pylist(), rows["digest"].to_pylist()
     problems = []
 
-    def report(wrong: Sequence[str], what: str, mend: str) -> None:
+    def report(wrong: Sequence[str], what: str, fix: str) -> None:
         if wrong:
-            problems.append(f"{len(wrong):,} {what}, the first is {wrong[0]}. {mend}")
+            problems.append(f"{len(wrong):,} {what}, the first is {wrong[0]}. {fix}")
 
     lengths = [paths[row] for row in bad_lengths(embeddings)]
     report(lengths, "images have an embedding whose length is not 1", "Remove and add them.")
@@ -35,7 +35,7 @@ def find_problems(table: Table, *, contents: bool = False) -> list[str]:
         known = dict(zip(paths, digests, strict=True))
         there = [GalleryImage(path) for path in paths if path not in gone]
         files = [image for image in there if not sources.is_record(image.path)]
-        read = sources.read_images(files, known)
+        read = sources.read_gallery_images(files, known)
         changed = [each.image.path for each in read if each.digest != known[each.image.path]]
         report(changed, "image files have changed", "Add their folder again.")
     return problems

@@ -12,7 +12,7 @@ from siamese.metrics.verification import Calibration, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class SearchResult:
     """One place of a rank list.
 
     Attributes:
@@ -96,9 +96,9 @@ class Info:
         return {**asdict(self), **shown}
 
 
-def make_matches(
+def make_results(
     rows: Any, distances: NDArray[np.float64], calibration: Calibration | None
-) -> list[Match]:
+) -> list[SearchResult]:
     """Reads the distances of a rank list as a model's calibration says.
 
     Args:
@@ -115,17 +115,19 @@ def make_matches(
     for row, distance in zip(rows.to_pylist(), distances.tolist(), strict=True):
         image = row.pop("path")
         if calibration is None:
-            found.append(Match(image, **row, distance=distance, probability=None, verdict=None))
+            found.append(
+                SearchResult(image, **row, distance=distance, probability=None, verdict=None)
+            )
             continue
         probability = float(calibration.probability(distance))
         verdict = calibration.verdict(distance)
         found.append(
-            Match(image, **row, distance=distance, probability=probability, verdict=verdict)
+            SearchResult(image, **row, distance=distance, probability=probability, verdict=verdict)
         )
     return found
 
 
-def answer(matches: Sequence[Match]) -> Verdict | None:
+def answer(matches: Sequence[SearchResult]) -> Verdict | None:
     """Says whether whom a search was for is in the gallery at all: by the nearest image.
 
     Args:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.errors import InputError
-from siamese.gallery.exact import nearest
+from siamese.gallery.exact import nearest_rows
 from siamese.gallery.filters import Filter
 from siamese.gallery.rows import COLUMNS, embeddings_of
 from siamese.gallery.table import PARTITION_ROWS, Table
@@ -19,7 +19,7 @@ EXACT_ROWS = 1_000_000
 SELECTIVE_ROWS = 100_000
 """A filter that leaves fewer rows is searched exactly: few probes of an index would miss them."""
 
-Ranked: TypeAlias = tuple[Any, NDArray[np.float64]]
+RankedRows: TypeAlias = tuple[Any, NDArray[np.float64]]
 """A `pyarrow.Table` of `COLUMNS`, nearest first, and Euclidean distances."""
 
 PROBES = 32
@@ -63,7 +63,7 @@ class Searcher:
         k: int,
         chosen: Filter,
         approximate: bool | None = None,
-    ) -> list[Ranked]:
+    ) -> list[RankedRows]:
         """Finds the nearest rows of each query.
 
         Args:
@@ -88,7 +88,7 @@ class Searcher:
             cached = self.rows()
             embeddings, columns = cached.embeddings, cached.columns
             mask = chosen.mask(columns)
-        found, distances = nearest(embeddings, queries, k, mask)
+        found, distances = nearest_rows(embeddings, queries, k, mask)
         return [(columns.take(rows), each) for rows, each in zip(found, distances, strict=True)]
 
     def _uses_index(self, approximate: bool | None) -> bool:
@@ -101,7 +101,7 @@ class Searcher:
             )
         return approximate
 
-    def _search_index(self, query: NDArray[np.float32], k: int, where: str | None) -> Ranked:
+    def _search_index(self, query: NDArray[np.float32], k: int, where: str | None) -> RankedRows:
         # Of people whom nothing groups, neighbours lie in half of all partitions.
         probes = max(PROBES, self._table.count() // PARTITION_ROWS // 2)
         rows = self._table.search_index(

@@ -8,7 +8,7 @@ from siamese.gallery.sources import whole_path
 from siamese.gallery.table import Table, one_of
 
 
-def choose(table: Table, people: str | Iterable[str], images: str | Iterable[str]) -> str:
+def select_rows(table: Table, people: str | Iterable[str], images: str | Iterable[str]) -> str:
     """The SQL condition that a row is of these people or images.
 
     Args:

@@ -80,7 +80,7 @@ class RecordSet:
     images: int
 
 
-def list_images(
+def list_gallery_images(
     source: Source, *, pattern: str | None = None, anonymous: bool = False
 ) -> list[GalleryImage] | RecordSet:
     """Lists the images of a source.
@@ -159,7 +159,9 @@ def _to_image(
     )
 
 
-def read_images(images: Sequence[GalleryImage], known: Mapping[str, str]) -> Iterator[ReadImage]:
+def read_gallery_images(
+    images: Sequence[GalleryImage], known: Mapping[str, str]
+) -> Iterator[ReadImage]:
     """Reads image files in threads, a few ahead, and hands them out in order.
 
     Args:
@@ -186,7 +188,7 @@ def read_images(images: Sequence[GalleryImage], known: Mapping[str, str]) -> Ite
 
 
 def read_one(image: GalleryImage, known: str | None = None) -> ReadImage:
-    """Reads one image file; see `read_images`."""
+    """Reads one image file; see `read_gallery_images`."""
     digest = ""
     try:
         data = read_bytes(image.path)
@@ -275,7 +277,7 @@ def read_again(images: Sequence[GalleryImage], image_size: tuple[int, int]) -> I
     Yields:
         One for each image: files first, in order, then records.
     """
-    yield from read_images([each for each in images if not is_record(each.path)], {})
+    yield from read_gallery_images([each for each in images if not is_record(each.path)], {})
     by_folder: dict[Path, set[str]] = {}
     for image in images:
         if is_record(image.path):

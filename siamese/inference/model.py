@@ -27,7 +27,7 @@ from siamese.inference.reading import (
 )
 from siamese.metrics.verification import Calibration
 
-BOX = Path(__file__).parents[1] / "pretrained"
+PRETRAINED_FOLDER = Path(__file__).parents[1] / "pretrained"
 """Where the model that comes with the package lies."""
 
 
@@ -78,8 +78,8 @@ class Model:
 
     def __init__(self, path: Path, network: Network) -> None:
         self.path = path
-        self.card = network.card
-        found = self.card.get("calibration")
+        self.metadata = network.metadata
+        found = self.metadata.get("calibration")
         self.calibration = None if found is None else Calibration.from_dict(found)
         self._network = network
 
@@ -93,7 +93,7 @@ class Model:
 
         The export of a model has the fingerprint of the model.
         """
-        return str(self.card["fingerprint"])
+        return str(self.metadata["fingerprint"])
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -161,12 +161,12 @@ class Model:
         pixels = [_read_one(image) for image in (a, b)]
         calibration = self.calibration
         if calibration is None:
-            mend = "Finish the training with train_siamese_network.py --resume"
+            fix = "Finish the training with train_siamese_network.py --resume"
             if self.path.suffix.lower() == ".onnx":
-                mend = "Give a model that holds one; find_similar lists distances without"
+                fix = "Give a model that holds one; find_similar lists distances without"
             raise InputError(
                 f"{self.path}: holds no calibration, because its training has not ended or because "
-                f"it was made elsewhere. {mend}"
+                f"it was made elsewhere. {fix}"
             )
         one, other = (self._embed_once(image) for image in pixels)
         if calibration.metric == "cosine":
@@ -250,7 +250,7 @@ def load_model(
 
 
 def find_model(model: str | Path | None) -> Path:
-    """The model file to use: the given one, the newest of a finished run, or the one in the box.
+    """The model file to use: the given one, the newest of a finished run, or the pretrained one.
 
     Args:
         model: A model file; "pretrained", the one that comes with the package, whatever was trained
@@ -263,12 +263,12 @@ def find_model(model: str | Path | None) -> Path:
     Raises:
         InputError: None was given and there is none.
     """
-    box = [BOX / "model.keras", BOX / "model.onnx"]
+    pretrained = [PRETRAINED_FOLDER / name for name in ("model.keras", "model.onnx")]
     if model is not None and str(model) != "pretrained":
         return Path(model)
     finished = sorted(Path("runs").glob("*/scores.json"), key=lambda path: path.stat().st_mtime)
     runs = [each.with_name("model.keras") for each in reversed(finished)]
-    for path in box if model is not None else [*runs, *box]:
+    for path in pretrained if model is not None else [*runs, *pretrained]:
         if path.is_file():
             return path
     raise InputError(
@@ -296,9 +296,9 @@ def find_fastest(model: str | Path | None) -> Path:
     exported = path.with_suffix(".onnx")
     unnamed = model is None or str(model) == "pretrained"
     if unnamed and path != exported and exported.is_file() and can_run_onnx():
-        from siamese.models.checkpoint import read_card
+        from siamese.models.checkpoint import read_metadata
 
         # Sixteen digits of a digest are nowhere in the file unless its card names them.
-        if str(read_card(path)["fingerprint"]).encode() in exported.read_bytes():
+        if str(read_metadata(path)["fingerprint"]).encode() in exported.read_bytes():
             return exported
     return path

@@ -25,7 +25,7 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 class Network(Protocol):
     """Images to embeddings, with what the file says about itself."""
 
-    card: dict[str, Any]
+    metadata: dict[str, Any]
     image_size: tuple[int, int]
     dimensions: int
 
@@ -40,10 +40,10 @@ class KerasNetwork:
     """A `.keras` file, computed by Keras on any backend."""
 
     def __init__(self, path: Path) -> None:
-        from siamese.models.checkpoint import load_model
+        from siamese.models.checkpoint import load_checkpoint
 
-        loaded = load_model(path)
-        self.card = loaded.card
+        loaded = load_checkpoint(path)
+        self.metadata = loaded.metadata
         self.image_size = loaded.image_size
         self.embedder = loaded.embedder
         self.dimensions = int(self.embedder.output_shape[-1])
@@ -91,10 +91,10 @@ class OnnxNetwork:
         self._prepare: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
         if METADATA in metadata:
             check_no_options(path, image_size, mean, deviation)
-            self.card = json.loads(metadata[METADATA])
-            if isinstance(self.card.get("recipe"), dict):
-                self.card["recipe"] = rename_recipe(self.card["recipe"])
-            height, width = self.card["image_size"]
+            self.metadata = json.loads(metadata[METADATA])
+            if isinstance(self.metadata.get("recipe"), dict):
+                self.metadata["recipe"] = rename_recipe(self.metadata["recipe"])
+            height, width = self.metadata["image_size"]
             self.image_size = (int(height), int(width))
             self._channels_first = False
         else:
@@ -140,11 +140,11 @@ class OnnxNetwork:
         digest = blake2b(path.read_bytes(), digest_size=8)
         digest.update(repr((self.image_size, [each.tolist() for each in self._prepare or ()]))
                       .encode())  # fmt: skip
-        self.card = {"fingerprint": digest.hexdigest(), "image_size": list(self.image_size)}
+        self.metadata = {"fingerprint": digest.hexdigest(), "image_size": list(self.image_size)}
         if self._prepare is not None:
             names = ("mean", "deviation")
             values = [(each / 255).round(6).tolist() for each in self._prepare]
-            self.card["normalisation"] = dict(zip(names, values, strict=True))
+            self.metadata["normalisation"] = dict(zip(names, values, strict=True))
 
     def _find_dimensions(self) -> int:
         last = self._session.get_outputs()[0].shape[1:]

@@ -1,7 +1,7 @@
-"""The dataset doctor: what a folder is, what is wrong with it, and how to mend it.
+"""The dataset doctor: what a folder is, what is wrong with it, and how to fix it.
 
-report      what it reports
-looks       reads every image
+inspection_report  what it reports
+image_statistics  reads every image
 findings    its rules
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import cast
 
-from siamese.datasets import UNLABELLED, Layout, Part, Sample, list_samples, recognise
+from siamese.datasets import UNLABELLED, Layout, PartName, Sample, list_samples, recognise
 from siamese.errors import InputError
 from siamese.filesystem import listed_once, reaching
 from siamese.inspect.findings import (
@@ -22,7 +22,7 @@ from siamese.inspect.findings import (
     people_findings,
     query_findings,
 )
-from siamese.inspect.image_statistics import look_at_all
+from siamese.inspect.image_statistics import measure_images
 from siamese.inspect.inspection_report import SEVERITIES, Finding, PartSummary, Report
 
 __all__ = ["Finding", "PartSummary", "Report", "inspect_folder"]
@@ -33,7 +33,7 @@ def inspect_folder(
     pattern: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Inspects a dataset: recognises it, reads every image, and says what to mend.
+    """Inspects a dataset: recognises it, reads every image, and says what to fix.
 
     Args:
         folder: What `siamese.datasets.recognise` takes.
@@ -59,7 +59,7 @@ def _inspect(
     findings: list[Finding] = []
     for part in layout.parts:
         # A dataset in one part may be a gallery: "train" would leave its distractors out.
-        asked = cast(Part, part) if len(layout.parts) > 1 else "all"
+        asked = cast(PartName, part) if len(layout.parts) > 1 else "all"
         try:
             parts[part] = list_samples(folder, asked, pattern, unlabelled=True)
         except InputError as error:
@@ -70,13 +70,13 @@ def _inspect(
         raise InputError(findings[0].what)
     # Query tracklets of MARS are in the gallery too: look at each image once.
     samples = list({s.path: s for group in parts.values() for s in group}.values())
-    looks = look_at_all([s.path for s in samples], progress)
+    statistics = measure_images([s.path for s in samples], progress)
     if layout.name != UNLABELLED:
         findings += people_findings(parts, layout)
         findings += query_findings(parts)
         findings += camera_findings(parts, layout)
-    findings += image_findings(looks)
-    findings += duplicate_findings(samples, looks)
+    findings += image_findings(statistics)
+    findings += duplicate_findings(samples, statistics)
     findings += folder_findings(layout, samples)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     nobody = ("", layout.distractor_person)
@@ -87,8 +87,8 @@ def _inspect(
         notes=layout.notes,
         parts={part: _summarise(group, layout) for part, group in parts.items()},
         images_a_person=dict(sorted(Counter(s.person for s in named).items())),
-        image_sizes=Counter(look.size for look in looks.values() if not look.trouble),
-        contact_sheet=_spread([s for s in named or samples if not looks[s.path].trouble], 24),
+        image_sizes=Counter(each.size for each in statistics.values() if not each.trouble),
+        contact_sheet=_spread([s for s in named or samples if not statistics[s.path].trouble], 24),
         findings=tuple(findings),
     )
 

@@ -18,7 +18,7 @@ from siamese.datasets.samples import (
     walk_images,
 )
 from siamese.filesystem import as_path, join
-from siamese.inspect.image_statistics import MOST_COMPARED, MOST_PAIRS, Look, near_pairs
+from siamese.inspect.image_statistics import MOST_COMPARED, MOST_PAIRS, ImageStatistics, near_pairs
 from siamese.inspect.inspection_report import Finding
 from siamese.records.reader import is_record_set
 from siamese.records.shards import BUILDING
@@ -158,24 +158,24 @@ def query_findings(parts: Mapping[str, Sequence[Sample]]) -> list[Finding]:
     ]
 
 
-def image_findings(looks: Mapping[str, Look]) -> list[Finding]:
+def image_findings(statistics: Mapping[str, ImageStatistics]) -> list[Finding]:
     """Images that cannot be read, are tiny, or are not stored as RGB."""
     findings = []
-    broken = [look.trouble for look in looks.values() if look.trouble]
+    broken = [each.trouble for each in statistics.values() if each.trouble]
     if broken:
         findings.append(
             Finding(
                 "error",
-                f"{len(broken):,} of {len(looks):,} images cannot be read.",
+                f"{len(broken):,} of {len(statistics):,} images cannot be read.",
                 _few(broken),
                 "Copy them again or remove them.",
             )
         )
     height, width = SMALLEST_SIZE
     tiny = [
-        f"{path} ({look.size[0]} x {look.size[1]})"
-        for path, look in looks.items()
-        if not look.trouble and (look.size[0] < height or look.size[1] < width)
+        f"{path} ({each.size[0]} x {each.size[1]})"
+        for path, each in statistics.items()
+        if not each.trouble and (each.size[0] < height or each.size[1] < width)
     ]
     if tiny:
         findings.append(
@@ -187,7 +187,7 @@ def image_findings(looks: Mapping[str, Look]) -> list[Finding]:
             )
         )
     other = [
-        f"{path} ({look.mode})" for path, look in looks.items() if look.mode not in ("", "RGB")
+        f"{path} ({each.mode})" for path, each in statistics.items() if each.mode not in ("", "RGB")
     ]
     if other:
         findings.append(
@@ -201,12 +201,14 @@ def image_findings(looks: Mapping[str, Look]) -> list[Finding]:
     return findings
 
 
-def duplicate_findings(samples: Sequence[Sample], looks: Mapping[str, Look]) -> list[Finding]:
+def duplicate_findings(
+    samples: Sequence[Sample], statistics: Mapping[str, ImageStatistics]
+) -> list[Finding]:
     """The same image, or almost the same, under different people, and plain copies."""
-    readable = [s for s in samples if not looks[s.path].trouble]
+    readable = [s for s in samples if not statistics[s.path].trouble]
     groups = defaultdict(list)
     for sample in readable:
-        groups[looks[sample.path].content].append(sample)
+        groups[statistics[sample.path].content].append(sample)
     mixed: list[str] = []
     copies: list[str] = []
     for group in groups.values():
@@ -239,7 +241,7 @@ def duplicate_findings(samples: Sequence[Sample], looks: Mapping[str, Look]) -> 
     compared = compared[:: max(step, 1)]
     if not compared:
         return findings
-    hashes = np.array([looks[s.path].perceptual for s in compared], dtype=np.uint64)
+    hashes = np.array([statistics[s.path].perceptual for s in compared], dtype=np.uint64)
     # An image without any rise of brightness says nothing: flat pictures would all be alike.
     telling = np.flatnonzero(hashes.any(axis=1))
     hashes, compared = hashes[telling], [compared[row] for row in telling]

@@ -34,7 +34,7 @@ _BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ImageStatistics:
     """What an image file is.
 
     Attributes:
@@ -52,7 +52,7 @@ class Look:
     trouble: str = ""
 
 
-def look_at(path: str | Path) -> Look:
+def measure_image(path: str | Path) -> ImageStatistics:
     """Reads one image file.
 
     Args:
@@ -72,13 +72,13 @@ def look_at(path: str | Path) -> Look:
     except (InputError, OSError) as error:
         if is_remote(path) and isinstance(error, OSError):
             raise  # the network, not the image
-        return Look(b"", (0, 0), "", (0, 0), str(error))
-    return Look(hash_content(data), image.shape[:2], mode, perceptual_hash(image))
+        return ImageStatistics(b"", (0, 0), "", (0, 0), str(error))
+    return ImageStatistics(hash_content(data), image.shape[:2], mode, perceptual_hash(image))
 
 
-def look_at_all(
+def measure_images(
     paths: Sequence[str], progress: Callable[[int, int], None] | None = None
-) -> dict[str, Look]:
+) -> dict[str, ImageStatistics]:
     """Reads image files in parallel threads (Pillow decodes outside Python's lock).
 
     Args:
@@ -88,18 +88,18 @@ def look_at_all(
     Returns:
         A look by path.
     """
-    looks: dict[str, Look] = {}
+    found: dict[str, ImageStatistics] = {}
     # Those at an address are mostly waited for.
     workers = 32 if any(map(is_remote, paths)) else min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as threads:
         # In blocks, since a million waiting tasks would hold a gigabyte.
         for start in range(0, len(paths), _BLOCK):
             block = paths[start : start + _BLOCK]
-            for path, look in zip(block, threads.map(look_at, block), strict=True):
-                looks[path] = look
-                if progress and (len(looks) % 100 == 0 or len(looks) == len(paths)):
-                    progress(len(looks), len(paths))
-    return looks
+            for path, statistics in zip(block, threads.map(measure_image, block), strict=True):
+                found[path] = statistics
+                if progress and (len(found) % 100 == 0 or len(found) == len(paths)):
+                    progress(len(found), len(paths))
+    return found
 
 
 def perceptual_hash(image: NDArray[np.uint8]) -> tuple[int, int]:

@@ -18,13 +18,13 @@ class Finding:
             "note" is to be known.
         what: What was found, with numbers.
         where: A few examples: paths or identities.
-        mend: How to mend it.
+        fix: How to fix it.
     """
 
     severity: Severity
     what: str
     where: tuple[str, ...]
-    mend: str
+    fix: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +120,11 @@ class Report:
             lines += ["", f"Sizes, height x width: {shown}{more}"]
         lines.append("")
         if not self.findings:
-            lines.append("Nothing to mend.")
+            lines.append("Nothing to fix.")
         for finding in self.findings:
             lines.append(f"{finding.severity}: {finding.what}")
             lines += [f"    {example}" for example in finding.where]
-            lines.append(f"  To mend it: {finding.mend}")
+            lines.append(f"  To fix it: {finding.fix}")
         return "\n".join(lines)
 
     def _sizes(self) -> list[tuple[tuple[int, int], int]]:

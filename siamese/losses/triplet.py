@@ -27,7 +27,7 @@ from siamese.losses.batch import (
 Mining: TypeAlias = Literal["explicit", "batch_all", "batch_hard", "semi_hard"]
 
 
-def triplet_gaps(
+def triplet_violations(
     labels: Tensor, embeddings: Tensor, mining: Mining, distance: Distance
 ) -> tuple[Tensor, Tensor]:
     """Mines a batch for triplets and measures by how much each is on the wrong side.
@@ -50,10 +50,10 @@ def triplet_gaps(
     if mining == "explicit":
         check_rows(labels, embeddings, group=3)
         anchors, positives, negatives = embeddings[0::3], embeddings[1::3], embeddings[2::3]
-        gaps = row_distances(anchors, positives, distance) - row_distances(
+        violations = row_distances(anchors, positives, distance) - row_distances(
             anchors, negatives, distance
         )
-        return gaps, ops.ones_like(gaps, dtype="bool")
+        return violations, ops.ones_like(violations, dtype="bool")
 
     labels = check_rows(labels, embeddings)
     distances = pairwise_distances(embeddings, distance=distance)
@@ -148,10 +148,10 @@ class TripletLoss(BatchLoss):
         Returns:
             The mean over triplets, `(1,)`.
         """
-        gaps, exists = triplet_gaps(labels, embeddings, self.mining, self.distance)
+        violations, exists = triplet_violations(labels, embeddings, self.mining, self.distance)
         if self.margin == "soft":
-            return mean_where(ops.softplus(gaps), exists)
-        costs = ops.relu(self.margin + gaps)
+            return mean_where(ops.softplus(violations), exists)
+        costs = ops.relu(self.margin + violations)
         if self.mining == "batch_all":
             exists = ops.logical_and(exists, costs > 0)
         return mean_where(costs, exists)
@@ -273,8 +273,8 @@ class ActiveTriplets(keras.metrics.Metric):  # type: ignore[misc]  # Keras has n
             sample_weight: Not used: a triplet has no one row to take a weight from.
         """
         del sample_weight
-        gaps, exists = triplet_gaps(y_true, y_pred, self.mining, self.distance)
-        is_active = ops.logical_and(exists, gaps > -self.margin)
+        violations, exists = triplet_violations(y_true, y_pred, self.mining, self.distance)
+        is_active = ops.logical_and(exists, violations > -self.margin)
         self.active.assign_add(ops.sum(ops.cast(is_active, "float32")))
         self.total.assign_add(ops.sum(ops.cast(exists, "float32")))
 

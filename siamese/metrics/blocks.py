@@ -61,12 +61,12 @@ def distance_blocks(
 def _distance_blocks(
     queries: NDArray[Any], gallery: NDArray[Any], metric: Metric
 ) -> DistanceBlocks:
-    for start, block in key_blocks(queries, gallery, metric=metric):
+    for start, block in squared_distance_blocks(queries, gallery, metric=metric):
         to_distances(block, metric)
         yield start, block
 
 
-def key_blocks(
+def squared_distance_blocks(
     queries: NDArray[Any],
     gallery: NDArray[Any],
     *,
@@ -118,7 +118,7 @@ def to_distances(keys: NDArray[np.float32], metric: Metric) -> None:
     """Turns sort keys into distances in place.
 
     Args:
-        keys: Any shape, float32, as from `key_blocks`.
+        keys: Any shape, float32, as from `squared_distance_blocks`.
         metric: The metric they were made with.
     """
     np.maximum(keys, 0, out=keys)

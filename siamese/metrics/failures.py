@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from siamese.metrics.blocks import Indices, Metric, key_blocks
+from siamese.metrics.blocks import Indices, Metric, squared_distance_blocks
 from siamese.metrics.masks import DISTRACTORS, People
 from siamese.metrics.pairs import distances_of, paired_images, whole_people
 
@@ -48,7 +48,7 @@ def hardest_pairs(
         people: `(images,)`, text or whole numbers.
         cameras: `(images,)`, whole numbers, -1 where unknown.
         metric: "euclidean" or "cosine".
-        distractors: People who are nobody.
+        distractors: Names of the distractors.
         count: The largest number of pairs of each kind.
         maximum_images: Of a larger set, whole people are drawn at random up to this many images.
         seed: Of that draw.
@@ -74,7 +74,7 @@ def hardest_pairs(
         table, rows, codes, numbers = table[chosen], rows[chosen], codes[chosen], numbers[chosen]
     images = np.arange(len(codes))
     stranger, relative = np.full((2, len(codes)), -1, np.int64)
-    for start, keys in key_blocks(table, table, metric=metric):
+    for start, keys in squared_distance_blocks(table, table, metric=metric):
         part = slice(start, start + len(keys))
         alike = codes[part, None] == codes
         paired = images[part, None] != images

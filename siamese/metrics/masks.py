@@ -20,7 +20,7 @@ _NOBODY = -1
 _JUNK = -2
 
 
-class Matches:
+class ProtocolMask:
     """Says for each query which gallery images are left out and which are correct.
 
     Two protocols. *cross-camera*: gallery images of the query's person that its own camera took are
@@ -39,9 +39,9 @@ class Matches:
         columns: Numbers of the gallery images that are not junk, rising; None when none is junk.
 
     Example:
-        >>> matches = Matches(["a"], [1], ["a", "b", "a", "-1"], [1, 1, 2, 3])
-        >>> left_out, correct = matches.of(0)
-        >>> left_out.tolist(), correct.tolist(), matches.columns.tolist()
+        >>> mask = ProtocolMask(["a"], [1], ["a", "b", "a", "-1"], [1, 1, 2, 3])
+        >>> left_out, correct = mask.of(0)
+        >>> left_out.tolist(), correct.tolist(), mask.columns.tolist()
         ([0], [2], [0, 1, 2])
     """
 
@@ -67,7 +67,7 @@ class Matches:
             query_images: `(queries,)`, what tells images apart: paths or numbers. Needed by the
                 protocol "query image dropped" alone.
             gallery_images: `(gallery,)`, of the same kind.
-            distractors: People who are nobody: their images are never a match. Give `(0,)` for MARS
+            distractors: Their images are never a match. Give `(0,)` for MARS
                 identities read as numbers.
             protocol: Forces one of the two protocols; by default the data decide.
 
@@ -146,10 +146,10 @@ class Matches:
             The reason in words, one of a few; None where the query has a match.
 
         Example:
-            >>> matches = Matches(["a", "b", "c"], [1, 1, 1], ["a", "a", "b"], [1, 2, 1])
-            >>> [matches.why_unmatched(query) for query in range(2)]
+            >>> mask = ProtocolMask(["a", "b", "c"], [1, 1, 1], ["a", "a", "b"], [1, 2, 1])
+            >>> [mask.why_unmatched(query) for query in range(2)]
             [None, "the person is there by the query's own camera alone"]
-            >>> matches.why_unmatched(2)
+            >>> mask.why_unmatched(2)
             'the person is not in the gallery'
         """
         if self._query_codes[query] < 0:
@@ -166,7 +166,7 @@ class Matches:
         return "the person is there by the query's own camera alone"
 
     def person(self, query: int) -> int:
-        """Numbers the person of a query, 0 upwards; negative for nobody (junk, distractors)."""
+        """Numbers the person of a query, 0 upwards; negative for junk and distractors."""
         return int(self._query_codes[query])
 
     def gallery_people(self) -> Indices:
@@ -216,12 +216,12 @@ def query_rows(
 ) -> Indices:
     """Chooses a query set where a dataset has none: the first image of each person in each camera.
 
-    The gallery is then the whole set; `Matches` leaves each query itself out of it.
+    The gallery is then the whole set; `ProtocolMask` leaves each query itself out of it.
 
     Args:
         people: `(images,)`, text or whole numbers.
         cameras: `(images,)`, whole numbers, -1 where unknown.
-        distractors: People who are nobody and become no query, as junk does not.
+        distractors: Names of the distractors, who become no query, as junk does not.
 
     Returns:
         Row numbers, rising, int64.
@@ -247,11 +247,11 @@ def query_rows(
 
 
 def person_codes(people: People, *, distractors: Collection[str | int] = DISTRACTORS) -> Indices:
-    """Numbers people from 0 in sorted order; negative numbers stand for nobody.
+    """Numbers people from 0 in sorted order; junk and distractors get negative numbers.
 
     Args:
         people: `(images,)`, text or whole numbers.
-        distractors: People who are nobody.
+        distractors: Names of the distractors.
 
     Returns:
         `(images,)`, int64: -1 for a distractor, -2 for junk.
@@ -304,7 +304,7 @@ def _names(people: People) -> NDArray[Any]:
 def _codes(names: NDArray[Any], distractors: Collection[str | int]) -> Indices:
     known, inverse = np.unique(names, return_inverse=True)
     junk = np.array([str(name) in JUNK for name in known])
-    nobody = np.array([name in distractors for name in known.tolist()])
-    people = ~(junk | nobody)
+    distractor = np.array([name in distractors for name in known.tolist()])
+    people = ~(junk | distractor)
     numbers = np.where(people, np.cumsum(people) - 1, np.where(junk, _JUNK, _NOBODY))
     return numbers[inverse].astype(np.int64)

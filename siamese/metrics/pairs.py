@@ -15,7 +15,7 @@ from siamese.metrics.blocks import (
     Metric,
     check_metric,
     checked_embeddings,
-    key_blocks,
+    squared_distance_blocks,
     to_distances,
 )
 from siamese.metrics.masks import DISTRACTORS, UNKNOWN_CAMERA, People, checked_cameras, person_codes
@@ -121,7 +121,7 @@ def count_pairs(
         people: `(images,)`, text or whole numbers.
         cameras: `(images,)`, whole numbers, -1 where unknown.
         metric: "euclidean" or "cosine".
-        distractors: People who are nobody.
+        distractors: Names of the distractors.
         maximum_images: Of a larger set, whole people are drawn at random up to this many images, as
             time grows with the square.
         seed: Of that draw.
@@ -195,7 +195,7 @@ def sample_pairs(
         people: `(images,)`, text or whole numbers.
         cameras: `(images,)`, whole numbers, -1 where unknown.
         metric: "euclidean" or "cosine".
-        distractors: People who are nobody.
+        distractors: Names of the distractors.
         size: The largest number of pairs of each kind. All pairs of one person are taken where
             there are no more (of at most 500 images a person); pairs of two people are drawn with
             replacement.
@@ -261,7 +261,7 @@ def paired_images(
         people: `(images,)`, text or whole numbers.
         cameras: `(images,)`, whole numbers, -1 where unknown.
         metric: "euclidean" or "cosine".
-        distractors: People who are nobody.
+        distractors: Names of the distractors.
 
     Returns:
         Of the images that take part: embeddings, rows, people as numbers and cameras; and
@@ -325,7 +325,7 @@ def _pair_blocks(
         return
     for start in range(0, len(table), _ROWS):
         rows = slice(start, min(start + _ROWS, len(table)))
-        _, square = next(key_blocks(table[rows], table[rows], metric=metric))
+        _, square = next(squared_distance_blocks(table[rows], table[rows], metric=metric))
         upper = np.triu_indices(len(square), 1)
         triangle = square[upper]
         to_distances(triangle, metric)
@@ -338,7 +338,7 @@ def _rectangle(
     table: NDArray[Any], codes: Indices, rows: slice, first_column: int, metric: Metric
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     row_codes, column_codes = codes[rows], codes[first_column:]
-    for start, block in key_blocks(table[rows], table[first_column:], metric=metric):
+    for start, block in squared_distance_blocks(table[rows], table[first_column:], metric=metric):
         to_distances(block, metric)
         alike = row_codes[start : start + len(block), None] == column_codes
         yield block.ravel(), alike.ravel()

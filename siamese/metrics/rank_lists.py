@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.metrics.blocks import DistanceBlocks, Indices, smallest
-from siamese.metrics.masks import Matches
+from siamese.metrics.masks import ProtocolMask
 
 
 class RankLists:
@@ -16,23 +16,23 @@ class RankLists:
 
     Example:
         >>> from siamese.metrics.ranking import score_distances
-        >>> matches = Matches([7], [1], [8, 7, 7], [2, 1, 2])
-        >>> lists = RankLists(matches, places=2)
+        >>> mask = ProtocolMask([7], [1], [8, 7, 7], [2, 1, 2])
+        >>> lists = RankLists(mask, places=2)
         >>> blocks = iter([(0, np.array([[0.5, 0.1, 0.4]], np.float32))])
-        >>> score_distances(lists.watch(blocks), matches).mAP, lists.indices.tolist()
+        >>> score_distances(lists.watch(blocks), mask).mAP, lists.indices.tolist()
         (1.0, [[2, 0]])
     """
 
-    def __init__(self, matches: Matches, *, places: int) -> None:
+    def __init__(self, mask: ProtocolMask, *, places: int) -> None:
         """Makes empty lists.
 
         Args:
-            matches: What is left out for each query; junk is left out for all.
+            mask: What is left out for each query; junk is left out for all.
             places: The length of a list, at least 1.
         """
-        self._matches = matches
-        self.indices: Indices = np.full((matches.queries, places), -1, np.int64)
-        self.distances: NDArray[np.float32] = np.full((matches.queries, places), np.inf, np.float32)
+        self._mask = mask
+        self.indices: Indices = np.full((mask.queries, places), -1, np.int64)
+        self.distances: NDArray[np.float32] = np.full((mask.queries, places), np.inf, np.float32)
 
     def watch(self, blocks: DistanceBlocks) -> DistanceBlocks:
         """Passes blocks on, having read them.
@@ -46,10 +46,10 @@ class RankLists:
         """
         for start, block in blocks:
             left = block.copy()
-            if self._matches.columns is not None:
-                left[:, np.setdiff1d(np.arange(left.shape[1]), self._matches.columns)] = np.inf
+            if self._mask.columns is not None:
+                left[:, np.setdiff1d(np.arange(left.shape[1]), self._mask.columns)] = np.inf
             for row, distances in enumerate(left):
-                distances[self._matches.of(start + row)[0]] = np.inf
+                distances[self._mask.of(start + row)[0]] = np.inf
             count = min(self.indices.shape[1], left.shape[1])
             found, values = smallest(left, count)
             rows = slice(start, start + len(block))

@@ -14,11 +14,11 @@ from siamese.metrics.blocks import (
     Metric,
     check_metric,
     checked_pair,
-    key_blocks,
     smallest,
+    squared_distance_blocks,
     to_distances,
 )
-from siamese.metrics.masks import DISTRACTORS, Matches, People, Protocol
+from siamese.metrics.masks import DISTRACTORS, People, Protocol, ProtocolMask
 
 CMC_RANKS = 50
 
@@ -29,7 +29,7 @@ class QueryResults:
 
     Attributes:
         people: `(queries,)`, whole numbers that tell the queries' people apart; negative for
-            nobody.
+            distractors and junk.
         match_counts: `(queries,)`, correct matches in the gallery; 0 where the query is not scored.
         first_match_rank: `(queries,)`, from 1; 0 where the query is not scored.
         average_precision: `(queries,)`, 0..1, rectangle rule; NaN where the query is not scored.
@@ -116,8 +116,8 @@ def score_ranking(
     """Ranks the gallery for each query and scores the ranks.
 
     Gallery images at the same distance rank in the order of the gallery. Memory is bounded: one
-    block of distances, some 32 MB (256 MB for a million gallery images). `Matches` explains the
-    protocols.
+    block of distances, some 32 MB (256 MB for a million gallery images). `ProtocolMask` explains
+    the protocols.
 
     Args:
         query_embeddings: `(queries, dimensions)`, float16, float32 or float64.
@@ -129,7 +129,7 @@ def score_ranking(
         metric: "euclidean" or "cosine".
         query_images: `(queries,)`, paths or numbers that tell images apart; for data of one camera.
         gallery_images: `(gallery,)`, of the same kind.
-        distractors: People who are nobody, hence never a match.
+        distractors: Names of people who are never a match.
         protocol: Forces a protocol; by default the data decide.
 
     Returns:
@@ -149,7 +149,7 @@ def score_ranking(
         >>> scores.rank1, scores.rank5, round(scores.mAP, 4), round(scores.mINP, 4)
         (0.0, 1.0, 0.5833, 0.6667)
     """
-    matches = Matches(
+    mask = ProtocolMask(
         query_people,
         query_cameras,
         gallery_people,
@@ -159,18 +159,20 @@ def score_ranking(
         distractors=distractors,
         protocol=protocol,
     )
-    queries, gallery = _checked_for(query_embeddings, gallery_embeddings, matches)
+    queries, gallery = _checked_for(query_embeddings, gallery_embeddings, mask)
     check_metric(metric)
-    return _score(key_blocks(queries, gallery, metric=metric, columns=matches.columns), matches)
+    return _score(
+        squared_distance_blocks(queries, gallery, metric=metric, columns=mask.columns), mask
+    )
 
 
-def score_distances(blocks: DistanceBlocks, matches: Matches) -> RankingScores:
+def score_distances(blocks: DistanceBlocks, mask: ProtocolMask) -> RankingScores:
     """Scores distances that come from elsewhere, for example from re-ranking.
 
     Args:
         blocks: The number of the first query of each block and its distances `(rows, gallery)`,
             float32, over the whole gallery; in order. The blocks are overwritten.
-        matches: Who is who.
+        mask: Who is who.
 
     Returns:
         The scores, as `score_ranking`.
@@ -179,11 +181,11 @@ def score_distances(blocks: DistanceBlocks, matches: Matches) -> RankingScores:
         InputError: The blocks do not fit the queries and the gallery, or hold NaN.
 
     Example:
-        >>> matches = Matches([7], [1], [7, 8], [2, 2])
-        >>> score_distances(iter([(0, np.array([[0.5, 0.4]], np.float32))]), matches).mAP
+        >>> mask = ProtocolMask([7], [1], [7, 8], [2, 2])
+        >>> score_distances(iter([(0, np.array([[0.5, 0.4]], np.float32))]), mask).mAP
         0.5
     """
-    return _score(_checked_blocks(blocks, matches), matches)
+    return _score(_checked_blocks(blocks, mask), mask)
 
 
 def nearest(
@@ -192,7 +194,7 @@ def nearest(
     k: int = 10,
     *,
     metric: Metric = "euclidean",
-    matches: Matches | None = None,
+    mask: ProtocolMask | None = None,
 ) -> tuple[Indices, NDArray[np.float32]]:
     """Finds the nearest gallery images of each query, for rank lists and searches.
 
@@ -201,7 +203,7 @@ def nearest(
         gallery_embeddings: `(gallery, dimensions)`.
         k: How many, at least 1.
         metric: "euclidean" or "cosine".
-        matches: Leaves out for each query what its ranking leaves out, and junk; nothing when None.
+        mask: Leaves out for each query what its ranking leaves out, and junk; nothing when None.
 
     Returns:
         Gallery numbers `(queries, k)`, int64, nearest first and -1 where fewer are left; and their
@@ -219,17 +221,17 @@ def nearest(
     if k < 1:
         raise InputError(f"`k` must be at least 1. Received: k={k}.")
     check_metric(metric)
-    if matches is None:
+    if mask is None:
         queries, gallery = checked_pair(query_embeddings, gallery_embeddings)
     else:
-        queries, gallery = _checked_for(query_embeddings, gallery_embeddings, matches)
-    columns = None if matches is None else matches.columns
+        queries, gallery = _checked_for(query_embeddings, gallery_embeddings, mask)
+    columns = None if mask is None else mask.columns
     indices = np.full((len(queries), k), -1, np.int64)
     distances = np.full((len(queries), k), np.inf, np.float32)
-    for start, block in key_blocks(queries, gallery, metric=metric, columns=columns):
-        if matches is not None:
+    for start, block in squared_distance_blocks(queries, gallery, metric=metric, columns=columns):
+        if mask is not None:
             for row in range(len(block)):
-                block[row, _positions(matches.of(start + row)[0], columns)] = np.inf
+                block[row, _positions(mask.of(start + row)[0], columns)] = np.inf
         count = min(k, block.shape[1])
         found, keys = smallest(block, count)
         to_distances(keys, metric)
@@ -243,7 +245,7 @@ def nearest(
 def single_shot_cmc(
     query_embeddings: ArrayLike,
     gallery_embeddings: ArrayLike,
-    matches: Matches,
+    mask: ProtocolMask,
     *,
     metric: Metric = "euclidean",
     repeats: int = 10,
@@ -258,7 +260,7 @@ def single_shot_cmc(
     Args:
         query_embeddings: `(queries, dimensions)`.
         gallery_embeddings: `(gallery, dimensions)`.
-        matches: Who is who.
+        mask: Who is who.
         metric: "euclidean" or "cosine".
         repeats: Draws a query, at least 1.
         seed: Of the draws.
@@ -272,41 +274,41 @@ def single_shot_cmc(
     if repeats < 1:
         raise InputError(f"`repeats` must be at least 1. Received: repeats={repeats}.")
     check_metric(metric)
-    queries, gallery = _checked_for(query_embeddings, gallery_embeddings, matches)
+    queries, gallery = _checked_for(query_embeddings, gallery_embeddings, mask)
     random = np.random.default_rng(seed)
-    codes = matches.gallery_people()
+    codes = mask.gallery_people()
     order = np.argsort(codes, kind="stable")
     order = order[codes[order] >= 0]
     people, starts, counts = np.unique(codes[order], return_index=True, return_counts=True)
     strangers = np.flatnonzero(codes == -1)
     reached = np.zeros(CMC_RANKS)
     scored = 0
-    for start, block in key_blocks(queries, gallery, metric=metric):
+    for start, block in squared_distance_blocks(queries, gallery, metric=metric):
         for row, keys in enumerate(block):
-            _, correct = matches.of(start + row)
+            _, correct = mask.of(start + row)
             if not len(correct):
                 continue
             scored += 1
             draws = starts + (random.random((repeats, len(people))) * counts).astype(np.int64)
             others = keys[order[draws]]
-            others[:, people == matches.person(start + row)] = np.inf
+            others[:, people == mask.person(start + row)] = np.inf
             own = keys[random.choice(correct, repeats)][:, None]
             ranks = (others < own).sum(axis=1) + (keys[strangers] < own).sum(axis=1)
             reached += (ranks[:, None] <= np.arange(CMC_RANKS)).mean(axis=0)
-    _require_scored(scored, matches)
+    _require_scored(scored, mask)
     return tuple((reached / scored).tolist())
 
 
-def _score(blocks: DistanceBlocks, matches: Matches) -> RankingScores:
-    columns = matches.columns
-    people = np.array([matches.person(query) for query in range(matches.queries)], np.int64)
-    match_counts = np.zeros(matches.queries, np.int64)
-    first = np.zeros(matches.queries, np.int64)
-    rectangle, trapezoid, penalty = np.full((3, matches.queries), np.nan)
+def _score(blocks: DistanceBlocks, mask: ProtocolMask) -> RankingScores:
+    columns = mask.columns
+    people = np.array([mask.person(query) for query in range(mask.queries)], np.int64)
+    match_counts = np.zeros(mask.queries, np.int64)
+    first = np.zeros(mask.queries, np.int64)
+    rectangle, trapezoid, penalty = np.full((3, mask.queries), np.nan)
     for start, block in blocks:
         for row, keys in enumerate(block):
             query = start + row
-            left_out, correct = matches.of(query)
+            left_out, correct = mask.of(query)
             if not len(correct):
                 continue
             keys[_positions(left_out, columns)] = np.inf
@@ -321,7 +323,7 @@ def _score(blocks: DistanceBlocks, matches: Matches) -> RankingScores:
             penalty[query] = precision[-1]
     scored = match_counts > 0
     number = int(scored.sum())
-    _require_scored(number, matches)
+    _require_scored(number, mask)
     cmc = [float((first[scored] <= rank).mean()) for rank in range(1, CMC_RANKS + 1)]
     return RankingScores(
         rank1=cmc[0],
@@ -332,9 +334,9 @@ def _score(blocks: DistanceBlocks, matches: Matches) -> RankingScores:
         mINP=float(penalty[scored].mean()),
         cmc=tuple(cmc),
         queries=number,
-        queries_without_match=matches.queries - number,
-        gallery=matches.gallery_size if columns is None else len(columns),
-        protocol=matches.protocol,
+        queries_without_match=mask.queries - number,
+        gallery=mask.gallery_size if columns is None else len(columns),
+        protocol=mask.protocol,
         per_query=QueryResults(people, match_counts, first, rectangle, trapezoid, penalty),
     )
 
@@ -359,18 +361,18 @@ def _positions(gallery_numbers: Indices, columns: Indices | None) -> Indices:
     return gallery_numbers if columns is None else np.searchsorted(columns, gallery_numbers)
 
 
-def _checked_blocks(blocks: DistanceBlocks, matches: Matches) -> DistanceBlocks:
+def _checked_blocks(blocks: DistanceBlocks, mask: ProtocolMask) -> DistanceBlocks:
     expected = 0
     for start, block in blocks:
         rows = len(block)
         if (
             block.ndim != 2
             or start != expected
-            or start + rows > matches.queries
-            or block.shape[1] != matches.gallery_size
+            or start + rows > mask.queries
+            or block.shape[1] != mask.gallery_size
         ):
             raise InputError(
-                f"Distance blocks must cover {matches.queries} queries x {matches.gallery_size} "
+                f"Distance blocks must cover {mask.queries} queries x {mask.gallery_size} "
                 f"gallery images in order. Received: query {start}, shape {block.shape}, after "
                 f"{expected} queries. Make them from the same query and gallery."
             )
@@ -380,31 +382,31 @@ def _checked_blocks(blocks: DistanceBlocks, matches: Matches) -> DistanceBlocks:
                 "Check the embeddings for NaN."
             )
         expected += rows
-        yield start, block if matches.columns is None else block[:, matches.columns]
-    if expected != matches.queries:
+        yield start, block if mask.columns is None else block[:, mask.columns]
+    if expected != mask.queries:
         raise InputError(
-            f"Distance blocks must cover {matches.queries} queries. Received: {expected}. "
+            f"Distance blocks must cover {mask.queries} queries. Received: {expected}. "
             "Make them from the same queries."
         )
 
 
 def _checked_for(
-    query_embeddings: ArrayLike, gallery_embeddings: ArrayLike, matches: Matches
+    query_embeddings: ArrayLike, gallery_embeddings: ArrayLike, mask: ProtocolMask
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     queries, gallery = checked_pair(query_embeddings, gallery_embeddings)
-    if len(queries) != matches.queries or len(gallery) != matches.gallery_size:
+    if len(queries) != mask.queries or len(gallery) != mask.gallery_size:
         raise InputError(
-            f"There must be one embedding for each of {matches.queries} queries and "
-            f"{matches.gallery_size} gallery images. Received: {len(queries)} and {len(gallery)}. "
+            f"There must be one embedding for each of {mask.queries} queries and "
+            f"{mask.gallery_size} gallery images. Received: {len(queries)} and {len(gallery)}. "
             "Give people and embeddings of the same images, in the same order."
         )
     return queries, gallery
 
 
-def _require_scored(scored: int, matches: Matches) -> None:
+def _require_scored(scored: int, mask: ProtocolMask) -> None:
     if not scored:
         raise InputError(
             "At least one query must have a match in the gallery. Received: "
-            f"{matches.queries} queries, {matches.gallery_size} gallery images and no person with "
+            f"{mask.queries} queries, {mask.gallery_size} gallery images and no person with "
             "images in both. Check that both come from the same dataset."
         )

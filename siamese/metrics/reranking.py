@@ -13,10 +13,10 @@ from siamese.metrics.blocks import (
     Metric,
     check_metric,
     checked_pair,
-    key_blocks,
     smallest,
+    squared_distance_blocks,
 )
-from siamese.metrics.masks import Matches
+from siamese.metrics.masks import ProtocolMask
 from siamese.metrics.ranking import nearest
 
 Neighbours: TypeAlias = NDArray[np.int32]
@@ -89,7 +89,7 @@ def expand_queries(
     *,
     metric: Metric = "cosine",
     k: int = 5,
-    matches: Matches | None = None,
+    mask: ProtocolMask | None = None,
 ) -> NDArray[np.float32]:
     """Replaces each query by the mean of itself and its nearest gallery images.
 
@@ -101,7 +101,7 @@ def expand_queries(
         metric: "euclidean" or "cosine"; vectors get length 1 before and after the mean for
             "cosine".
         k: How many gallery images, at least 1.
-        matches: Leaves out of the gallery what these do for each query; nothing when None. Where
+        mask: Leaves out of the gallery what these do for each query; nothing when None. Where
             the gallery holds the queries themselves, give some of the protocol "query image
             dropped": those of "cross-camera" would tell the expansion who is who.
 
@@ -116,7 +116,7 @@ def expand_queries(
         array([[1.]], dtype=float32)
     """
     queries, gallery = checked_pair(query_embeddings, gallery_embeddings)
-    indices, _ = nearest(queries, gallery, min(k, len(gallery)), metric=metric, matches=matches)
+    indices, _ = nearest(queries, gallery, min(k, len(gallery)), metric=metric, mask=mask)
     expanded = np.empty(queries.shape, np.float32)
     for query, found in enumerate(indices):
         found = found[found >= 0]
@@ -239,7 +239,9 @@ def _blocks(
     """Equations 10 to 12: Jaccard distances from the sums of minima, joined with the original."""
     inverted = csc_array(encodings[queries:])
     lists = np.diff(inverted.indptr)
-    for start, block in key_blocks(images[:queries], images[queries:], metric="euclidean"):
+    for start, block in squared_distance_blocks(
+        images[:queries], images[queries:], metric="euclidean"
+    ):
         block *= np.float32(original_weight) / farthest[start : start + len(block), None]
         for top in range(0, len(block), _ROWS):
             part = block[top : top + _ROWS]

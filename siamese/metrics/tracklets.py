@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from siamese.errors import InputError
 from siamese.metrics.blocks import Floats, Indices, checked_embeddings
 
-Pooling: TypeAlias = Literal["mean", "max", "median"]
+TrackletPooling: TypeAlias = Literal["mean", "max", "median"]
 MarsProtocol: TypeAlias = Literal["official", "torchreid"]
 
 
@@ -36,7 +36,7 @@ def pool_tracklets(
     embeddings: ArrayLike,
     tracklets: Sequence[str] | Sequence[int] | NDArray[Any],
     *,
-    pooling: Pooling = "mean",
+    pooling: TrackletPooling = "mean",
 ) -> PooledTracklets:
     """Pools the embeddings of each tracklet's frames and gives the result length 1.
 
@@ -64,7 +64,7 @@ def pool_tracklets(
             f"`tracklets` must name the tracklet of each of {len(table)} frames, as text or whole "
             f"numbers. Received: shape {names.shape}, {names.dtype}. Give one name a frame."
         )
-    if pooling not in get_args(Pooling):
+    if pooling not in get_args(TrackletPooling):
         raise InputError(
             f'`pooling` must be "mean", "max" or "median". Received: pooling={pooling!r}.'
         )
@@ -81,7 +81,7 @@ def pool_tracklets(
     return PooledTracklets(pooled.astype(np.float32), unique, frames, first)
 
 
-def _pool(frames: Floats, pooling: Pooling) -> Floats:
+def _pool(frames: Floats, pooling: TrackletPooling) -> Floats:
     if pooling == "mean":
         return np.asarray(frames.mean(axis=0))
     return np.asarray(frames.max(axis=0) if pooling == "max" else np.median(frames, axis=0))

@@ -175,7 +175,7 @@ def _settle_normalization(
     """One graph of an EfficientNet, wherever its weights came from.
 
     What its published weights call a variance is a deviation. Keras makes up for it by a layer
-    more, but only where it fetches these weights itself: here the variance is mended instead, so
+    more, but only where it fetches these weights itself: here the variance is corrected instead, so
     that a file of them, and a model that goes on from another, compute the same.
     """
     if not any(isinstance(layer, layers.Normalization) and layer.weights for layer in built.layers):

@@ -29,7 +29,7 @@ WEIGHTS = "model.weights.h5"
 """The member of a Keras file that holds the weights."""
 FORMAT_VERSION = 1
 OWN_FIELDS = ("format_version", "fingerprint", "image_size", "versions")
-"""What `save_model` writes of its own accord."""
+"""What `save_checkpoint` writes of its own accord."""
 FEATURE_EXTRACTOR = "backbone"
 """The layer of an embedder from images to features; named so since version 0.1.0."""
 BNNECK = "bottleneck"
@@ -42,32 +42,32 @@ class LoadedModel:
 
     Attributes:
         embedder: Images `(images, height, width, 3)`, RGB 0 to 255, to unit vectors.
-        card: The content of `siamese.json`.
+        metadata: The content of `siamese.json`.
         path: Where it was read from.
     """
 
     embedder: "keras.Model"
-    card: dict[str, Any]
+    metadata: dict[str, Any]
     path: Path
 
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits; models with equal fingerprints give equal embeddings."""
-        return str(self.card["fingerprint"])
+        return str(self.metadata["fingerprint"])
 
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width in pixels that the model resizes to."""
-        height, width = self.card["image_size"]
+        height, width = self.metadata["image_size"]
         return int(height), int(width)
 
 
-def save_model(
+def save_checkpoint(
     path: str | Path,
     embedder: "keras.Model",
     *,
     image_size: tuple[int, int],
-    card: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
     half: bool = False,
 ) -> dict[str, Any]:
     """Writes a model file under a temporary name and renames it.
@@ -76,7 +76,8 @@ def save_model(
         path: Where to; ends in `.keras`.
         embedder: A model of `siamese.models.embedder.join_embedder`.
         image_size: Height and width in pixels that it resizes to.
-        card: What else the file is to say: `recipe`, `calibration`, `scores`, ...; ready for JSON.
+        metadata: What else the file is to say: `recipe`, `calibration`, `scores`, ...; ready for
+            JSON.
         half: Store kernels in half precision. They are rounded in `embedder` too, so that file and
             memory compute the same; vectors (biases, statistics) stay float32.
 
@@ -95,7 +96,7 @@ def save_model(
         "fingerprint": fingerprint(embedder),
         "image_size": list(image_size),
         "versions": {"keras": keras.__version__, "backend": keras.config.backend()},
-        **(card or {}),
+        **(metadata or {}),
     }
     with whole_file(path) as temporary:
         embedder.save(temporary)
@@ -131,7 +132,7 @@ def _store_kernels_in_half(path: Path) -> None:
             archive.writestr(name, content)
 
 
-def read_card(path: str | Path) -> dict[str, Any]:
+def read_metadata(path: str | Path) -> dict[str, Any]:
     """Reads `siamese.json` of a model file, without building the model.
 
     Raises:
@@ -144,7 +145,7 @@ def read_card(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such model file. Train one with train_siamese_network.py")
     try:
         with zipfile.ZipFile(path) as archive:
-            card: dict[str, Any] = json.loads(archive.read(MEMBER))
+            metadata: dict[str, Any] = json.loads(archive.read(MEMBER))
             broken = archive.testzip()
     except (zipfile.BadZipFile, zlib.error):
         raise InputError(
@@ -157,17 +158,17 @@ def read_card(path: str | Path) -> dict[str, Any]:
         ) from None
     if broken is not None:
         raise InputError(f"{path}: is damaged ({broken}). Copy it again, or train a model.")
-    if card.get("format_version") != FORMAT_VERSION:
+    if metadata.get("format_version") != FORMAT_VERSION:
         raise InputError(
-            f"{path}: has format version {card.get('format_version')}; this program reads "
+            f"{path}: has format version {metadata.get('format_version')}; this program reads "
             f"{FORMAT_VERSION}. Train a model with this version."
         )
-    if isinstance(card.get("recipe"), dict):
-        card["recipe"] = rename_recipe(card["recipe"])
-    return card
+    if isinstance(metadata.get("recipe"), dict):
+        metadata["recipe"] = rename_recipe(metadata["recipe"])
+    return metadata
 
 
-def load_model(path: str | Path) -> LoadedModel:
+def load_checkpoint(path: str | Path) -> LoadedModel:
     """Opens a model file.
 
     Raises:
@@ -178,7 +179,7 @@ def load_model(path: str | Path) -> LoadedModel:
             f"{path}: is for other programs. Give the .keras file that it was exported from, or an "
             ".onnx file."
         )
-    card = read_card(path)
+    metadata = read_metadata(path)
     import keras
 
     importlib.import_module("siamese.models.embedder")  # Keras finds our layers only once defined
@@ -187,7 +188,7 @@ def load_model(path: str | Path) -> LoadedModel:
     except (ValueError, TypeError, OSError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise InputError(f"{path}: cannot be opened ({reason}). Train a model.") from None
-    return LoadedModel(embedder, card, Path(path))
+    return LoadedModel(embedder, metadata, Path(path))
 
 
 def fingerprint(embedder: "keras.Model") -> str:

@@ -7,7 +7,13 @@ import keras
 
 from siamese.errors import InputError
 from siamese.models.backbones import put_weights
-from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR, LoadedModel, load_model, read_card
+from siamese.models.checkpoint import (
+    BNNECK,
+    FEATURE_EXTRACTOR,
+    LoadedModel,
+    load_checkpoint,
+    read_metadata,
+)
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "model.keras"
 """The model that comes with the package."""
@@ -51,14 +57,14 @@ def architecture_of(weights: str) -> dict[str, Any]:
         InputError: There is no such model, or its file does not name what it is built of.
     """
     path = model_path(weights)
-    card = read_card(path)
-    section = card.get("recipe", {}).get("model")
+    metadata = read_metadata(path)
+    section = metadata.get("recipe", {}).get("model")
     if section is None:
         raise InputError(
             f"{path}: does not say what it is built of (no recipe inside), so no training can go "
             "on from it. Give a model.keras that train_siamese_network.py wrote."
         )
-    height, width = card["image_size"]
+    height, width = metadata["image_size"]
     return {
         "backbone": section["backbone"],
         "embedding_size": section["embedding_size"],
@@ -82,7 +88,7 @@ def copy_weights(
     Raises:
         InputError: There is no such model, or it is of another architecture.
     """
-    loaded = load_model(model_path(weights))
+    loaded = load_checkpoint(model_path(weights))
     source = loaded.embedder.get_layer(FEATURE_EXTRACTOR)
     neck = _bnneck_of(loaded)
     shapes = [tuple(weight.shape) for weight in source.weights]
@@ -106,6 +112,6 @@ def _bnneck_of(loaded: LoadedModel) -> keras.layers.Layer | None:
 
 
 def _describe(loaded: LoadedModel) -> str:
-    section = loaded.card.get("recipe", {}).get("model", {})
+    section = loaded.metadata.get("recipe", {}).get("model", {})
     size = loaded.embedder.output_shape[-1]
     return f"backbone {section.get('backbone', 'unknown')}, {size} dimensions"

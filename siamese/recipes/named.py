@@ -118,7 +118,7 @@ def osnet() -> Recipe:
     when it starts from random weights: all distances become the margin. From scratch the rate
     matters most: in ten epochs 0.006 gives twice the mAP of 0.0015 (docs/training-log.md). Command:
     `python train_siamese_network.py --data PATH --recipe osnet`. Measured runs: docs/recipes.md;
-    the model in the box: docs/model-card.md.
+    the pretrained model: docs/model-card.md.
     """
     return Recipe(
         name="osnet",

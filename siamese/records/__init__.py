@@ -10,7 +10,7 @@ shards      images -> one shard
 plan        which images go into which shard, and what an interrupted set has already
 writer      dataset folder -> record set
 reader      folder -> manifest
-foreign     record sets of the earlier project
+legacy      record sets of the earlier project
 check       reads a set through
 tensors     records as tensors; alone here in needing TensorFlow
 """

@@ -31,7 +31,7 @@ _PARTS = ("train", "validation")
 _FILE = re.compile(r"(?P<name>.+)_(?P<part>train|validation)_(?P<number>\d{5})-of-(?P<of>\d{5})")
 
 
-def has_foreign_records(folder: str | Path, name: str | None = None) -> bool:
+def has_legacy_records(folder: str | Path, name: str | None = None) -> bool:
     """Whether a folder holds a complete record set of the earlier project.
 
     Args:
@@ -63,11 +63,11 @@ def _first_keys(path: Path) -> set[str]:
         return set()
 
 
-def scan_foreign_records(folder: str | Path) -> Manifest:
+def scan_legacy_records(folder: str | Path) -> Manifest:
     """Makes the manifest of a record set of the earlier project by reading all its records.
 
     Args:
-        folder: A folder for which `has_foreign_records` is true.
+        folder: A folder for which `has_legacy_records` is true.
 
     Returns:
         A manifest; cameras and tracklets are not known. `split["by"]` is "identity" only if the

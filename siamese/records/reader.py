@@ -6,13 +6,13 @@ from pathlib import Path
 
 from siamese.errors import InputError
 from siamese.filesystem import as_path, is_remote
-from siamese.records.legacy import has_foreign_records, scan_foreign_records
+from siamese.records.legacy import has_legacy_records, scan_legacy_records
 from siamese.records.manifest import MANIFEST, SCHEMA_VERSION, Manifest
 
 
 def is_record_set(folder: str | Path) -> bool:
     """Whether a folder holds a complete record set, of this program or of the earlier project."""
-    return (as_path(folder) / MANIFEST).is_file() or has_foreign_records(folder)
+    return (as_path(folder) / MANIFEST).is_file() or has_legacy_records(folder)
 
 
 def read_manifest(folder: str | Path, check_shards: bool = True) -> Manifest:
@@ -33,8 +33,8 @@ def read_manifest(folder: str | Path, check_shards: bool = True) -> Manifest:
     """
     folder = as_path(folder)
     path = folder / MANIFEST
-    if not path.exists() and has_foreign_records(folder):
-        return scan_foreign_records(folder)
+    if not path.exists() and has_legacy_records(folder):
+        return scan_legacy_records(folder)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         version = values["schema_version"]

@@ -38,7 +38,7 @@ _SHORT = 64  # bytes of an entry that is remembered
 _NUMBER, _EIGHT, _TEXT, _FOUR = 0, 1, 2, 5  # wire types
 
 
-class DamagedRecord(Exception):  # noqa: N818 - caught inside this room, an event and not a fault
+class DamagedRecord(Exception):  # noqa: N818 - caught inside this package, an event and not a fault
     """A file cannot be read on.
 
     Attributes:

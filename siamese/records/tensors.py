@@ -1,4 +1,4 @@
-"""Records as tensors. The only module of this room that needs TensorFlow."""
+"""Records as tensors. The only module of this package that needs TensorFlow."""
 
 from typing import Any
 

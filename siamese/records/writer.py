@@ -28,7 +28,7 @@ from siamese.filesystem import (
     reaching,
     remove_folder,
 )
-from siamese.records.legacy import has_foreign_records
+from siamese.records.legacy import has_legacy_records
 from siamese.records.manifest import (
     LABELS,
     MANIFEST,
@@ -117,7 +117,7 @@ def build_records(
             check_source(folder, manifest, samples)
             renew_triplets(folder, manifest, dataset_dir, samples)
             return folder, manifest, False
-        if has_foreign_records(folder, name):
+        if has_legacy_records(folder, name):
             return folder, read_manifest(folder), False
         refuse_duplicates(samples, states)
         train, validation = split_samples(samples, split, validation_size, random_seed)

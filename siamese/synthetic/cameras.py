@@ -43,7 +43,7 @@ class Camera:
 
 
 @lru_cache(maxsize=256)
-def describe_camera(camera: int, seed: int) -> Camera:
+def make_camera(camera: int, seed: int) -> Camera:
     """Says what a camera is like, whichever others there are.
 
     Few cameras must differ as much as many do, so what matters most is spread over its range by

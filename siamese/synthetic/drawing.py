@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from siamese.errors import InputError
 from siamese.synthetic import difficulty
 from siamese.synthetic.appearance import describe_person
-from siamese.synthetic.cameras import Camera, describe_camera, develop
+from siamese.synthetic.cameras import Camera, develop, make_camera
 from siamese.synthetic.canvas import Canvas
 from siamese.synthetic.figure import draw_figure
 from siamese.synthetic.scenes import TALL, WIDE, draw_scene
@@ -82,7 +82,7 @@ def draw_pedestrian(
         raise InputError(
             f"`image_size` must be (height, width) of at least (32, 16). Received: {image_size}"
         )
-    who, where = describe_person(person, seed), describe_camera(camera, seed)
+    who, where = describe_person(person, seed), make_camera(camera, seed)
     passage = _describe_tracklet(person, camera, tracklet, seed)
     random = np.random.default_rng([seed, _FRAME_STREAM, person, camera, tracklet, frame])
     tall, wide = height * _OVERSAMPLING, width * _OVERSAMPLING
@@ -112,7 +112,7 @@ def draw_pedestrian(
 @lru_cache(maxsize=256)
 def _describe_tracklet(person: int, camera: int, tracklet: int, seed: int) -> _Tracklet:
     random = np.random.default_rng([seed, _STREAM, person, camera, tracklet])
-    turn = describe_camera(camera, seed).turn
+    turn = make_camera(camera, seed).turn
     turn += random.normal(0, math.radians(difficulty.TURN_SPREAD))
     if random.random() < difficulty.TURNED_BACK:
         turn += math.pi

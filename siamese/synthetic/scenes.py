@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from siamese.synthetic.cameras import describe_camera
+from siamese.synthetic.cameras import make_camera
 
 _STREAM = 4
 
@@ -37,7 +37,7 @@ def draw_scene(camera: int, seed: int, height: int, width: int) -> Image.Image:
     first = np.random.default_rng([seed, _STREAM]).integers(100, size=2)
     rows, columns = round(TALL * height), round(WIDE * width)
     # A camera that looks down sees more ground than wall.
-    level = 0.66 - 1.15 * describe_camera(camera, seed).elevation
+    level = 0.66 - 1.15 * make_camera(camera, seed).elevation
     horizon = round((level + (TALL - 1) / 2) * height)
     wall = _WALLS[(int(first[0]) + camera) % len(_WALLS)]
     ground = _GROUNDS[(int(first[1]) + 2 * camera) % len(_GROUNDS)]

@@ -77,13 +77,13 @@ def _measure_norms(embedder: keras.Model, model: keras.Model, batches: Iterable[
                 break
             for norm in norms:  # the running mean of all batches so far
                 norm.momentum = number / (number + 1)
-            embedder(augment(model, images), training=True)
+            embedder(apply_augmentation(model, images), training=True)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
 
 
-def augment(model: keras.Model, images: Any) -> Any:
+def apply_augmentation(model: keras.Model, images: Any) -> Any:
     """A batch as the network sees it in training: through the layers before the backbone.
 
     Args:

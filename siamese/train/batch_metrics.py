@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from siamese.losses import TripletLoss
-from siamese.losses.triplet import triplet_gaps
+from siamese.losses.triplet import triplet_violations
 
 
 def watch_metrics(loss: keras.losses.Loss) -> list[keras.metrics.Metric]:
@@ -77,8 +77,10 @@ class ActiveShare(keras.metrics.Mean):  # type: ignore[misc]
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Adds a batch: `y_true` the numbers of people, `y_pred` the embeddings."""
         del sample_weight
-        gaps, exists = triplet_gaps(y_true, ops.cast(y_pred, "float32"), self.mining, self.distance)
-        active = ops.logical_and(exists, self.margin + gaps > 0)
+        violations, exists = triplet_violations(
+            y_true, ops.cast(y_pred, "float32"), self.mining, self.distance
+        )
+        active = ops.logical_and(exists, self.margin + violations > 0)
         count = ops.sum(ops.cast(exists, "float32"))
         return super().update_state(ops.sum(ops.cast(active, "float32")) / ops.maximum(count, 1.0))
 

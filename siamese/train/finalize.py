@@ -1,4 +1,4 @@
-"""How a run ends: calibration, the model file, the score card and the pictures."""
+"""How a run ends: calibration, the model file, the score report and the pictures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,14 +12,14 @@ from siamese import plots
 from siamese.evaluate import EmbeddedImages, Scores, pairs_of, sample_of
 from siamese.evaluate.report_images import describe_camera
 from siamese.metrics.bootstrap import bootstrap_error_rates
-from siamese.metrics.masks import Matches, Protocol, query_rows
+from siamese.metrics.masks import Protocol, ProtocolMask, query_rows
 from siamese.metrics.ranking import nearest
 from siamese.metrics.verification import calibrate
-from siamese.models.checkpoint import save_model
+from siamese.models.checkpoint import save_checkpoint
 from siamese.recipes import Recipe
 from siamese.train.run_dir import versions
 from siamese.train.run_state import read_history
-from siamese.train.training_data import Source
+from siamese.train.training_data import TrainingData
 
 RANK_LISTS = 6
 RANKS = 8
@@ -41,10 +41,10 @@ def calibrate_and_save(
         embedder: The best epoch.
         scores: Of the held-out people.
         gallery: Their embeddings.
-        facts: What else the score card says.
+        facts: What else the score report says.
 
     Returns:
-        The score card.
+        The score report.
     """
     pairs = pairs_of(gallery)
     calibration = calibrate(pairs)
@@ -61,11 +61,11 @@ def calibrate_and_save(
         "epochs": len(history),
         "images_per_second": float(np.median([row["images_per_second"] for row in history])),
     }
-    saved = save_model(
+    saved = save_checkpoint(
         folder / "model.keras",
         embedder,
         image_size=recipe.model.image_size,
-        card={"recipe": recipe.to_dict(), "calibration": calibration.to_dict(), "scores": card},
+        metadata={"recipe": recipe.to_dict(), "calibration": calibration.to_dict(), "scores": card},
     )
     plots.save(
         plots.plot_distances(*pairs.histogram(), threshold=calibration.threshold),
@@ -99,7 +99,7 @@ def plot_ranks(
     Returns:
         A figure.
     """
-    matches = Matches(
+    mask = ProtocolMask(
         queries.people.tolist(),
         queries.cameras,
         gallery.people.tolist(),
@@ -109,7 +109,7 @@ def plot_ranks(
         distractors=gallery.distractors,
         protocol=protocol,
     )
-    found, distances = nearest(queries.embeddings, gallery.embeddings, ranks, matches=matches)
+    found, distances = nearest(queries.embeddings, gallery.embeddings, ranks, mask=mask)
     asked, pictures = read({int(row) for row in found.ravel() if row >= 0})
     ranked = [
         [
@@ -131,7 +131,7 @@ def plot_ranks(
 
 
 def plot_held_out(
-    source: Source, recipe: Recipe, gallery: EmbeddedImages, protocol: Protocol
+    source: TrainingData, recipe: Recipe, gallery: EmbeddedImages, protocol: Protocol
 ) -> Any:
     """Rank lists of some held-out queries, drawn by the seed of the run."""
     rows = query_rows(gallery.people, gallery.cameras, distractors=gallery.distractors)

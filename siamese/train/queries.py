@@ -11,7 +11,7 @@ from siamese import plots
 from siamese.datasets import Sample, list_samples, recognise
 from siamese.evaluate import EmbeddedImages, embed_samples, score_embedded
 from siamese.images import read_image
-from siamese.models.checkpoint import load_model
+from siamese.models.checkpoint import load_checkpoint
 from siamese.train.finalize import plot_ranks
 from siamese.train.run_dir import versions, write_json
 
@@ -43,13 +43,13 @@ def score_queries(
         seed: Draws the queries of the picture.
 
     Returns:
-        The score card.
+        The score report.
 
     Raises:
         InputError: A folder cannot be used, or no query has a match.
     """
     folder = Path(folder)
-    loaded = load_model(folder / "model.keras")
+    loaded = load_checkpoint(folder / "model.keras")
     samples = list_queries(query_dir, gallery_dir)
     query, gallery = (embed_samples(loaded.embedder, each, loaded.image_size) for each in samples)
     gallery = replace(gallery, distractors=recognise(gallery_dir).distractors)

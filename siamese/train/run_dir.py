@@ -19,7 +19,7 @@ SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
-class Start:
+class RunConfig:
     """What `recipe.json` says: how a run was started, so that it can go on alike.
 
     Attributes:
@@ -63,7 +63,7 @@ def data_of_run(run: str | Path | None) -> Path:
         InputError: There is no such run.
     """
     started = sorted(Path(run).glob(f"seed-*/{RECIPE}")) if run is not None else []
-    return Path(read_start(started[0].parent if started else find_run(run)).data)
+    return Path(read_run_config(started[0].parent if started else find_run(run)).data)
 
 
 def new_folder(run: str | Path | None, name: str) -> Path:
@@ -92,7 +92,7 @@ def new_log(log: str | Path, name: str) -> Path:
     return folder
 
 
-def write_start(folder: Path, start: Start) -> None:
+def write_run_config(folder: Path, start: RunConfig) -> None:
     """Writes `recipe.json`."""
     write_json(
         folder / RECIPE,
@@ -105,7 +105,7 @@ def write_start(folder: Path, start: Start) -> None:
     )
 
 
-def read_start(folder: Path) -> Start:
+def read_run_config(folder: Path) -> RunConfig:
     """Reads `recipe.json`.
 
     Raises:
@@ -115,12 +115,12 @@ def read_start(folder: Path) -> Start:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         values["recipe"] = recipe_from_dict(values["recipe"])
-        return Start(**{name: values[name] for name in Start.__dataclass_fields__})
+        return RunConfig(**{name: values[name] for name in RunConfig.__dataclass_fields__})
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise InputError(f"{path}: is damaged. Start a new run.") from None
 
 
-def refuse_other_images(folder: Path, start: Start, source: dict[str, Any]) -> None:
+def refuse_other_images(folder: Path, start: RunConfig, source: dict[str, Any]) -> None:
     """Makes sure that a resumed run has the images that it started with.
 
     Raises:

@@ -20,12 +20,12 @@ from siamese.train.run_dir import (
     RECIPE,
     SCORES,
     new_folder,
-    read_start,
+    read_run_config,
     refuse_other_images,
     write_json,
 )
 from siamese.train.training import train
-from siamese.train.training_data import open_source
+from siamese.train.training_data import open_training_data
 
 SEEDS = "seeds.json"
 SUMMARISED = ("rank1", "rank5", "mAP", "mINP", "eer", "auc")
@@ -88,7 +88,9 @@ def train_seeds(
         folder, recipe, chosen, patience, log = _read(run)
         for one in (folder / f"seed-{seed}" for seed in chosen):
             if (one / RECIPE).exists():
-                refuse_other_images(one, read_start(one), open_source(data, recipe).describe())
+                refuse_other_images(
+                    one, read_run_config(one), open_training_data(data, recipe).describe()
+                )
                 break
     else:
         if seeds is None or seeds < 2:

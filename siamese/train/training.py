@@ -14,10 +14,10 @@ from siamese import plots
 from siamese.errors import InputError
 from siamese.evaluate import Scores, first_queries, score_embedded
 from siamese.models.backbones import put_weights
-from siamese.models.checkpoint import load_model, save_model
+from siamese.models.checkpoint import load_checkpoint, save_checkpoint
 from siamese.models.transfer import is_model
 from siamese.recipes import Recipe
-from siamese.train.averaging import NORM_BATCHES, augment, embedder_of, update_embedder
+from siamese.train.averaging import NORM_BATCHES, apply_augmentation, embedder_of, update_embedder
 from siamese.train.callbacks import EarlyStopping, EpochScores, ProgressBar, RandomNumbers, Watchdog
 from siamese.train.devices import OneDevice, open_devices, own_folder
 from siamese.train.finalize import calibrate_and_save, plot_held_out
@@ -25,14 +25,14 @@ from siamese.train.hard_triplets import EpochPictures
 from siamese.train.lock import hold_folder
 from siamese.train.objective import build_training_model, complete_recipe
 from siamese.train.run_dir import (
-    Start,
+    RunConfig,
     find_run,
     new_folder,
     new_log,
-    read_start,
+    read_run_config,
     refuse_other_images,
     write_json,
-    write_start,
+    write_run_config,
 )
 from siamese.train.run_state import (
     Checkpoints,
@@ -42,7 +42,7 @@ from siamese.train.run_state import (
     read_history,
 )
 from siamese.train.tensorboard import TensorBoard
-from siamese.train.training_data import Source, open_source
+from siamese.train.training_data import TrainingData, open_training_data
 
 WATCHED_BATCHES = 4
 """Training batches whose hardest triplets are shown after each scoring."""
@@ -104,12 +104,12 @@ def train(
     """
     console = console or Console(quiet=True)
     machine = open_devices(devices)
-    start: Start | None = None
+    start: RunConfig | None = None
     if machine.process:
         console = Console(quiet=True)
     if recipe is None:
         folder = find_run(run)
-        start = read_start(folder)
+        start = read_run_config(folder)
         recipe = start.recipe
     else:
         recipe = complete_recipe(recipe)
@@ -122,7 +122,7 @@ def train(
     machine.check(
         num_identities=recipe.batches.num_identities, num_instances=recipe.batches.num_instances
     )
-    source = open_source(data, recipe, process=machine.process, processes=machine.processes)
+    source = open_training_data(data, recipe, process=machine.process, processes=machine.processes)
     if start is not None:
         refuse_other_images(folder, start, source.describe())
     with source.reading():
@@ -143,7 +143,7 @@ def train(
                 )
         if start is None:
             log = log if machine.process == 0 else folder
-            start = Start(
+            start = RunConfig(
                 recipe,
                 source.describe(),
                 str(new_log(log, folder.name).absolute()),
@@ -151,7 +151,7 @@ def train(
                 describe_architecture(model),
                 str(data),
             )
-            write_start(folder, start)
+            write_run_config(folder, start)
         board = TensorBoard(start.log if machine.process == 0 else folder / "log")
         try:
             return _Training(folder, start, source, model, machine, board, console).run(epoch, data)
@@ -165,8 +165,8 @@ class _Training:
     def __init__(
         self,
         folder: Path,
-        start: Start,
-        source: Source,
+        start: RunConfig,
+        source: TrainingData,
         model: keras.Model,
         machine: OneDevice,
         board: TensorBoard,
@@ -203,7 +203,7 @@ class _Training:
                 self._save_best()
             self.board.settings(recipe.to_dict(), folder.name)
             with self.machine.outside():
-                seen = keras.ops.convert_to_numpy(augment(self.model, images[:batch]))
+                seen = keras.ops.convert_to_numpy(apply_augmentation(self.model, images[:batch]))
             self.board.picture("batch/augmented", plots.plot_images(seen[:32]), 0)
         untrained = json.loads((folder / "untrained.json").read_text(encoding="utf-8"))
         self._note(
@@ -257,7 +257,7 @@ class _Training:
     def _finish(self, untrained: dict[str, Any], data: str | Path) -> Run:
         recipe, folder, embedder = self.recipe, self.folder, self.embedder
         # What the file keeps, and what is calibrated, is the best epoch, not the last.
-        put_weights(embedder, load_model(folder / "model.keras").embedder.get_weights())
+        put_weights(embedder, load_checkpoint(folder / "model.keras").embedder.get_weights())
         scores = self._score_copy()
         if self.goes_on and scores.ranking.mAP <= untrained["mAP"]:
             self._note(
@@ -296,7 +296,7 @@ class _Training:
 
     def _save_best(self) -> None:
         path, image_size = self.folder / "model.keras", self.recipe.model.image_size
-        save_model(path, self.embedder, image_size=image_size)
+        save_checkpoint(path, self.embedder, image_size=image_size)
 
     def _open_batches(self, first_epoch: int) -> Any:
         return self.source.for_fit(self.source.batches(first_epoch)[0], list(self.model.output))

@@ -23,7 +23,7 @@ from siamese.recipes import Recipe
 Images = NDArray[np.uint8]
 
 
-class Source(Protocol):
+class TrainingData(Protocol):
     """What the training stage needs of its images.
 
     Attributes:
@@ -69,9 +69,9 @@ class Source(Protocol):
         ...
 
 
-def open_source(
+def open_training_data(
     data: str | Path, recipe: Recipe, *, process: int = 0, processes: int = 1
-) -> Source:
+) -> TrainingData:
     """Opens a record set, or a dataset folder whose images are then held in memory.
 
     Args:
@@ -92,15 +92,15 @@ def open_source(
                 f"{data}: holds records, which TensorFlow reads, and it is not installed. Give the "
                 "dataset folder, whose images are then held in memory; or install tensorflow."
             )
-        return MemorySource(data, recipe, process, processes)
+        return MemoryData(data, recipe, process, processes)
     from siamese.records import is_record_set
 
     if is_record_set(data):
-        return RecordSource(data, recipe, process, processes)
-    return MemorySource(data, recipe, process, processes)
+        return RecordData(data, recipe, process, processes)
+    return MemoryData(data, recipe, process, processes)
 
 
-class RecordSource:
+class RecordData:
     """A record set, read by TensorFlow."""
 
     def __init__(
@@ -119,13 +119,13 @@ class RecordSource:
         self.image_size = batch_image_size(part, recipe.model.image_size)
 
     def reading(self) -> AbstractContextManager[None]:
-        """As `Source`."""
+        """As `TrainingData`."""
         from siamese.loader.from_records import naming_damage
 
         return naming_damage(self.folder)
 
     def batches(self, epoch: int) -> tuple[Any, int]:
-        """As `Source`."""
+        """As `TrainingData`."""
         from siamese.loader.from_records import train_batches
         from siamese.records import shard_paths
 
@@ -140,20 +140,20 @@ class RecordSource:
         )
 
     def for_fit(self, batches: Any, outputs: list[str]) -> Any:
-        """As `Source`."""
+        """As `TrainingData`."""
         return batches.map(lambda images, labels: (images, dict.fromkeys(outputs, labels)))
 
     def first_images(self, batches: Any, count: int) -> Iterator[tuple[Any, Any]]:
-        """As `Source`."""
+        """As `TrainingData`."""
         for images, labels in batches.take(count):
             yield images.numpy(), labels.numpy()
 
     def embed(self, embedder: keras.Model) -> EmbeddedImages:
-        """As `Source`."""
+        """As `TrainingData`."""
         return embed_records(embedder, self.folder, "validation", self.recipe.model.image_size)
 
     def pictures(self, rows: set[int]) -> dict[int, Images]:
-        """As `Source`; one more pass over the shards."""
+        """As `TrainingData`; one more pass over the shards."""
         from siamese.loader.from_records import batch_image_size, evaluation_batches
         from siamese.records import shard_paths
 
@@ -169,7 +169,7 @@ class RecordSource:
         return pictures
 
     def describe(self) -> dict[str, Any]:
-        """As `Source`."""
+        """As `TrainingData`."""
         return {
             "labels": self.manifest.labels,
             "split": self.manifest.split,
@@ -177,14 +177,14 @@ class RecordSource:
         }
 
     def name_validation(self) -> str:
-        """As `Source`."""
+        """As `TrainingData`."""
         people = self.manifest.parts["validation"].people
         if self.manifest.split.get("by") == "identity":
             return f"{people} held-out people"
         return f"validation images of {people} people, whom training sees too"
 
 
-class MemorySource:
+class MemoryData:
     """A dataset folder, read into memory: no records and no TensorFlow.
 
     It is split as `siamese records make` splits by default: by identity, with seed 0.
@@ -214,11 +214,11 @@ class MemorySource:
         self.image_size = (height, width)
 
     def reading(self) -> AbstractContextManager[None]:
-        """As `Source`; all images are read already."""
+        """As `TrainingData`; all images are read already."""
         return nullcontext()
 
     def batches(self, epoch: int) -> tuple[Any, int]:
-        """As `Source`."""
+        """As `TrainingData`."""
         return array_batches(
             self.train,
             **vars(self.recipe.batches),
@@ -229,15 +229,15 @@ class MemorySource:
         )
 
     def for_fit(self, batches: Any, outputs: list[str]) -> Any:
-        """As `Source`."""
+        """As `TrainingData`."""
         return ((images, dict.fromkeys(outputs, labels)) for images, labels in batches)
 
     def first_images(self, batches: Any, count: int) -> Iterator[tuple[Any, Any]]:
-        """As `Source`."""
+        """As `TrainingData`."""
         return islice(batches, count)
 
     def embed(self, embedder: keras.Model) -> EmbeddedImages:
-        """As `Source`."""
+        """As `TrainingData`."""
         held_out = self.held_out
         return EmbeddedImages(
             embed(embedder, (batch.images for batch in held_out.batches())),
@@ -247,11 +247,11 @@ class MemorySource:
         )
 
     def pictures(self, rows: set[int]) -> dict[int, Images]:
-        """As `Source`."""
+        """As `TrainingData`."""
         return {row: self.held_out.images[row] for row in rows}
 
     def describe(self) -> dict[str, Any]:
-        """As `Source`."""
+        """As `TrainingData`."""
         return {
             "labels": self.labels,
             "split": {"by": "identity", "validation_size": self.validation_size, "random_seed": 0},
@@ -259,5 +259,5 @@ class MemorySource:
         }
 
     def name_validation(self) -> str:
-        """As `Source`."""
+        """As `TrainingData`."""
         return f"{len(set(self.held_out.people.tolist()))} held-out people"
