@@ -87,7 +87,7 @@ def _measure_ours(folder: Path, records: Path, seconds: float) -> dict[str, Rate
     from siamese.augment import build_augmentation
     from siamese.loader.from_records import batch_image_size, train_batches
     from siamese.models.backbones import preparation_layers
-    from siamese.models.embedder import ResizeImages
+    from siamese.models.layers import ResizeImages
     from siamese.records import build_records, read_manifest, shard_paths
 
     build_records(folder, records, validation_size=0.01)

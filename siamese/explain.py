@@ -121,7 +121,7 @@ def _split(model: Model) -> Callable[[NDArray[np.float32]], tuple[Floats, Floats
     from keras import ops
 
     from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR
-    from siamese.models.pooling import GeneralisedMean
+    from siamese.models.layers import GeneralisedMean
 
     assert isinstance(model._network, KerasNetwork)
     embedder = model._network.embedder

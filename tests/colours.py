@@ -9,8 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from siamese.datasets import list_samples
 from siamese.inference import Model, load_model
+from siamese.metrics.calibration import calibrate
 from siamese.metrics.pairs import count_pairs
-from siamese.metrics.verification import calibrate
 
 IMAGE_SIZE = (32, 16)
 DIMENSIONS = 24

@@ -46,8 +46,8 @@ def calibrated(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
     from siamese.datasets import list_samples
     from siamese.inference import load_model
+    from siamese.metrics.calibration import calibrate
     from siamese.metrics.pairs import count_pairs
-    from siamese.metrics.verification import calibrate
     from siamese.models.checkpoint import save_checkpoint
     from siamese.models.embedder import build_embedder, join_embedder
 

@@ -20,8 +20,8 @@ from siamese.app.annotations import (
 )
 from siamese.datasets import read_triplets
 from siamese.errors import InputError
+from siamese.metrics.calibration import calibrate
 from siamese.metrics.pairs import count_pairs
-from siamese.metrics.verification import calibrate
 from siamese.synthetic import write_test_images
 
 

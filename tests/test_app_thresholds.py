@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from siamese.app.thresholds import calibration_at, histograms
+from siamese.metrics.calibration import Calibration, calibrate
 from siamese.metrics.pairs import count_pairs
-from siamese.metrics.verification import Calibration, calibrate
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from siamese.datasets.samples import walk_images
 from siamese.errors import InputError
 from siamese.images import read_image
 from siamese.inference import Model, find_model, load_model
-from siamese.metrics.verification import Calibration
+from siamese.metrics.calibration import Calibration
 from siamese.models import checkpoint
 from siamese.models.checkpoint import read_metadata
 from siamese.models.transfer import PRETRAINED

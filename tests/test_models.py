@@ -17,10 +17,10 @@ from keras.src.legacy.saving import legacy_h5_format
 from siamese.errors import InputError
 from siamese.models.backbones import BACKBONES, build_backbone, preparation_layers, put_weights
 from siamese.models.checkpoint import fingerprint, load_checkpoint, read_metadata, save_checkpoint
-from siamese.models.embedder import ResizeImages, build_embedder, embed, join_embedder
+from siamese.models.embedder import build_embedder, embed, join_embedder
+from siamese.models.layers import GeneralisedMean, ResizeImages
 from siamese.models.osnet import UnifiedAggregationGate, build_osnet
 from siamese.models.pair import ConsecutiveDifference, build_pair_model
-from siamese.models.pooling import GeneralisedMean
 from siamese.models.transfer import PRETRAINED, architecture_of
 from siamese.train.precision import computing_in
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from siamese.errors import InputError
-from siamese.metrics.verification import Calibration
+from siamese.metrics.calibration import Calibration
 from siamese.models.checkpoint import load_checkpoint
 from siamese.recipes import (
     BatchSection,

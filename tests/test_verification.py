@@ -8,9 +8,10 @@ import pytest
 
 from siamese.errors import InputError
 from siamese.metrics import pairs as pairs_module
+from siamese.metrics.calibration import Calibration, calibrate
 from siamese.metrics.pairs import PairCounts, count_pairs, sample_pairs
 from siamese.metrics.reliability import measure_reliability
-from siamese.metrics.verification import Calibration, calibrate, error_rates_at, score_verification
+from siamese.metrics.verification import error_rates_at, score_verification
 
 BINS = 1000
 

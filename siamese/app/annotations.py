@@ -12,8 +12,8 @@ from siamese.datasets.samples import read_name
 from siamese.errors import InputError
 from siamese.files import whole_file
 from siamese.metrics.blocks import Metric
+from siamese.metrics.calibration import Calibration, calibrate
 from siamese.metrics.pairs import BINS, PairCounts, count_pairs
-from siamese.metrics.verification import Calibration, calibrate
 
 ANSWERS = "answers.csv"
 TRIPLETS = "triplets.csv"

@@ -12,7 +12,7 @@ from siamese.app.thresholds import HIGHEST_RATE, LOWEST_RATE, calibration_at
 from siamese.app.uploads import read_upload
 from siamese.errors import InputError
 from siamese.images import read_image
-from siamese.metrics.verification import Calibration
+from siamese.metrics.calibration import Calibration
 from siamese.synthetic import write_test_images
 
 _PAIRS = ((0, 1), (0, 2), (4, 5))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siamese.app.thresholds import histograms
-from siamese.metrics.verification import Calibration, Verdict
+from siamese.metrics.calibration import Calibration, Verdict
 
 Kind = Literal["note", "good", "bad"]
 

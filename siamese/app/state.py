@@ -31,7 +31,7 @@ from siamese.explain import explain
 from siamese.files import whole_file
 from siamese.gallery import Added, Gallery, GalleryImage, SearchResult, open_image
 from siamese.inference import Model
-from siamese.metrics.verification import Calibration, Verdict
+from siamese.metrics.calibration import Calibration, Verdict
 from siamese.plots import overlay_heat
 
 Pixels = NDArray[np.uint8]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.metrics.verification import (
+from siamese.metrics.calibration import (
     DIFFERENT_FALSE_REJECT_RATE,
     SAME_FALSE_ACCEPT_RATE,
     Calibration,
@@ -34,7 +34,7 @@ class Histograms:
 def calibration_at(calibration: Calibration, false_accept_rate: float) -> Calibration:
     """Moves the threshold to another false-accept rate, and the band of "unsure" with it.
 
-    The rule is that of `siamese.metrics.verification.calibrate`: "same" where a limit ten times as
+    The rule is that of `siamese.metrics.calibration.calibrate`: "same" where a limit ten times as
     strict accepts too, "different" where at most 1 % of the pairs of one person are as far apart.
 
     Args:

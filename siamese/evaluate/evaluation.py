@@ -28,17 +28,13 @@ from siamese.metrics.bootstrap import (
     bootstrap_ranking,
     bootstrap_verification,
 )
+from siamese.metrics.calibration import Calibration
 from siamese.metrics.masks import person_codes
 from siamese.metrics.pairs import PairCounts, PairSample
 from siamese.metrics.ranking import RankingScores, single_shot_cmc
 from siamese.metrics.reliability import Reliability, measure_reliability
 from siamese.metrics.tracklets import TrackletPooling, mars_gallery
-from siamese.metrics.verification import (
-    FALSE_ACCEPT_RATES,
-    Calibration,
-    error_rates_at,
-    score_verification,
-)
+from siamese.metrics.verification import FALSE_ACCEPT_RATES, error_rates_at, score_verification
 
 
 def evaluate(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.metrics.verification import Calibration, Verdict
+from siamese.metrics.calibration import Calibration, Verdict
 
 
 @dataclass(frozen=True, slots=True)

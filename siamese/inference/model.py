@@ -25,7 +25,7 @@ from siamese.inference.reading import (
     read_any,
     read_batches,
 )
-from siamese.metrics.verification import Calibration
+from siamese.metrics.calibration import Calibration
 
 PRETRAINED_FOLDER = Path(__file__).parents[1] / "pretrained"
 """Where the model that comes with the package lies."""

@@ -6,8 +6,8 @@ import numpy as np
 
 from siamese.errors import InputError
 from siamese.metrics.blocks import Floats
+from siamese.metrics.calibration import Calibration
 from siamese.metrics.pairs import PairCounts
-from siamese.metrics.verification import Calibration
 
 
 @dataclass(frozen=True)

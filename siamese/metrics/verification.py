@@ -1,24 +1,17 @@
-"""Same person or not: ROC, equal error rate, and the calibration from a distance to a verdict."""
+"""Same person or not: ROC, equal error rate, and the error rates of a threshold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from siamese.errors import InputError
-from siamese.metrics.blocks import Floats, Metric
+from siamese.metrics.blocks import Floats
 from siamese.metrics.pairs import PairCounts, PairProtocol
-
-Verdict: TypeAlias = Literal["same", "unsure", "different"]
 
 FALSE_ACCEPT_RATES = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1)
 TAR_RATES = (1e-2, 1e-3, 1e-4)
-SAME_FALSE_ACCEPT_RATE = 1e-3
-DIFFERENT_FALSE_REJECT_RATE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -79,134 +72,6 @@ class VerificationScores:
         return values
 
 
-_INTERVALS = ("false_accept_interval", "false_reject_interval")
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How to read a distance, with the error rates measured on people that training never saw.
-
-    Attributes:
-        metric: The metric of the distances, "euclidean" or "cosine".
-        slope: Of the logistic curve, >= 0; 0 where distance says nothing.
-        centre: The distance at which both answers are equally likely.
-        threshold: Up to here, two images are taken for the same person, at `false_accept_rate`.
-        same_below: Up to here the verdict is "same"; false-accept rate 1e-3.
-        different_above: Beyond this it is "different"; false-reject rate 1e-2 or lower, as it is
-            never below `threshold`. Where a model is so good that the two bounds cross, nobody
-            need be unsure: both equal `threshold`.
-        false_accept_rate: What `threshold` was chosen for, 0..1.
-        table: Rows of threshold, false-accept rate and false-reject rate; thresholds rise.
-        same_pairs: How many pairs of one person were measured.
-        different_pairs: How many pairs of two people.
-        people: How many people they come from.
-        protocol: "cross-camera pairs" or "all pairs".
-        false_accept_interval: 95 % interval of the false-accept rate at `threshold`, as
-            `siamese.metrics.bootstrap.bootstrap_error_rates` gives it; None where nobody asked.
-        false_reject_interval: Of the false-reject rate.
-    """
-
-    metric: Metric
-    slope: float
-    centre: float
-    threshold: float
-    same_below: float
-    different_above: float
-    false_accept_rate: float
-    table: tuple[tuple[float, float, float], ...] = field(repr=False)
-    same_pairs: int
-    different_pairs: int
-    people: int
-    protocol: PairProtocol
-    false_accept_interval: tuple[float, float] | None = None
-    false_reject_interval: tuple[float, float] | None = None
-
-    def probability(self, distances: ArrayLike) -> Floats:
-        """Gives the chance that two images show one person, were both answers as likely beforehand.
-
-        Args:
-            distances: Of any shape, >= 0.
-
-        Returns:
-            `1 / (1 + exp(slope (distance - centre)))`, the same shape, 0..1, never rising with
-            distance (Platt, "Probabilistic outputs for support vector machines", 1999).
-        """
-        return np.asarray(
-            expit(self.slope * (self.centre - np.asarray(distances, np.float64))), np.float64
-        )
-
-    def verdict(self, distance: float) -> Verdict:
-        """Says "same", "unsure" or "different".
-
-        Args:
-            distance: Of the two images, by `metric`.
-
-        Returns:
-            The verdict.
-        """
-        if distance <= self.same_below:
-            return "same"
-        return "different" if distance > self.different_above else "unsure"
-
-    def error_rates(self, threshold: float) -> tuple[float, float]:
-        """Tells the error rates of another threshold, between the rows of the table linearly.
-
-        Args:
-            threshold: A distance.
-
-        Returns:
-            False-accept rate and false-reject rate, 0..1.
-        """
-        thresholds, accepts, rejects = np.array(self.table).T
-        return (
-            float(np.interp(threshold, thresholds, accepts)),
-            float(np.interp(threshold, thresholds, rejects)),
-        )
-
-    def threshold_at(self, false_accept_rate: float) -> float:
-        """Finds the largest threshold of the table whose false-accept rate is no higher.
-
-        Args:
-            false_accept_rate: 0..1.
-
-        Returns:
-            A distance.
-        """
-        _check_rate(false_accept_rate)
-        return max(row[0] for row in self.table if row[1] <= false_accept_rate)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Gives plain values for JSON; `from_dict` reads them."""
-        return {**vars(self), "table": [list(row) for row in self.table]}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Calibration":
-        """Reads what `to_dict` wrote.
-
-        Args:
-            values: All fields by name.
-
-        Returns:
-            The calibration.
-
-        Raises:
-            InputError: A field is missing or unknown, or the table is not rows of three numbers.
-        """
-        if odd := sorted((set(values) ^ set(cls.__dataclass_fields__)) - set(_INTERVALS)):
-            raise InputError(
-                f"A calibration must have exactly its fields. Missing or unknown: "
-                f"{', '.join(odd)}. Calibrate the model again with this version."
-            )
-        table = np.array(values["table"], np.float64)
-        if table.ndim != 2 or table.shape[1] != 3:
-            raise InputError(
-                "The table of a calibration must be rows of threshold, false-accept rate and "
-                f"false-reject rate. Received: shape {table.shape}. Calibrate the model again."
-            )
-        intervals = {name: tuple(values[name]) for name in _INTERVALS if values.get(name)}
-        return cls(**{**values, **intervals, "table": _rows(table)})
-
-
 def score_verification(
     pairs: PairCounts, *, false_accept_rates: Sequence[float] = FALSE_ACCEPT_RATES
 ) -> VerificationScores:
@@ -231,16 +96,16 @@ def score_verification(
         (1.0, 0.0, 1.0)
     """
     for rate in false_accept_rates:
-        _check_rate(rate)
-    thresholds, accepts, rejects = _curves(pairs)
+        check_rate(rate)
+    thresholds, accepts, rejects = error_curves(pairs)
     eer, eer_threshold = equal_error_rate(thresholds, accepts, rejects)
-    chosen = _rows_of_interest(accepts, rejects)
+    chosen = rows_of_interest(accepts, rejects)
     return VerificationScores(
         auc=float(np.trapezoid(1 - rejects, accepts)),
         eer=eer,
         eer_threshold=eer_threshold,
-        tar_at_far={rate: 1 - _point(pairs, rate).false_reject_rate for rate in TAR_RATES},
-        table=tuple(_point(pairs, rate) for rate in false_accept_rates),
+        tar_at_far={rate: 1 - operating_point(pairs, rate).false_reject_rate for rate in TAR_RATES},
+        table=tuple(operating_point(pairs, rate) for rate in false_accept_rates),
         same_pairs=int(pairs.same.sum()),
         different_pairs=int(pairs.different.sum()),
         people=pairs.people,
@@ -267,7 +132,7 @@ def error_rates_at(pairs: PairCounts, threshold: float) -> OperatingPoint:
         >>> error_rates_at(pairs, 2.5)
         OperatingPoint(threshold=2.5, false_accept_rate=0.5, false_reject_rate=0.0)
     """
-    _, accepts, rejects = _curves(pairs)
+    _, accepts, rejects = error_curves(pairs)
     edge = min(max(round(threshold / pairs.resolution), 0), len(pairs.same))
     return OperatingPoint(threshold, float(accepts[edge]), float(rejects[edge]))
 
@@ -297,59 +162,8 @@ def equal_error_rate(thresholds: Floats, accepts: Floats, rejects: Floats) -> tu
     return rate, threshold
 
 
-def calibrate(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibration:
-    """Fits the logistic curve and sets the thresholds.
-
-    Pairs of one person and of two people weigh the same (prior 50 : 50). The fit aims at
-    `(n + 1) / (n + 2)` and `1 / (n + 2)` instead of 1 and 0, Platt's own guard against certainty,
-    where `n` is the number of *people*, as pairs that share a person are not independent: 30 people
-    who are told apart without an error do not prove a chance of one in a million.
-
-    Args:
-        pairs: Counted distances of people that training never saw.
-        false_accept_rate: What `threshold` is set for, above 0 and below 1.
-
-    Returns:
-        The calibration.
-
-    Raises:
-        InputError: The rate is not between 0 and 1.
-
-    Example:
-        >>> from siamese.metrics.pairs import count_pairs
-        >>> pairs = count_pairs([[0.0], [1.0], [3.0]], ["a", "a", "b"], [1, 2, 3])
-        >>> calibration = calibrate(pairs)
-        >>> calibration.verdict(0.5), calibration.verdict(2.5)
-        ('same', 'different')
-    """
-    _check_rate(false_accept_rate)
-    thresholds, accepts, rejects = _curves(pairs)
-    threshold = _point(pairs, false_accept_rate).threshold
-    same_below = min(threshold, _point(pairs, SAME_FALSE_ACCEPT_RATE).threshold)
-    different_above = float(thresholds[np.argmax(rejects <= DIFFERENT_FALSE_REJECT_RATE)])
-    if different_above <= same_below:
-        same_below = different_above = threshold
-    slope, centre = _fit(pairs)
-    chosen = _rows_of_interest(accepts, rejects)
-    table = np.stack([thresholds[chosen], accepts[chosen], rejects[chosen]], axis=1)
-    return Calibration(
-        metric=pairs.metric,
-        slope=slope,
-        centre=centre,
-        threshold=threshold,
-        same_below=same_below,
-        different_above=max(different_above, threshold),
-        false_accept_rate=false_accept_rate,
-        table=_rows(table),
-        same_pairs=int(pairs.same.sum()),
-        different_pairs=int(pairs.different.sum()),
-        people=pairs.people,
-        protocol=pairs.protocol,
-    )
-
-
-def _curves(pairs: PairCounts) -> tuple[Floats, Floats, Floats]:
-    """Thresholds from 0 at the bins' upper edges, with the error rates of accepting up to each."""
+def error_curves(pairs: PairCounts) -> tuple[Floats, Floats, Floats]:
+    """Returns thresholds from 0 at the upper edges of the bins, and the error rates of each."""
     thresholds = np.arange(len(pairs.same) + 1, dtype=np.float64) * pairs.resolution
     accepts = np.concatenate([[0.0], np.cumsum(pairs.different) / pairs.different.sum()])
     total = pairs.same.sum()
@@ -357,16 +171,17 @@ def _curves(pairs: PairCounts) -> tuple[Floats, Floats, Floats]:
     return thresholds, accepts, rejects
 
 
-def _point(pairs: PairCounts, false_accept_rate: float) -> OperatingPoint:
-    thresholds, accepts, rejects = _curves(pairs)
+def operating_point(pairs: PairCounts, false_accept_rate: float) -> OperatingPoint:
+    """Finds the largest threshold whose false-accept rate is no higher than the given one."""
+    thresholds, accepts, rejects = error_curves(pairs)
     last = int(np.searchsorted(accepts, false_accept_rate, side="right")) - 1
     # Nothing lies between two bins that hold pairs, so the middle is the threshold that new pairs
     # are least likely to fall on the wrong side of.
     return OperatingPoint(float(thresholds[last]), float(accepts[last]), float(rejects[last]))
 
 
-def _rows_of_interest(accepts: Floats, rejects: Floats) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Some 500 places that describe both curves well, from the first to the last."""
+def rows_of_interest(accepts: Floats, rejects: Floats) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Finds some 500 places that describe both curves well, from the first to the last."""
     levels = np.concatenate([np.logspace(-5, 0, 101), np.linspace(0, 1, 101)])
     by_accepts = np.searchsorted(accepts, levels, side="right") - 1
     by_rejects = np.searchsorted(-rejects, -levels, side="left")
@@ -374,37 +189,9 @@ def _rows_of_interest(accepts: Floats, rejects: Floats) -> np.ndarray[Any, np.dt
     return np.unique(np.concatenate([by_accepts, by_rejects, ends])).astype(np.int64)
 
 
-def _fit(pairs: PairCounts) -> tuple[float, float]:
-    distances, same, different = pairs.weights()
-    middle = float(distances @ (same + different))
-    spread = float(np.sqrt((distances - middle) ** 2 @ (same + different)))
-    if spread == 0:
-        return 0.0, middle
-    scaled = (distances - middle) / spread
-    high = (pairs.people + 1) / (pairs.people + 2)
-    aim = same * high + different * (1 - high)
-    total = same + different
-
-    def cross_entropy(values: Floats) -> tuple[float, Floats]:
-        logits = values[1] - values[0] * scaled
-        loss = float(total @ np.logaddexp(0, logits) - aim @ logits)
-        excess = total * expit(logits) - aim
-        return loss, np.array([-excess @ scaled, excess.sum()])
-
-    best = minimize(cross_entropy, [1.0, 0.0], jac=True, method="L-BFGS-B").x
-    slope = float(best[0] / spread)
-    if slope * spread < 1e-6:
-        # Worse than chance: a curve that rises with distance would be fitted to noise.
-        return 0.0, middle
-    return slope, middle + float(best[1]) / slope
-
-
-def _check_rate(rate: float) -> None:
+def check_rate(rate: float) -> None:
+    """Raises an `InputError` where a false-accept rate is not between 0 and 1."""
     if not 0 < rate < 1:
         raise InputError(
             f"`false_accept_rate` must be above 0 and below 1. Received: false_accept_rate={rate}."
         )
-
-
-def _rows(table: Floats) -> tuple[tuple[float, float, float], ...]:
-    return tuple((row[0], row[1], row[2]) for row in table.tolist())

@@ -14,6 +14,7 @@ import numpy as np
 from keras import applications, layers, ops
 
 from siamese.errors import InputError
+from siamese.models.layers import ReverseChannels, ScaleColours
 from siamese.models.osnet import build_osnet
 
 Preparation = Literal["inside", "minus_one_to_one", "imagenet", "caffe", "zero_to_one"]
@@ -266,55 +267,6 @@ def preparation_layers(name: str) -> list[keras.layers.Layer]:
         ScaleColours([1.0] * 3, offset, dtype="float32", name="subtract_mean"),
         ReverseChannels(dtype="float32", name="rgb_to_bgr"),
     ]
-
-
-@keras.saving.register_keras_serializable("siamese")
-class ScaleColours(layers.Layer):  # type: ignore[misc]
-    """Multiplies red, green and blue by a number each, and adds one.
-
-    Keras's `Rescaling` computes the same. TensorFlow broadcasts over a last axis of three some ten
-    times slower than over long rows, so rows it is wherever the width is known: in training.
-
-    Args:
-        scale: What red, green and blue are multiplied by.
-        offset: What is added then.
-    """
-
-    def __init__(self, scale: Sequence[float], offset: Sequence[float], **options: Any) -> None:
-        super().__init__(**options)
-        self.scale = list(scale)
-        self.offset = list(offset)
-
-    def call(self, images: Any) -> Any:
-        """Scales `images`, `(images, height, width, 3)`."""
-        pixels = ops.cast(images, self.compute_dtype)
-        width = images.shape[2]
-        times = 1 if width is None else width
-        scale, offset = (
-            ops.convert_to_tensor(each * times, self.compute_dtype)
-            for each in (self.scale, self.offset)
-        )
-        if width is None:
-            return pixels * scale + offset
-        rows = ops.reshape(pixels, (-1, 3 * width))
-        return ops.reshape(rows * scale + offset, ops.shape(pixels))
-
-    def compute_output_shape(self, shape: Any) -> Any:
-        """The shape of the input."""
-        return shape
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments, for a saved model."""
-        return {**super().get_config(), "scale": self.scale, "offset": self.offset}
-
-
-@keras.saving.register_keras_serializable("siamese")
-class ReverseChannels(layers.Layer):  # type: ignore[misc]
-    """Red, green, blue to blue, green, red."""
-
-    def call(self, images: Any) -> Any:
-        """Reverses the last axis of `images`, `(images, height, width, 3)`."""
-        return ops.flip(images, axis=-1)  # in TensorFlow a quarter of the time of [..., ::-1]
 
 
 def _with_imagenet_weights(

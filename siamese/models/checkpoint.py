@@ -4,7 +4,6 @@ It is a Keras file (`.keras`, a zip archive) with one more member, `siamese.json
 program shows: format version, fingerprint, recipe, calibration, scores and versions.
 """
 
-import importlib
 import io
 import json
 import zipfile
@@ -182,7 +181,8 @@ def load_checkpoint(path: str | Path) -> LoadedModel:
     metadata = read_metadata(path)
     import keras
 
-    importlib.import_module("siamese.models.embedder")  # Keras finds our layers only once defined
+    import siamese.models.layers  # noqa: F401  # Keras finds our layers only once defined
+
     try:
         embedder = keras.saving.load_model(path, compile=False)
     except (ValueError, TypeError, OSError, KeyError) as error:

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 from numpy.typing import NDArray
 
 from siamese.models.backbones import LastStride, build_backbone, preparation_layers
 from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR
+from siamese.models.layers import ResizeImages
 from siamese.models.pooling import Pooling, build_pooling
 from siamese.models.transfer import copy_weights, is_model
 
@@ -84,36 +85,6 @@ def build_embedder(
     if start:
         copy_weights(start, feature_extractor, neck)
     return EmbedderParts(feature_extractor, neck)
-
-
-@keras.saving.register_keras_serializable("siamese")
-class ResizeImages(layers.Layer):  # type: ignore[misc]
-    """Bilinear resizing to one size, of images of any size and type.
-
-    Keras's `Resizing` is an augmentation layer: its call says `training=True` by default, and in a
-    model that is called without `training` that reaches the layers behind it. Batch normalisation
-    would then use, and change, the statistics of the images that are asked about.
-
-    Args:
-        image_size: Height and width in pixels.
-    """
-
-    def __init__(self, image_size: tuple[int, int], **options: Any) -> None:
-        super().__init__(**options)
-        self.image_size = tuple(image_size)
-
-    def call(self, images: Any) -> Any:
-        """Resizes `(images, height, width, channels)`."""
-        pixels = ops.cast(images, self.compute_dtype)
-        return ops.image.resize(pixels, self.image_size, interpolation="bilinear")
-
-    def compute_output_shape(self, shape: Any) -> Any:
-        """The shape with the new height and width."""
-        return (shape[0], *self.image_size, shape[-1])
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments, for a saved model."""
-        return {**super().get_config(), "image_size": self.image_size}
 
 
 def join_embedder(parts: EmbedderParts) -> keras.Model:

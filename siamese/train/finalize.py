@@ -12,9 +12,9 @@ from siamese import plots
 from siamese.evaluate import EmbeddedImages, Scores, pairs_of, sample_of
 from siamese.evaluate.report_images import describe_camera
 from siamese.metrics.bootstrap import bootstrap_error_rates
+from siamese.metrics.calibration import calibrate
 from siamese.metrics.masks import Protocol, ProtocolMask, query_rows
 from siamese.metrics.ranking import nearest
-from siamese.metrics.verification import calibrate
 from siamese.models.checkpoint import save_checkpoint
 from siamese.recipes import Recipe
 from siamese.train.run_dir import versions

@@ -1,0 +1,231 @@
+"""From a distance to a verdict: the logistic curve, the thresholds and their error rates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from siamese.errors import InputError
+from siamese.metrics.blocks import Floats, Metric
+from siamese.metrics.pairs import PairCounts, PairProtocol
+from siamese.metrics.verification import (
+    check_rate,
+    error_curves,
+    operating_point,
+    rows_of_interest,
+)
+
+Verdict: TypeAlias = Literal["same", "unsure", "different"]
+
+SAME_FALSE_ACCEPT_RATE = 1e-3
+DIFFERENT_FALSE_REJECT_RATE = 1e-2
+_INTERVALS = ("false_accept_interval", "false_reject_interval")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How to read a distance, with the error rates measured on people that training never saw.
+
+    Attributes:
+        metric: The metric of the distances, "euclidean" or "cosine".
+        slope: Of the logistic curve, >= 0; 0 where distance says nothing.
+        centre: The distance at which both answers are equally likely.
+        threshold: Up to here, two images are taken for the same person, at `false_accept_rate`.
+        same_below: Up to here the verdict is "same"; false-accept rate 1e-3.
+        different_above: Beyond this it is "different"; false-reject rate 1e-2 or lower, as it is
+            never below `threshold`. Where a model is so good that the two bounds cross, nobody
+            need be unsure: both equal `threshold`.
+        false_accept_rate: What `threshold` was chosen for, 0..1.
+        table: Rows of threshold, false-accept rate and false-reject rate; thresholds rise.
+        same_pairs: How many pairs of one person were measured.
+        different_pairs: How many pairs of two people.
+        people: How many people they come from.
+        protocol: "cross-camera pairs" or "all pairs".
+        false_accept_interval: 95 % interval of the false-accept rate at `threshold`, as
+            `siamese.metrics.bootstrap.bootstrap_error_rates` gives it; None where nobody asked.
+        false_reject_interval: Of the false-reject rate.
+    """
+
+    metric: Metric
+    slope: float
+    centre: float
+    threshold: float
+    same_below: float
+    different_above: float
+    false_accept_rate: float
+    table: tuple[tuple[float, float, float], ...] = field(repr=False)
+    same_pairs: int
+    different_pairs: int
+    people: int
+    protocol: PairProtocol
+    false_accept_interval: tuple[float, float] | None = None
+    false_reject_interval: tuple[float, float] | None = None
+
+    def probability(self, distances: ArrayLike) -> Floats:
+        """Gives the chance that two images show one person, were both answers as likely beforehand.
+
+        Args:
+            distances: Of any shape, >= 0.
+
+        Returns:
+            `1 / (1 + exp(slope (distance - centre)))`, the same shape, 0..1, never rising with
+            distance (Platt, "Probabilistic outputs for support vector machines", 1999).
+        """
+        return np.asarray(
+            expit(self.slope * (self.centre - np.asarray(distances, np.float64))), np.float64
+        )
+
+    def verdict(self, distance: float) -> Verdict:
+        """Says "same", "unsure" or "different".
+
+        Args:
+            distance: Of the two images, by `metric`.
+
+        Returns:
+            The verdict.
+        """
+        if distance <= self.same_below:
+            return "same"
+        return "different" if distance > self.different_above else "unsure"
+
+    def error_rates(self, threshold: float) -> tuple[float, float]:
+        """Tells the error rates of another threshold, between the rows of the table linearly.
+
+        Args:
+            threshold: A distance.
+
+        Returns:
+            False-accept rate and false-reject rate, 0..1.
+        """
+        thresholds, accepts, rejects = np.array(self.table).T
+        return (
+            float(np.interp(threshold, thresholds, accepts)),
+            float(np.interp(threshold, thresholds, rejects)),
+        )
+
+    def threshold_at(self, false_accept_rate: float) -> float:
+        """Finds the largest threshold of the table whose false-accept rate is no higher.
+
+        Args:
+            false_accept_rate: 0..1.
+
+        Returns:
+            A distance.
+        """
+        check_rate(false_accept_rate)
+        return max(row[0] for row in self.table if row[1] <= false_accept_rate)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives plain values for JSON; `from_dict` reads them."""
+        return {**vars(self), "table": [list(row) for row in self.table]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Calibration":
+        """Reads what `to_dict` wrote.
+
+        Args:
+            values: All fields by name.
+
+        Returns:
+            The calibration.
+
+        Raises:
+            InputError: A field is missing or unknown, or the table is not rows of three numbers.
+        """
+        if odd := sorted((set(values) ^ set(cls.__dataclass_fields__)) - set(_INTERVALS)):
+            raise InputError(
+                f"A calibration must have exactly its fields. Missing or unknown: "
+                f"{', '.join(odd)}. Calibrate the model again with this version."
+            )
+        table = np.array(values["table"], np.float64)
+        if table.ndim != 2 or table.shape[1] != 3:
+            raise InputError(
+                "The table of a calibration must be rows of threshold, false-accept rate and "
+                f"false-reject rate. Received: shape {table.shape}. Calibrate the model again."
+            )
+        intervals = {name: tuple(values[name]) for name in _INTERVALS if values.get(name)}
+        return cls(**{**values, **intervals, "table": _rows(table)})
+
+
+def calibrate(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibration:
+    """Fits the logistic curve and sets the thresholds.
+
+    Pairs of one person and of two people weigh the same (prior 50 : 50). The fit aims at
+    `(n + 1) / (n + 2)` and `1 / (n + 2)` instead of 1 and 0, Platt's own guard against certainty,
+    where `n` is the number of *people*, as pairs that share a person are not independent: 30 people
+    who are told apart without an error do not prove a chance of one in a million.
+
+    Args:
+        pairs: Counted distances of people that training never saw.
+        false_accept_rate: What `threshold` is set for, above 0 and below 1.
+
+    Returns:
+        The calibration.
+
+    Raises:
+        InputError: The rate is not between 0 and 1.
+
+    Example:
+        >>> from siamese.metrics.pairs import count_pairs
+        >>> pairs = count_pairs([[0.0], [1.0], [3.0]], ["a", "a", "b"], [1, 2, 3])
+        >>> calibration = calibrate(pairs)
+        >>> calibration.verdict(0.5), calibration.verdict(2.5)
+        ('same', 'different')
+    """
+    check_rate(false_accept_rate)
+    thresholds, accepts, rejects = error_curves(pairs)
+    threshold = operating_point(pairs, false_accept_rate).threshold
+    same_below = min(threshold, operating_point(pairs, SAME_FALSE_ACCEPT_RATE).threshold)
+    different_above = float(thresholds[np.argmax(rejects <= DIFFERENT_FALSE_REJECT_RATE)])
+    if different_above <= same_below:
+        same_below = different_above = threshold
+    slope, centre = _fit(pairs)
+    chosen = rows_of_interest(accepts, rejects)
+    table = np.stack([thresholds[chosen], accepts[chosen], rejects[chosen]], axis=1)
+    return Calibration(
+        metric=pairs.metric,
+        slope=slope,
+        centre=centre,
+        threshold=threshold,
+        same_below=same_below,
+        different_above=max(different_above, threshold),
+        false_accept_rate=false_accept_rate,
+        table=_rows(table),
+        same_pairs=int(pairs.same.sum()),
+        different_pairs=int(pairs.different.sum()),
+        people=pairs.people,
+        protocol=pairs.protocol,
+    )
+
+
+def _fit(pairs: PairCounts) -> tuple[float, float]:
+    distances, same, different = pairs.weights()
+    middle = float(distances @ (same + different))
+    spread = float(np.sqrt((distances - middle) ** 2 @ (same + different)))
+    if spread == 0:
+        return 0.0, middle
+    scaled = (distances - middle) / spread
+    high = (pairs.people + 1) / (pairs.people + 2)
+    aim = same * high + different * (1 - high)
+    total = same + different
+
+    def cross_entropy(values: Floats) -> tuple[float, Floats]:
+        logits = values[1] - values[0] * scaled
+        loss = float(total @ np.logaddexp(0, logits) - aim @ logits)
+        excess = total * expit(logits) - aim
+        return loss, np.array([-excess @ scaled, excess.sum()])
+
+    best = minimize(cross_entropy, [1.0, 0.0], jac=True, method="L-BFGS-B").x
+    slope = float(best[0] / spread)
+    if slope * spread < 1e-6:
+        # Worse than chance: a curve that rises with distance would be fitted to noise.
+        return 0.0, middle
+    return slope, middle + float(best[1]) / slope
+
+
+def _rows(table: Floats) -> tuple[tuple[float, float, float], ...]:
+    return tuple((row[0], row[1], row[2]) for row in table.tolist())
