@@ -79,11 +79,12 @@ def export_model(
     What the formats take, RGB 0 to 255 as float32, and give, unit vectors:
 
     - ONNX, opset 15: `images` `(images, height, width, 3)` of any size to `embeddings`; resizing is
-      inside. The card with its calibration and fingerprint is in `metadata_props`, as JSON under
+      inside. The metadata with calibration and fingerprint is in `metadata_props`, as JSON under
       `siamese`. `siamese.load_model` opens it, with onnxruntime alone.
-    - SavedModel: the same by the signature `serving_default`; the card is `siamese.json` in it.
+    - SavedModel: the same by the signature `serving_default`; the metadata is `siamese.json` in it.
     - LiteRT: images of the model's own size only, one at a time unless its input is resized; the
-      card is `siamese.json` in a zip archive at the end of the file, as LiteRT's own metadata are.
+      metadata is `siamese.json` in a zip archive at the end of the file, as LiteRT's own metadata
+      are.
     - Keras: the model file again; of use with `half`. Its rounded kernels are other weights, so the
       fingerprint is new: export the other formats from it.
 

@@ -97,7 +97,7 @@ def test_a_small_constant_gain_is_more_than_noise_and_a_scattered_one_is_not(
     queries = len({(s.person, s.camera) for s in list_samples(pedestrians)})
     constant = with_precisions(cards, tmp_path / "constant", np.full(queries, -0.01))
     verdict = compare_scores(cards / "fine", constant).verdict()
-    assert verdict.startswith("The first card is better in mAP by 1.0 points (95 % ")
+    assert verdict.startswith("The first report is better in mAP by 1.0 points (95 % ")
     assert "more than noise" in verdict
     turned = compare_scores(constant, cards / "fine").verdict()
     assert turned == verdict.replace("first", "second")

@@ -36,7 +36,7 @@ class Comparison:
     """Two score reports of the same queries and gallery.
 
     Attributes:
-        first: The first card.
+        first: The first report.
         second: The second.
         scores: The difference in each ranking score, first minus second.
     """
@@ -67,7 +67,7 @@ class Comparison:
         better = "first" if difference > 0 else "second"
         least, most = sorted((abs(low), abs(high)))
         return (
-            f"The {better} card is better in {score} by {abs(difference):.1f} points (95 % "
+            f"The {better} report is better in {score} by {abs(difference):.1f} points (95 % "
             f"{least:.1f} to {most:.1f}): more than noise."
         )
 
@@ -96,7 +96,7 @@ def compare_scores(
     """Compares two score reports by paired bootstrap over people.
 
     Each draw of people scores both models, so that what makes a person hard for both cancels; the
-    comparison sees differences that the cards' own intervals, which overlap, do not.
+    comparison sees differences that the reports' own intervals, which overlap, do not.
 
     Args:
         first: `scores.json` that `evaluate` wrote, or its folder; `queries.csv` lies beside it.
@@ -108,30 +108,31 @@ def compare_scores(
         The comparison.
 
     Raises:
-        InputError: The seed is negative, a card cannot be read, or the two are not of the same
+        InputError: The seed is negative, a report cannot be read, or the two are not of the same
             images, sizes and protocol.
     """
     if seed < 0:
         raise InputError(f"`seed` must be >= 0. Received: seed={seed}")
-    cards = read_score_report(first), read_score_report(second)
+    reports = read_score_report(first), read_score_report(second)
     for name, words in _SAME.items():
-        one, other = (card.get(name) for card in cards)
+        one, other = (report.get(name) for report in reports)
         if one != other:
             raise InputError(
-                f"Only cards of one dataset and protocol can be compared. Received: {words} {one} "
-                f"in {first} and {other} in {second}. Evaluate both models on the same folder."
+                f"Only reports of one dataset and protocol can be compared. Received: {words} "
+                f"{one} in {first} and {other} in {second}. Evaluate both models on the same "
+                "folder."
             )
     rankings = read_ranking(first), read_ranking(second)
     return Comparison(
-        cards[0],
-        cards[1],
+        reports[0],
+        reports[1],
         tuple(
             paired_bootstrap(*rankings, score=score, samples=samples, seed=seed) for score in SCORES
         ),
     )
 
 
-def _describe(card: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The model of a card, and the options that it was scored with where the other's differ."""
-    names = ["model", "fingerprint", *(n for n in _OPTIONS if card.get(n) != other.get(n))]
-    return {name: card.get(name) for name in names}
+def _describe(report: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The model of a report, and the options that it was scored with where the other's differ."""
+    names = ["model", "fingerprint", *(n for n in _OPTIONS if report.get(n) != other.get(n))]
+    return {name: report.get(name) for name in names}

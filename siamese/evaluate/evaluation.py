@@ -175,7 +175,7 @@ def evaluate(
             ranking=ranked.scores, verification=verification, pairs=pairs, reliability=reliability
         )
         report.write_report(card, curves, shown, Path(output))
-        # Last, so that a folder with a card is a whole one.
+        # Last, so that a folder with a report is a whole one.
         write_score_report(card, Path(output) / "scores.json")
     return card
 

@@ -16,7 +16,7 @@ _RULES = {
 
 
 def describe_protocol(card: Mapping[str, Any]) -> list[str]:
-    """Says how the scores of a card were made.
+    """Says how the scores of a report were made.
 
     Args:
         card: A score report.

@@ -63,8 +63,8 @@ class QueryGallery:
     def digest(self) -> str:
         """Sixteen hexadecimal digits of who asks and where is searched, in order.
 
-        Two cards with equal digests are of the same people in the same images, wherever the folder
-        lay.
+        Two reports with equal digests are of the same people in the same images, wherever the
+        folder lay.
         """
         digest = blake2b(digest_size=8)
         for rows in (self.query, self.gallery):

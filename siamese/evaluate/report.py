@@ -38,7 +38,7 @@ _SCORES = (
 _LISTS = {
     "worst": ("Worst queries", "By average precision, each person once."),
     "best": ("Best queries", "By average precision, then by the number of matches to find."),
-    "random": ("Random queries", "Drawn by the seed of the card: what to expect on most days."),
+    "random": ("Random queries", "Drawn by the seed of the report: what to expect on most days."),
 }
 _VARIANTS = {
     "mars_gallery_without_queries": (

@@ -80,12 +80,12 @@ def read_score_report(path: str | Path) -> dict[str, Any]:
         path: The file, or the folder that holds it.
 
     Returns:
-        The card.
+        The report.
 
     Raises:
         InputError: There is none, or it is not one of `siamese evaluate`.
     """
-    path = _card_path(path)
+    path = _report_path(path)
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -104,7 +104,7 @@ def read_score_report(path: str | Path) -> dict[str, Any]:
 
 
 def read_ranking(path: str | Path) -> RankingScores:
-    """Reads the ranking scores of a card with every query's own figures.
+    """Reads the ranking scores of a report with every query's own figures.
 
     Args:
         path: `scores.json`, or the folder that holds it; `queries.csv` lies beside it.
@@ -116,7 +116,7 @@ def read_ranking(path: str | Path) -> RankingScores:
         InputError: A file is missing or damaged, or the two do not belong together.
     """
     card = read_score_report(path)
-    queries = _card_path(path).with_name(card.get("per_query") or QUERIES)
+    queries = _report_path(path).with_name(card.get("per_query") or QUERIES)
     try:
         with queries.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -140,7 +140,7 @@ def read_ranking(path: str | Path) -> RankingScores:
     ) or not math.isclose(mean, card["mAP"], abs_tol=1e-9):
         raise InputError(
             f"{queries}: does not belong to the score report beside it ({int(scored.sum())} "
-            f"queries, mAP {mean:.4f}; the card says {card['queries']} and {card['mAP']:.4f}). "
+            f"queries, mAP {mean:.4f}; the report says {card['queries']} and {card['mAP']:.4f}). "
             "Evaluate again."
         )
     return RankingScores(
@@ -162,6 +162,6 @@ def read_ranking(path: str | Path) -> RankingScores:
     )
 
 
-def _card_path(path: str | Path) -> Path:
+def _report_path(path: str | Path) -> Path:
     path = Path(path)
     return path / "scores.json" if path.is_dir() else path

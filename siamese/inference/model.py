@@ -38,7 +38,7 @@ class Verification:
     Attributes:
         verdict: "same", "different" or "unsure".
         distance: Between the two unit vectors, by the metric that the model was calibrated with:
-            Euclidean unless its card says otherwise, 0 to 2.
+            Euclidean unless its metadata says otherwise, 0 to 2.
         threshold: The largest distance that counts as the same person when no "unsure" is wanted.
         same_below: Up to this distance the verdict is "same"; from here to `different_above` it is
             "unsure".
@@ -298,7 +298,7 @@ def find_fastest(model: str | Path | None) -> Path:
     if unnamed and path != exported and exported.is_file() and can_run_onnx():
         from siamese.models.checkpoint import read_metadata
 
-        # Sixteen digits of a digest are nowhere in the file unless its card names them.
+        # Sixteen digits of a digest are nowhere in the file unless its metadata names them.
         if str(read_metadata(path)["fingerprint"]).encode() in exported.read_bytes():
             return exported
     return path
