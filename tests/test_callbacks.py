@@ -32,7 +32,7 @@ def _recipe(*, epochs: int, margin: float = 0.3, **optimizer: Any) -> Recipe:
     settings = {"warm_up_epochs": 0.0, "decay": "constant", **optimizer}
     return dataclasses.replace(
         recipe,
-        batches=dataclasses.replace(recipe.batches, people=8),
+        batches=dataclasses.replace(recipe.batches, num_identities=8),
         loss=dataclasses.replace(recipe.loss, options=options),
         optimizer=dataclasses.replace(recipe.optimizer, **settings),
         score_every=100,
@@ -63,7 +63,9 @@ def test_blank_images_stop_the_run_as_a_collapse(tmp_path: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.new("RGB", (32, 64)).save(path, pnginfo=comment)
     recipe = _recipe(epochs=3, learning_rate=1e-3)
-    recipe = dataclasses.replace(recipe, batches=dataclasses.replace(recipe.batches, people=4))
+    recipe = dataclasses.replace(
+        recipe, batches=dataclasses.replace(recipe.batches, num_identities=4)
+    )
     with pytest.raises(InputError, match=r"all embeddings have become equal .* by step \d+:"):
         train(tmp_path / "blank", recipe, run=tmp_path / "run", log=tmp_path / "log")
 

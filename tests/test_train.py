@@ -292,7 +292,7 @@ def test_too_small_a_set_is_refused_before_anything_is_written(
     records: Path, tmp_path: Path
 ) -> None:
     recipe = change_recipe(demo(), **SMALL)
-    recipe = Recipe(**{**vars(recipe), "batches": BatchSection(people=500)})
+    recipe = Recipe(**{**vars(recipe), "batches": BatchSection(num_identities=500)})
     with pytest.raises(InputError, match="`num_identities` must be at most"):
         train(records, recipe, run=tmp_path / "run", log=tmp_path / "log")
     assert not list(tmp_path.iterdir())
