@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from siamese.cli import run, train
 from siamese.gallery import Gallery
 from siamese.inference import load_model
 from siamese.loader.from_records import evaluation_batches
@@ -20,6 +21,7 @@ from siamese.models import checkpoint
 from siamese.models.transfer import PRETRAINED, architecture_of
 from siamese.recipes import recipe_from_dict
 from siamese.records import read_manifest, shard_paths, verify_records
+from siamese.train.optimizer import TwoRateAdam
 from siamese.train.run_dir import read_run_config
 from siamese.train.run_state import load_state, read_history
 
@@ -75,6 +77,21 @@ def test_a_recipe_file_keeps_its_meaning() -> None:
     assert recipe.model.bnneck
     assert recipe.batches.sampler == "pk"
     assert (recipe.batches.num_identities, recipe.batches.num_instances) == (4, 2)
+
+
+def test_an_optimiser_with_arguments_of_their_old_names_is_read() -> None:
+    config = TwoRateAdam(backbone_variables=2, backbone_rate=0.5).get_config()
+    config["trunk_variables"] = config.pop("backbone_variables")
+    config["trunk_rate"] = config.pop("backbone_rate")
+    found = TwoRateAdam.from_config(config)
+    assert (found.backbone_variables, found.backbone_rate) == (2, 0.5)
+
+
+def test_the_flag_of_the_backbone_keeps_its_old_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(train, ["--data", str(tmp_path), "--weights", "none", "--trunk", "conv5"]) == 2
+    assert "Did you mean conv4?" in capsys.readouterr().err
 
 
 def test_a_record_set_is_whole() -> None:

@@ -28,6 +28,12 @@ def test_map_names_every_module_and_nothing_else() -> None:
         assert path in named, f"{path.name} is not on the map"
 
 
+def test_a_module_name_occurs_once() -> None:
+    paths = (ROOT / "siamese").rglob("*.py")
+    names = [path.parent.name if path.name == "__init__.py" else path.stem for path in paths]
+    assert sorted(names) == sorted(set(names))
+
+
 def _commands() -> list[list[str]]:
     blocks = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("python ")]
