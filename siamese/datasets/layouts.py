@@ -58,7 +58,7 @@ NOTES = {
     UNLABELLED: "Crops without identities: an unlabelled source. If the names tell people, say how "
     "by --pattern.",
 }
-_MEND = (
+_FIX = (
     "Expected categories/<identity>/*.jpg, <identity>/*.jpg, a folder of a known dataset, or give "
     "a pattern that reads the identity from the names."
 )
@@ -172,7 +172,7 @@ def list_samples(
     if layout.name == UNLABELLED and not unlabelled:
         raise InputError(
             f"{folder}: no identity was found in it: its images are crops of people who are not "
-            f"known. {_MEND}"
+            f"known. {_FIX}"
         )
     if part == "all":
         # A MARS query tracklet is also in the gallery: one image is one sample.
@@ -197,7 +197,7 @@ def list_samples(
                 f"{printable(sample.path)}: its name is not UTF-8. Rename the file or its folder."
             )
     if not samples:
-        raise InputError(f"{folder}: has no image that can be used in part {part!r}. {_MEND}")
+        raise InputError(f"{folder}: has no image that can be used in part {part!r}. {_FIX}")
     return samples
 
 
@@ -272,8 +272,8 @@ def _recognise_below(root: Path) -> Layout:
         inside = ", ".join(Path(layout.folder).name for layout in found[:5])
         raise InputError(f"{root}: holds several datasets ({inside}). Give the folder of one.")
     if not any(root.iterdir()):
-        raise InputError(f"{root}: is empty. {_MEND}")
-    raise InputError(f"{root}: no identity was found in it. {_MEND}")
+        raise InputError(f"{root}: is empty. {_FIX}")
+    raise InputError(f"{root}: no identity was found in it. {_FIX}")
 
 
 def _has_market_names(folder: Path) -> bool:
