@@ -21,7 +21,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from siamese.datasets import Sample, list_samples
+from siamese.datasets import Sample, list_samples, list_sources
 from siamese.datasets.splits import split_samples
 from siamese.datasets.triplets import kept_triplets
 from siamese.errors import InputError
@@ -875,9 +875,9 @@ def test_triplets_of_a_table_are_kept_beside_the_records(pedestrians: Path, tmp_
     assert {name.split("/")[0] for row in kept for name in row} == train
     # Records that were made of the same images in another way have none, until they are asked for.
     (folder / "triplets.csv").unlink()
-    renew_triplets(folder, manifest, table, list_samples(table))
+    renew_triplets(folder, manifest, list_sources([table]))
     assert kept_triplets(folder) == kept
-    renew_triplets(folder, manifest, pedestrians, list_samples(pedestrians))
+    renew_triplets(folder, manifest, list_sources([pedestrians]))
     assert kept_triplets(folder) == kept
     with pytest.raises(InputError, match="Give another output folder"):
         build_records(table, tmp_path)

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,38 +14,52 @@ from siamese.errors import InputError
 
 # Text: `Path` folds the slashes of an address.
 Place = Annotated[str, tyro.conf.arg(metavar="PATH")]
+Places = Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATH [PATH ...]")]
+Names = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="{None}|NAME [NAME ...]")]
+Limits = Annotated[
+    tuple[str, ...] | None, tyro.conf.arg(metavar="{None}|INT|NAME=INT [NAME=INT ...]")
+]
 
 
 def create_records(
-    dataset_dir: Place,
+    dataset_dir: Places,
     tfrecord_filename: str = "mars",
     validation_size: float = 0.3,
     num_shards: int | None = None,
     random_seed: int = 0,
     output_dir: Annotated[str | None, tyro.conf.arg(metavar="{None}|PATH")] = None,
     split: Literal["identity", "tracklet", "image"] = "identity",
+    hold_out: Names = None,
+    max_images_per_person: Limits = None,
     pattern: str | None = None,
     on_corrupt: Literal["error", "skip"] = "error",
     compress: Flag = False,
     engine: Literal["local", "ray"] = "local",
     address: str | None = None,
 ) -> None:
-    """Make a training and a validation set of TFRecords from a folder of pedestrian crops.
+    """Make a training and a validation set of TFRecords from folders of pedestrian crops.
 
     An existing complete set is left alone; an interrupted one is continued. Images may come from,
     and records go to, addresses such as s3://bucket/folder or gs://bucket/folder.
 
+    Several folders become one set: people are then named SOURCE/PERSON, and each source has cameras
+    of its own. A source is called as its folder is.
+
     Args:
         dataset_dir: Folder with categories/ID/*.jpg or ID/*.jpg, or another known dataset, or a CSV
-            file of identities or triplets; a path or an address.
+            file of identities or triplets; a path or an address. Several become one set.
         tfrecord_filename: First part of the names of the TFRecord files.
-        validation_size: Expected share of the people (tracklets, images) in the validation set.
+        validation_size: Expected share of the people (tracklets, images) in the validation set, of
+            each source.
         num_shards: TFRecord files for each of the two sets; by default as many as make files of
             some 128 MB.
         random_seed: Seed of the split.
         output_dir: Where to write, a path or an address; by default the folder records in
             dataset_dir.
         split: What stays whole. Only identity keeps people apart.
+        hold_out: Sources whose people are held out for validation; by default all.
+        max_images_per_person: Most images of a person, drawn evenly over cameras and tracklets; one
+            number for all sources, or NAME=INT for some.
         pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
             of your own form; or how to read them (docs/datasets.md): cuhk01, ilids, unlabelled, ...
         on_corrupt: What a damaged image does: error ends the work, skip leaves the image out and
@@ -70,6 +84,8 @@ def create_records(
             num_shards=num_shards,
             random_seed=random_seed,
             split=split,
+            hold_out=hold_out,
+            max_images_per_person=read_limits(max_images_per_person),
             pattern=pattern,
             on_corrupt=on_corrupt,
             compress=compress,
@@ -77,12 +93,37 @@ def create_records(
             progress=progress,
         )
     console = open_console()
-    for note in recognise(dataset_dir, pattern).notes if new else ():
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    for place in dataset_dir if new else ():
+        for note in recognise(place, pattern).notes:
+            source = f"{place}: " if len(dataset_dir) > 1 else ""
+            console.print(f"note: {source}{note}", highlight=False, markup=False, soft_wrap=True)
     for skip in manifest.skipped if new else ():
         console.print(f"skipped: {skip.reason}", highlight=False, markup=False, soft_wrap=True)
     print(describe(manifest))
     print(f"{'wrote' if new else 'left alone, complete already:'} {folder}")
+
+
+def read_limits(words: Sequence[str] | None) -> int | dict[str, int] | None:
+    """Reads --max_images_per_person: one number, or SOURCE=NUMBER for some sources.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if words is None:
+        return None
+    try:
+        if len(words) == 1 and "=" not in words[0]:
+            return int(words[0])
+        pairs = [word.rpartition("=") for word in words]
+        limits = {name: int(number) for name, _, number in pairs if name}
+    except ValueError:
+        limits = {}
+    if not words or len(limits) < len(words):
+        raise InputError(
+            "--max_images_per_person takes one number, or SOURCE=NUMBER for some sources. "
+            f"Received: {' '.join(words) or 'nothing'}"
+        )
+    return limits
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "records make": (
         "siamese records make --dataset_dir market1501",
         "siamese records make --dataset_dir crops --validation_size 0.1 --on_corrupt skip",
+        "siamese records make --dataset_dir market1501 shop --output_dir mixed",
         "siamese records make --dataset_dir s3://bucket/mars --output_dir s3://bucket/records",
     ),
     "records verify": ("siamese records verify market1501/records",),

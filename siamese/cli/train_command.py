@@ -190,7 +190,7 @@ def _check_backbone(backbone: str, weights: str, asked: str | None) -> tuple[int
 def _find_records(data: Path, records: Path | None, console: Any) -> Path:
     """The records of a dataset folder, built where they are missing."""
     import_quietly("keras")
-    from siamese.datasets import list_samples
+    from siamese.datasets import list_sources
     from siamese.records import (
         MANIFEST,
         build_records,
@@ -207,9 +207,10 @@ def _find_records(data: Path, records: Path | None, console: Any) -> Path:
     if is_record_set(folder):
         if (folder / MANIFEST).exists() and not data.samefile(folder):
             manifest = read_manifest(folder)
-            samples = list_samples(data, "train", manifest.pattern)
-            check_source(folder, manifest, samples)
-            renew_triplets(folder, manifest, data, samples)
+            limits = manifest.split.get("max_images_per_person")
+            sources = list_sources([data], manifest.pattern, limits)
+            check_source(folder, manifest, sources)
+            renew_triplets(folder, manifest, sources)
         return folder
     if records is None and is_record_set(data):
         note = f"takes the records of the earlier project in {data}"

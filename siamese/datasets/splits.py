@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from siamese.datasets import Sample
+from siamese.datasets import UNLABELLED, Sample, SourceDataset
+from siamese.datasets.multi_source import check_source_name
 from siamese.errors import InputError
 from siamese.filesystem import FileState, file_states, read_each
 from siamese.images import read_image
@@ -90,6 +91,60 @@ def split_samples(
     return train, validation
 
 
+def split_sources(
+    sources: Sequence[SourceDataset],
+    by: SplitBy = "identity",
+    validation_size: float = 0.3,
+    seed: int = 0,
+    hold_out: Sequence[str] | None = None,
+) -> dict[str, list[Sample]]:
+    """Splits each source by itself, as it would be split alone.
+
+    Args:
+        sources: What `list_sources` gives.
+        by: As `split_samples`.
+        validation_size: As `split_samples`, the share of each source; not 0.
+        seed: As `split_samples`.
+        hold_out: Names of the sources whose people are held out; the others train whole. None:
+            all sources with people.
+
+    Returns:
+        `train` and `validation`, and `unlabelled` where there are images of unknown people, which
+        are never held out; people and cameras named as among all sources.
+
+    Raises:
+        InputError: As `split_samples`; or `hold_out` names no source, or one without people.
+    """
+    names = [source.name for source in sources]
+    for name in hold_out or ():
+        check_source_name(name, names, "hold_out")
+    parts: dict[str, list[Sample]] = {"train": [], "validation": []}
+    unlabelled: list[Sample] = []
+    for source in sources:
+        labelled = [sample for sample in source.samples if sample.person]
+        unlabelled += source.rename([sample for sample in source.samples if not sample.person])
+        if not labelled and (len(sources) == 1 or source.name in (hold_out or ())):
+            raise InputError(
+                f"{source.folder}: names no people, so none can be held out. Add a dataset that "
+                "does, or leave it out of hold_out."
+            )
+        held_out: list[Sample] = []
+        if labelled and (hold_out is None or source.name in hold_out):
+            try:
+                labelled, held_out = split_samples(labelled, by, validation_size, seed)
+            except InputError as error:
+                if len(sources) == 1:
+                    raise
+                raise InputError(
+                    f"{source.folder}: {error} Or hold out people of other sources: hold_out."
+                ) from None
+        parts["train"] += source.rename(labelled)
+        parts["validation"] += source.rename(held_out)
+    if unlabelled:
+        parts[UNLABELLED] = unlabelled
+    return parts
+
+
 def refuse_duplicates(
     samples: Iterable[Sample], states: Mapping[str, FileState] | None = None
 ) -> None:
@@ -116,9 +171,10 @@ def refuse_duplicates(
         first = group[0]
         for other in group[1:]:
             if other.person != first.person and _is_image(first.path):
+                both = [each.person or "nobody known" for each in (other, first)]
                 raise InputError(
                     f"{other.path}: is the same image as {first.path}, but of person "
-                    f"{other.person}, not {first.person}. Remove the wrong one."
+                    f"{both[0]}, not {both[1]}. Remove the wrong one."
                 )
 
 

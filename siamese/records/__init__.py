@@ -7,6 +7,7 @@ manifest comes last, so a set without one is a partial one.
 schema      one record: keys, bytes, and its frame in a file
 manifest    what a record set is
 shards      images -> one shard
+counting    what the manifest says of the images
 plan        which images go into which shard, and what an interrupted set has already
 writer      dataset folder -> record set
 reader      folder -> manifest
@@ -23,10 +24,12 @@ from siamese.records.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
     SUMMARY,
+    UNKNOWN_LABEL,
     Manifest,
     Part,
     Shard,
     Skipped,
+    Source,
     describe,
 )
 from siamese.records.reader import compression_of, is_record_set, read_manifest, shard_paths
@@ -48,6 +51,7 @@ __all__ = [
     "MANIFEST",
     "SCHEMA_VERSION",
     "SUMMARY",
+    "UNKNOWN_LABEL",
     "Engine",
     "Fault",
     "Manifest",
@@ -57,6 +61,7 @@ __all__ = [
     "Shard",
     "ShardJob",
     "Skipped",
+    "Source",
     "WrittenShard",
     "build_records",
     "check_source",

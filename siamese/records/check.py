@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from siamese.filesystem import as_path, local_copy, reaching
-from siamese.records.manifest import Manifest, Shard
+from siamese.records.manifest import UNKNOWN_LABEL, Manifest, Shard
 from siamese.records.reader import read_manifest
 from siamese.records.schema import DamagedRecord, read_examples
 
@@ -60,6 +60,7 @@ def _verify(
     done = 0
     faults: list[Fault] = []
     people = {label: person.encode() for person, label in manifest.labels.items()}
+    people[UNKNOWN_LABEL] = b""
     for name, part in manifest.parts.items():
         by_label = Counter[int]()
         before = len(faults)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from siamese.errors import InputError
 from siamese.filesystem import as_path, local_copy
-from siamese.records.manifest import LABELS, MANIFEST, Manifest, Part, Shard
+from siamese.records.manifest import LABELS, MANIFEST, UNKNOWN_LABEL, Manifest, Part, Shard
 from siamese.records.schema import (
     DamagedRecord,
     decode_example,
@@ -103,6 +103,8 @@ def _scan(folder: Path, name: str, files: tuple[tuple[str, str, int, int], ...])
         for path, size in ((path, size) for each, path, size, _ in files if each == part):
             records = 0
             for label, image_size in _read_records(as_path(path)):
+                if label == UNKNOWN_LABEL:
+                    raise InputError(f"{path}: holds an image without a label. Make it again.")
                 by_label[label] += 1
                 sizes[image_size] += 1
                 records += 1

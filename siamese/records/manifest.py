@@ -9,6 +9,8 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 LABELS = "labels.txt"
 SUMMARY = "data_summary.txt"
+UNKNOWN_LABEL = -1
+"""The label of images of unknown people."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,30 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Source:
+    """One of several datasets that a record set was made from.
+
+    Attributes:
+        name: What its people's names begin with: `name/person`.
+        dataset: The layout that its images came from.
+        cameras: The first and the last of its camera numbers in the set; None where none is known.
+        camera_offset: What was added to the dataset's own camera numbers.
+        labels: The first and the last label of its training people, who are numbered in a row;
+            None where it has none.
+        people: Part to number of people.
+        images: Part to number of images.
+    """
+
+    name: str
+    dataset: str
+    cameras: tuple[int, int] | None
+    camera_offset: int
+    labels: tuple[int, int] | None
+    people: dict[str, int]
+    images: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a record set is, as `manifest.json` says.
 
@@ -72,12 +98,16 @@ class Manifest:
         name: First part of the shards' names.
         dataset: The layout that the images came from, for example `market1501`.
         source: Sixteen hexadecimal digits of the names of all images and their people.
-        split: Rule, share and seed of the split: `by`, `validation_size`, `random_seed`.
-        parts: `train` and `validation`.
-        labels: Person to label; the people of `train` have 0..C-1, in sorted order.
+        split: Rule, share and seed of the split: `by`, `validation_size`, `random_seed`; and
+            `hold_out` and `max_images_per_person` where these were given.
+        parts: `train` and `validation`; and `unlabelled`, images of unknown people, where there
+            are such.
+        labels: Person to label; the people of `train` have 0..C-1, in sorted order. Images of
+            unknown people have the label -1.
         pattern: The regular expression that read the file names, where one was given.
         skipped: Images that were left out because they are damaged.
         schema_version: `SCHEMA_VERSION` of the writer.
+        sources: The datasets, where there are several.
     """
 
     name: str
@@ -89,10 +119,14 @@ class Manifest:
     pattern: str | None = None
     skipped: tuple[Skipped, ...] = field(default=())
     schema_version: int = SCHEMA_VERSION
+    sources: tuple[Source, ...] = ()
 
     def to_json(self) -> str:
-        """The text of `manifest.json`."""
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False)
+        """Returns the text of `manifest.json`; it has no `sources` where there is one dataset."""
+        values = asdict(self)
+        if not self.sources:
+            del values["sources"]
+        return json.dumps(values, indent=1, ensure_ascii=False)
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> "Manifest":
@@ -108,7 +142,8 @@ class Manifest:
         if not isinstance(values["labels"], dict):
             raise TypeError("its labels are no table of people")
         skipped = tuple(Skipped(**each) for each in values.get("skipped", ()))
-        return cls(**{**values, "parts": parts, "skipped": skipped})
+        sources = tuple(_read_source(each) for each in values.get("sources", ()))
+        return cls(**{**values, "parts": parts, "skipped": skipped, "sources": sources})
 
 
 def describe(manifest: Manifest) -> str:
@@ -121,6 +156,7 @@ def describe(manifest: Manifest) -> str:
         f"split        by {split.get('by', 'not known')}, "
         f"validation size {split.get('validation_size', 'not known')}, "
         f"seed {split.get('random_seed', 'not known')}",
+        *_describe_caps(split.get("max_images_per_person")),
         *([f"skipped      {len(manifest.skipped)} damaged images"] if manifest.skipped else []),
         "",
         f"{'part':<12}{'images':>9}{'people':>9}{'cameras':>9}{'tracklets':>11}{'shards':>8}",
@@ -130,7 +166,30 @@ def describe(manifest: Manifest) -> str:
             f"{name:<12}{part.images:>9,}{part.people:>9,}{part.cameras:>9,}"
             f"{part.tracklets:>11,}{len(part.shards):>8,}"
         )
+    if manifest.sources:
+        width = max(12, 2 + max(len(source.name) for source in manifest.sources))
+        head = f"{'images':>9}{'train people':>14}{'validation people':>19}  cameras"
+        lines += ["", f"{'source':<{width}}{head}"]
+    for source in manifest.sources:
+        cameras = " to ".join(map(str, dict.fromkeys(source.cameras or ("not known",))))
+        lines.append(
+            f"{source.name:<{width}}{sum(source.images.values()):>9,}"
+            f"{source.people['train']:>14,}{source.people['validation']:>19,}  {cameras}"
+        )
     return "\n".join(lines) + "\n"
+
+
+def _describe_caps(caps: int | Mapping[str, int] | None) -> list[str]:
+    if caps is None:
+        return []
+    limits = {"all": caps} if isinstance(caps, int) else caps
+    shown = ", ".join(f"{name} {limit}" for name, limit in limits.items())
+    return [f"images       of a person at most: {shown}"]
+
+
+def _read_source(values: Mapping[str, Any]) -> Source:
+    ranges = {key: values[key] and tuple(values[key]) for key in ("cameras", "labels")}
+    return Source(**{**values, **ranges})
 
 
 def _read_part(values: Mapping[str, Any]) -> Part:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import google_crc32c
 
+from siamese.records.manifest import UNKNOWN_LABEL
+
 Value = bytes | int
 
 DEFAULTS: dict[str, Value | None] = {
@@ -213,7 +215,11 @@ def read_examples(path: Path) -> Iterator[tuple[int, int, bytes, dict[str, Value
             except ValueError as error:
                 raise DamagedRecord(offset, str(error)) from None
             label, encoded = values.get("image/class/label"), values.get("image/encoded")
-            if not isinstance(label, int) or label < 0 or not isinstance(encoded, bytes):
+            if (
+                not isinstance(label, int)
+                or label < UNKNOWN_LABEL
+                or not isinstance(encoded, bytes)
+            ):
                 raise DamagedRecord(offset, "the record lacks its image or its label")
             yield offset, label, encoded, values
 

@@ -25,12 +25,13 @@ def parse_record(record: Any) -> dict[str, Any]:
 
     Returns:
         A scalar for each of `FEATURES`. Where a record does not say the person's name, its label
-        stands for it, and for a missing file name a hash of the image does.
+        stands for it, unless the person is unknown (label -1); and for a missing file name a hash
+        of the image does.
     """
     values = dict(tf.io.parse_single_example(record, FEATURES))
     label, encoded = values["image/class/label"], values["image/encoded"]
     stand_ins = {
-        "image/class/text": tf.strings.as_string(label),
+        "image/class/text": tf.where(label < 0, "", tf.strings.as_string(label)),
         "image/filename": tf.strings.as_string(tf.strings.to_hash_bucket_fast(encoded, 2**62)),
     }
     for key, stand_in in stand_ins.items():

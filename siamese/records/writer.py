@@ -7,15 +7,14 @@ shards; one with another plan removes them. The manifest comes last.
 
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from siamese.datasets import Sample, list_samples, recognise
-from siamese.datasets.splits import SplitBy, refuse_duplicates, split_samples
+from siamese.datasets import Caps, Sample, SourceDataset, list_sources
+from siamese.datasets.splits import SplitBy, refuse_duplicates, split_sources
 from siamese.datasets.triplets import TRIPLETS, find_triplets, kept_triplets, write_triplets
 from siamese.errors import InputError
 from siamese.filesystem import (
@@ -28,14 +27,15 @@ from siamese.filesystem import (
     reaching,
     remove_folder,
 )
+from siamese.records.counting import count_part, count_source, number_people
 from siamese.records.legacy import has_legacy_records
 from siamese.records.manifest import (
     LABELS,
     MANIFEST,
     SCHEMA_VERSION,
     SUMMARY,
+    UNKNOWN_LABEL,
     Manifest,
-    Part,
     describe,
 )
 from siamese.records.plan import begin, plan_part, write_text
@@ -50,7 +50,7 @@ Engine = Callable[[Sequence[ShardJob], Callable[[int], None]], Iterable[WrittenS
 
 
 def build_records(
-    dataset_dir: str | Path,
+    dataset_dir: str | Path | Sequence[str | Path],
     folder: str | Path | None = None,
     *,
     name: str = "mars",
@@ -58,27 +58,33 @@ def build_records(
     num_shards: int | None = None,
     random_seed: int = 0,
     split: SplitBy = "identity",
+    hold_out: Sequence[str] | None = None,
+    max_images_per_person: Caps = None,
     pattern: str | None = None,
     on_corrupt: OnCorrupt = "error",
     compress: bool = False,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> tuple[Path, Manifest, bool]:
-    """Makes the record set of a dataset, unless it is there already.
+    """Makes the record set of one or several datasets, unless it is there already.
 
     A set whose writing was interrupted is continued. A set of the earlier project in the folder is
-    left alone. The triplets of a triplet CSV file are kept beside the records.
+    left alone. The triplets of a single triplet CSV file are kept beside the records. Of several
+    datasets, people and cameras are kept apart (`list_sources`).
 
     Args:
         dataset_dir: Any folder or CSV file that `siamese.datasets.recognise` knows; a local
-            path or an address such as `s3://bucket/market1501`.
+            path or an address such as `s3://bucket/market1501`; or several of them.
         folder: Where the records go, a path or an address; by default `records` in the dataset
-            folder.
+            folder. For several datasets it must be given.
         name: First part of the shards' names.
-        validation_size: Expected share of people (tracklets, images) in validation, in (0, 1).
+        validation_size: Expected share of people (tracklets, images) in validation, in (0, 1); of
+            each source.
         num_shards: Files for each part; None: as many as make some 128 MB each.
         random_seed: Seed of the split.
         split: What stays whole: "identity", "tracklet" or "image".
+        hold_out: Names of the sources whose people are held out; None: all.
+        max_images_per_person: As `list_sources` takes it.
         pattern: A regular expression that reads the file names, as `list_samples` takes it.
         on_corrupt: "error": a damaged image ends the writing; "skip": it is left out, and the
             manifest names it.
@@ -90,7 +96,7 @@ def build_records(
         The folder of the records, the manifest, and whether they were written now.
 
     Raises:
-        InputError: The dataset cannot be used, or the folder holds a complete set that was made
+        InputError: A dataset cannot be used, or the folder holds a complete set that was made
             with other arguments.
         OSError: The folder cannot be written, or an address cannot be reached.
     """
@@ -100,47 +106,63 @@ def build_records(
         )
     if not name or Path(name).name != name:
         raise InputError(f"`name` must be a file name without a folder. Received: {name}")
-    rule = {"by": split, "validation_size": validation_size, "random_seed": random_seed}
-    with reaching(dataset_dir if folder is None else folder):
-        folder = default_folder(dataset_dir) if folder is None else as_path(folder)
+    datasets = [dataset_dir] if isinstance(dataset_dir, str | Path) else list(dataset_dir)
+    if not datasets or (folder is None and len(datasets) > 1):
+        raise InputError(
+            "`dataset_dir` must be one dataset, or several with a folder of their own for the "
+            f"records (--output_dir). Received: {len(datasets)} datasets."
+        )
+    rule: dict[str, Any] = {
+        "by": split, "validation_size": validation_size, "random_seed": random_seed
+    }  # fmt: skip
+    if hold_out is not None:
+        rule["hold_out"] = list(hold_out)
+    if max_images_per_person is not None:
+        rule["max_images_per_person"] = max_images_per_person
+    place = datasets[0] if folder is None else folder
+    with reaching(place):
+        folder = default_folder(place) if folder is None else as_path(folder)
         complete = (folder / MANIFEST).exists()
-        with reaching(dataset_dir), listed_once():
-            samples = list_samples(dataset_dir, "train", pattern)
-            layout = recognise(dataset_dir, pattern)
+        with reaching(datasets[0]), listed_once():
+            sources = list_sources(datasets, pattern, max_images_per_person)
+            samples = [sample for source in sources for sample in source.samples]
             # On the disk it is cheaper to ask again than to remember.
             remember = not complete and all(is_remote(sample.path) for sample in samples)
             states = file_states(sample.path for sample in samples) if remember else None
         if complete:
             manifest = read_manifest(folder)
-            asked = {"name": name, "compress": compress, "pattern": pattern, **rule}
+            asked = {"name": name, "compress": compress, "pattern": pattern, **rule,
+                     "hold_out": rule.get("hold_out"),
+                     "max_images_per_person": max_images_per_person}  # fmt: skip
             _refuse_other_arguments(folder, manifest, asked, num_shards)
-            check_source(folder, manifest, samples)
-            renew_triplets(folder, manifest, dataset_dir, samples)
+            check_source(folder, manifest, sources)
+            renew_triplets(folder, manifest, sources)
             return folder, manifest, False
         if has_legacy_records(folder, name):
             return folder, read_manifest(folder), False
-        refuse_duplicates(samples, states)
-        train, validation = split_samples(samples, split, validation_size, random_seed)
+        parts = split_sources(sources, split, validation_size, random_seed, hold_out)
+        refuse_duplicates([sample for part in parts.values() for sample in part], states)
         triplets = None
-        if layout.name == "triplet-csv":
-            if (folder / TRIPLETS).resolve() == as_path(layout.folder).resolve():
+        if len(sources) == 1 and sources[0].layout == "triplet-csv":
+            if (folder / TRIPLETS).resolve() == as_path(datasets[0]).resolve():
                 raise InputError(
                     f"{folder}: the records come with a file {TRIPLETS}, which is the name of the "
                     "dataset's own. Give another output folder."
                 )
-            triplets = find_triplets(layout.folder, train)
+            triplets = find_triplets(datasets[0], parts["train"])
         manifest = write_records(
-            {"train": train, "validation": validation},
+            parts,
             folder,
             name=name,
             num_shards=num_shards,
-            dataset=layout.name,
+            dataset=sources[0].layout if len(sources) == 1 else "several",
             split=rule,
             pattern=pattern,
             on_corrupt=on_corrupt,
             compress=compress,
             states=states,
             triplets=triplets,
+            sources=sources if len(sources) > 1 else (),
             engine=engine,
             progress=progress,
         )
@@ -175,12 +197,13 @@ def default_folder(dataset_dir: str | Path) -> Path:
     return (dataset_dir.parent if dataset_dir.is_file() else dataset_dir) / "records"
 
 
-def check_source(folder: Path, manifest: Manifest, samples: Sequence[Sample]) -> None:
-    """Makes sure that a record set is of these images.
+def check_source(folder: Path, manifest: Manifest, sources: Sequence[SourceDataset]) -> None:
+    """Makes sure that a record set is of the images of these datasets.
 
     Raises:
         InputError: It is of others: of another dataset, or images came or went since.
     """
+    samples = (sample for source in sources for sample in source.rename(source.samples))
     if manifest.source != source_digest(samples):
         raise InputError(
             f"{folder}: holds the records of other images than the dataset folder has now. Remove "
@@ -189,22 +212,18 @@ def check_source(folder: Path, manifest: Manifest, samples: Sequence[Sample]) ->
 
 
 def renew_triplets(
-    folder: str | Path, manifest: Manifest, dataset_dir: str | Path, samples: Sequence[Sample]
+    folder: str | Path, manifest: Manifest, sources: Sequence[SourceDataset]
 ) -> None:
     """Keeps the triplets of a triplet CSV file as it is now beside records of its images.
 
     Args:
         folder: The folder of the records.
         manifest: Theirs.
-        dataset_dir: What the images were listed from; nothing is done for any other than such a
-            file.
-        samples: All of its images.
+        sources: The datasets; nothing is done for any other than one such file.
     """
-    layout = recognise(dataset_dir, manifest.pattern)
-    if layout.name == "triplet-csv":
-        rule = manifest.split
-        train, _ = split_samples(samples, rule["by"], rule["validation_size"], rule["random_seed"])
-        triplets = find_triplets(layout.folder, train)
+    if len(sources) == 1 and sources[0].layout == "triplet-csv":
+        rule = (manifest.split[key] for key in ("by", "validation_size", "random_seed"))
+        triplets = find_triplets(sources[0].folder, split_sources(sources, *rule)["train"])
         if triplets != kept_triplets(folder):
             write_triplets(folder, triplets)
 
@@ -229,6 +248,7 @@ def write_records(
     verify: bool = True,
     states: Mapping[str, FileState] | None = None,
     triplets: Sequence[Sequence[str]] | None = None,
+    sources: Sequence[SourceDataset] = (),
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -240,7 +260,8 @@ def write_records(
     not on the engine or the number of processors.
 
     Args:
-        parts: `train` and `validation` to their samples.
+        parts: `train` and `validation` to their samples; and `unlabelled` to those of unknown
+            people (""), where there are such.
         folder: Where to, a path or an address; made when missing. A partial set of the same
             arguments is continued.
         name: First part of the shards' names.
@@ -253,6 +274,7 @@ def write_records(
         verify: Decode every image.
         states: Path to size and version of the images at addresses, where they are known already.
         triplets: Names of anchor, positive and negative, to be kept beside the records.
+        sources: Where the samples are of several datasets: these, for the manifest.
         engine: What writes the shards; by default threads of this process.
         progress: Called with the images done and all images.
 
@@ -282,13 +304,14 @@ def write_records(
         states = file_states(
             [each.path for part in parts.values() for each in part if is_remote(each.path)]
         )
-    labels = _number_people(parts)
+    labels = number_people(parts)
+    numbers = {**labels, "": UNKNOWN_LABEL}
     jobs: dict[str, list[ShardJob]] = {}
     plan: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "verify": verify, "shards": {}}
     for part, samples in parts.items():
         stem = folder / f"{name}_{part}"
         jobs[part] = []
-        for job, digest in plan_part(stem, samples, labels, num_shards, compress, states):
+        for job, digest in plan_part(stem, samples, numbers, num_shards, compress, states):
             jobs[part].append(ShardJob(*job, on_corrupt=on_corrupt, verify=verify))
             plan["shards"][Path(job[0]).name] = digest
     every_job = [job for part_jobs in jobs.values() for job in part_jobs]
@@ -309,18 +332,26 @@ def write_records(
         write_text(folder / BUILDING / f"{each.shard.file}.json", json.dumps(asdict(each)))
         written[each.shard.file] = each
     skipped = [skip for job in every_job for skip in written[Path(job.path).name].skipped]
+    left_out = {skip.file for skip in skipped}
+    kept = {
+        part: [each for job in jobs[part] for each in job.samples if each.path not in left_out]
+        for part in jobs
+    }
     manifest = Manifest(
         name,
         dataset,
         source_digest(sample for samples in parts.values() for sample in samples),
         dict(split or {}),
         {
-            part: _summarise(part_jobs, [written[Path(job.path).name] for job in part_jobs], labels)
-            for part, part_jobs in jobs.items()
+            part: count_part(
+                kept[part], [written[Path(job.path).name] for job in jobs[part]], numbers
+            )
+            for part in jobs
         },
         labels,
         pattern,
         tuple(skipped),
+        sources=tuple(count_source(source, kept, labels) for source in sources),
     )
     for part, counts in manifest.parts.items():
         if not counts.images:
@@ -355,36 +386,3 @@ def local_engine(workers: int | None = None) -> Engine:
             yield write_shard(job, threads, step)
 
     return write
-
-
-def _number_people(parts: Mapping[str, Sequence[Sample]]) -> dict[str, int]:
-    """Labels of the training people first, in sorted order: 0..C-1 is what training classifies."""
-    labels: dict[str, int] = {}
-    for part in sorted(parts, key=lambda part: part != "train"):
-        for person in sorted({sample.person for sample in parts[part]}):
-            labels.setdefault(person, len(labels))
-    return labels
-
-
-def _summarise(
-    jobs: Sequence[ShardJob], written: Sequence[WrittenShard], labels: Mapping[str, int]
-) -> Part:
-    skipped = {skip.file for each in written for skip in each.skipped}
-    samples = [sample for job in jobs for sample in job.samples if sample.path not in skipped]
-    people = Counter([sample.person for sample in samples])
-    tracklets = {
-        (sample.person, sample.camera, sample.tracklet)
-        for sample in samples
-        if sample.tracklet != -1
-    }
-    sizes = sum((Counter(each.image_sizes) for each in written), Counter[str]())
-    commonest = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:50]
-    return Part(
-        images=len(samples),
-        people=len(people),
-        cameras=len({sample.camera for sample in samples} - {-1}),
-        tracklets=len(tracklets),
-        images_by_label=dict(sorted((labels[person], n) for person, n in people.items())),
-        image_sizes=dict(commonest),
-        shards=tuple(each.shard for each in written),
-    )
