@@ -32,6 +32,10 @@ def evaluate(
     mean: tuple[float, float, float] | None = None,
     deviation: tuple[float, float, float] | None = None,
     heat_maps: Flag = False,
+    protocol: Literal["standard", "small_set"] = "standard",
+    splits: int | None = None,
+    people: str | None = None,
+    pattern: str | None = None,
     seed: int = 0,
     json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
 ) -> None:
@@ -63,7 +67,14 @@ def evaluate(
             ImageNet's.
         deviation: Likewise, what is divided by.
         heat_maps: Show on the images of the rank lists where they matched the query (.keras only).
-        seed: Of the draws: intervals, random rank lists, single shot.
+        protocol: small_set asks for random halves of the people, one query and one gallery image
+            each, and prints mean and spread, as small sets are scored (docs/scores.md).
+        splits: Of small_set: how many halves, by default 10; 0 asks for all people, once.
+        people: Slice of the people of a folder, sorted by number: 316: leaves the first 316 out,
+            :316 takes them.
+        pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
+            of your own form; or how to read them (docs/datasets.md): cuhk01, ilids, ...
+        seed: Of the draws: intervals, random rank lists, single shot, small_set.
         json_: Print one JSON object and nothing else.
     """
     numbers: dict[str, Any] = {"k1": k1, "k2": k2, "original_weight": lambda_}
@@ -72,6 +83,17 @@ def evaluate(
         raise InputError(
             "--k1, --k2 and --lambda are for --rerank. Received: no --rerank. Add it or leave them."
         )
+    small_set = protocol == "small_set"
+    if small_set:
+        others = {"rerank": rerank, "expand_queries": expand_queries, "pooling": pooling,
+                  "frames": frames, "single_shot": single_shot, "heat_maps": heat_maps}  # fmt: skip
+        if given := [f"--{name}" for name, value in others.items() if value]:
+            raise InputError(
+                f"--protocol small_set goes without --{', --'.join(others)}. Received: "
+                f"{', '.join(given)}. Leave them, or the protocol."
+            )
+    elif splits is not None:
+        raise InputError("--splits is of --protocol small_set. Received: no such. Add it.")
     if heat_maps and json_ and output is None:
         raise InputError(
             "--heat_maps are drawn in the report, and --json writes none. Add --output FOLDER."
@@ -92,6 +114,22 @@ def evaluate(
     opened = load_model(path, image_size=image_size, mean=mean, deviation=deviation)
     if output is None and not json_:
         output = default_output(path, data, flip=flip, rerank=rerank, expanded=expand_queries)
+        if people is not None:
+            output = output.with_name(f"{output.name}-{people.replace(':', 'to')}")
+    if small_set:
+        _evaluate_small_set(
+            opened,
+            data,
+            json_,
+            splits=10 if splits is None else splits,
+            seed=seed,
+            people=people,
+            pattern=pattern,
+            flip=flip,
+            metric=metric,
+            output=output,
+        )
+        return
     with counting("images") as progress:
         card = stage(
             opened,
@@ -107,6 +145,8 @@ def evaluate(
             seed=seed,
             output=output,
             heat_maps=_heat_maps(opened) if heat_maps else None,
+            people=people,
+            pattern=pattern,
             progress=progress,
         )
     if json_:
@@ -118,6 +158,44 @@ def evaluate(
     print(f"model        {card['model']} ({card['fingerprint']})")
     if output is not None:
         print(f"report       {output / 'report.html'}")
+
+
+def _evaluate_small_set(model: Any, data: Path, json_: bool, **options: Any) -> None:
+    from siamese.evaluate.small_set_protocol import REPORT, evaluate_small_set
+
+    with counting("images") as progress:
+        report = evaluate_small_set(model, data, progress=progress, **options)
+    if json_:
+        print(json.dumps(report, ensure_ascii=False))
+        return
+    scores = report["scores"]
+    print(f"{data} ({report['dataset']})")
+    for sentence in report["protocol_text"]:
+        print(f"  {sentence}")
+    for label, names in (
+        ("ranking", {"Rank-1": "rank1", "Rank-5": "rank5", "Rank-10": "rank10"}),
+        ("", {"mAP": "mAP", "mINP": "mINP"}),
+        ("verification", {"EER": "eer"}),
+        ("accepted", {"FAR 0.01": "tar_at_far_0.01", "FAR 0.001": "tar_at_far_0.001"}),
+    ):
+        shown = "   ".join(f"{word} {_with_spread(scores[name])}" for word, name in names.items())
+        print(f"  {label:<12} {shown}")
+    if (own := report["own_threshold"]) is not None:
+        print(
+            f"  {'threshold':<12} {own['threshold']:.4f} of the model: strangers accepted "
+            f"{_with_spread(own['false_accept_rate'])} (promised {own['promised_rates'][0]:.3f}), "
+            f"people rejected {_with_spread(own['false_reject_rate'])}"
+        )
+    for note in report["notes"]:
+        print(f"  note         {note}")
+    print(f"model        {report['model']} ({report['fingerprint']})")
+    if options["output"] is not None:
+        print(f"report       {options['output'] / REPORT}")
+
+
+def _with_spread(found: dict[str, float | None]) -> str:
+    spread = "" if found["spread"] is None else f" +- {found['spread']:.3f}"
+    return f"{found['mean']:.3f}{spread}"
 
 
 def compare(

@@ -28,6 +28,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "siamese evaluate --data market1501 --flip",
         "siamese evaluate --data market1501 --rerank --output results/reranked",
         "siamese evaluate --data market1501 --model theirs.onnx --image_size 256 128",
+        "siamese evaluate --data VIPeR --protocol small_set --flip --people 316:",
     ),
     "compare": ("siamese compare results/mine results/theirs",),
     "embed": ("siamese embed crops --output embeddings.parquet",),

@@ -1,8 +1,9 @@
 """Training and validation sides that cannot leak, and that hold still when files are added."""
 
 import hashlib
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -145,6 +146,57 @@ def split_sources(
     return parts
 
 
+def people_in_order(samples: Iterable[Sample], distractors: Collection[str] = ()) -> list[str]:
+    """Lists the people, sorted by the numbers in their names.
+
+    Args:
+        samples: The images.
+        distractors: People who are nobody.
+
+    Returns:
+        Each person once.
+
+    Example:
+        >>> people_in_order([Sample("a", "10"), Sample("b", "9"), Sample("c", "0000")], ["0000"])
+        ['9', '10']
+    """
+    people = {sample.person for sample in samples} - set(distractors)
+    return sorted(people, key=_in_numbers)
+
+
+def choose_people(
+    samples: Sequence[Sample], people: str, distractors: Collection[str] = ()
+) -> list[Sample]:
+    """Keeps the images of some people; distractors stay.
+
+    Args:
+        samples: What `list_samples` gives.
+        people: A slice of the people sorted by number, as Python has it: "316:" leaves the first
+            316 out, ":316" takes them, "-10:" takes the last ten.
+        distractors: People who are nobody.
+
+    Returns:
+        Samples, in the order given.
+
+    Raises:
+        InputError: It is no slice, or nobody is in it.
+    """
+    match = re.fullmatch(r"(-?\d+)?:(-?\d+)?", people)
+    if match is None:
+        raise InputError(
+            f"people must be a slice such as 316: or :316. Received: {people!r}. It counts people "
+            "sorted by number, from 0."
+        )
+    first, last = (int(end) if end else None for end in match.groups())
+    everybody = people_in_order(samples, distractors)
+    chosen = {*everybody[first:last], *distractors}
+    if not set(everybody) & chosen:
+        raise InputError(
+            f"people must leave somebody. Received: {people!r} of {len(everybody)} people."
+        )
+    return [sample for sample in samples if sample.person in chosen]
+
+
 def refuse_duplicates(
     samples: Iterable[Sample], states: Mapping[str, FileState] | None = None
 ) -> None:
@@ -231,6 +283,11 @@ def _place(key: str, seed: int) -> float:
     digest = hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=8).digest()
     # 53 bits are what a float holds; with all 64 the largest would round up to 1.
     return (int.from_bytes(digest, "big") >> 11) / 2**53
+
+
+def _in_numbers(name: str) -> list[tuple[int, str]]:
+    """A key that sorts 9 before 10."""
+    return [(int(part or 0) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _plural(by: str) -> str:

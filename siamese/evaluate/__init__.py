@@ -8,6 +8,8 @@ evaluation  all of it: `evaluate`
 report_images  which queries and pairs are shown
 report     the score report as one HTML page, and the same pictures as PNG
 score_files  scores.json and queries.csv, written and read
+trials     of a small set: one query and one gallery image a person
+small_set_protocol  random halves of the people, single shot: `evaluate_small_set`
 compare    two score reports: is the difference more than noise?
 """
 

@@ -52,6 +52,8 @@ def evaluate(
     seed: int = 0,
     output: str | Path | None = None,
     heat_maps: report_images.HeatMaps | None = None,
+    people: str | None = None,
+    pattern: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Scores a model on a dataset's query and gallery, or on a record set.
@@ -77,6 +79,9 @@ def evaluate(
         output: A folder for `scores.json`, `queries.csv`, `report.html` and pictures; None writes
             nothing.
         heat_maps: Draws on the images of the rank lists where query and place matched.
+        people: A slice of the people of a folder, sorted by number, such as "316:"; records in it
+            are not looked at.
+        pattern: How the names in a folder are read, as `list_samples` takes it; likewise.
         progress: Called with the images done and all images.
 
     Returns:
@@ -86,14 +91,21 @@ def evaluate(
         InputError: The model or the data cannot be used, or an option is out of range.
     """
     check_metric(metric)
-    _check_options(data, pooling=pooling, frames=frames, seed=seed)
+    _check_options(data, pooling=pooling, frames=frames, pattern=pattern, seed=seed)
     if heat_maps is not None and output is None:
         raise InputError("heat maps are drawn in the report. Name a folder for it: `output`.")
     started, clock = datetime.datetime.now().astimezone(), time.perf_counter()
     if not isinstance(model, Model):
         model = load_model(model)
     query_gallery = embed_query_gallery(
-        model, data, flip=flip, pooling=pooling, most_frames=frames, progress=progress
+        model,
+        data,
+        flip=flip,
+        pooling=pooling,
+        most_frames=frames,
+        people=people,
+        pattern=pattern,
+        progress=progress,
     )
     embedded = time.perf_counter()
     images = query_gallery.images
@@ -146,18 +158,13 @@ def evaluate(
         "source": query_gallery.source,
         "notes": list(query_gallery.notes),
         "tracklets": _describe_tracklets(query_gallery, frames),
-        "model": str(model.path),
-        "fingerprint": model.fingerprint,
-        "image_size": list(model.image_size),
-        "normalisation": model.metadata.get("normalisation"),
+        **describe_model(model),
         "dimensions": int(images.embeddings.shape[1]),
         "flip": flip,
         "metric": metric,
         "rerank": None if reranking is None else vars(reranking),
         "expand_queries": expand_queries,
         "seed": seed,
-        "backend": _backend(model),
-        "versions": _versions(model),
         "started": started.isoformat(timespec="seconds"),
         "seconds": {
             "embedding": round(embedded - clock, 3),
@@ -180,8 +187,25 @@ def evaluate(
     return card
 
 
+def describe_model(model: Model) -> dict[str, Any]:
+    """What a score report says of the model and of what computed its embeddings."""
+    return {
+        "model": str(model.path),
+        "fingerprint": model.fingerprint,
+        "image_size": list(model.image_size),
+        "normalisation": model.metadata.get("normalisation"),
+        "backend": _backend(model),
+        "versions": _versions(model),
+    }
+
+
 def _check_options(
-    data: str | Path, *, pooling: TrackletPooling | None, frames: int | None, seed: int
+    data: str | Path,
+    *,
+    pooling: TrackletPooling | None,
+    frames: int | None,
+    pattern: str | None,
+    seed: int,
 ) -> None:
     if seed < 0:
         raise InputError(f"`seed` must be >= 0. Received: seed={seed}")
@@ -189,7 +213,7 @@ def _check_options(
         from siamese.records import is_record_set
 
         place = Path(data)
-        if is_record_set(place) or recognise(place).name != "mars":
+        if is_record_set(place) or recognise(place, pattern).name != "mars":
             raise InputError(
                 f"`frames` is of tracklets, and the images of {data} are scored one by one. "
                 f"Received: frames={frames} without pooling. Give `pooling` too, or leave it out."

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.datasets import PartName, Sample, list_samples, recognise
+from siamese.datasets.splits import choose_people
 from siamese.errors import InputError
 from siamese.evaluate.embedded import (
     EmbeddedImages,
@@ -82,6 +83,8 @@ def embed_query_gallery(
     flip: bool = False,
     pooling: TrackletPooling | None = None,
     most_frames: int | None = None,
+    people: str | None = None,
+    pattern: str | None = None,
     progress: Progress | None = None,
 ) -> QueryGallery:
     """Finds out what a folder holds and embeds it.
@@ -97,6 +100,8 @@ def embed_query_gallery(
         pooling: Scores tracklets instead of images; official MARS is always scored so, by "mean"
             unless said otherwise.
         most_frames: Of a longer tracklet so many frames are used, evenly spaced; None: all.
+        people: A slice of the people of a folder, sorted by number; records in it are not taken.
+        pattern: How the names in a folder are read; likewise.
         progress: Called with the images done and all images.
 
     Returns:
@@ -106,20 +111,26 @@ def embed_query_gallery(
         InputError: The data cannot be used.
     """
     data = Path(data)
-    records = _records_of(data)
-    if records is not None:
+    if people is not None or pattern is not None:
+        refuse_records(data)
+    elif (records := _records_of(data)) is not None:
         return _embed_validation(model, records, flip, pooling, most_frames, progress)
-    layout = recognise(data)
+    layout = recognise(data, pattern)
     if layout.name == "mars":
         pooling = pooling or "mean"
     listed: dict[str, list[Sample]]
     if {"query", "gallery"} & set(layout.parts):
-        listed = {part: list_samples(data, part) for part in _SEARCH}
+        listed = {part: list_samples(data, part, pattern) for part in _SEARCH}
         source, notes = "query and gallery folders", layout.notes
     else:
-        listed = {"train": list_samples(data, "all")}
+        listed = {"train": list_samples(data, "all", pattern)}
         source = "all images of a folder without queries: the first of each person and camera asks"
         notes = (*layout.notes, "Nothing says that the model was not trained on these people.")
+    if people is not None:
+        everybody = [sample for part in listed.values() for sample in part]
+        chosen = {s.path for s in choose_people(everybody, people, layout.distractors)}
+        listed = {part: [s for s in found if s.path in chosen] for part, found in listed.items()}
+        source += f"; people {people} by number"
     roots = {part: Path(layout.parts[part]) for part in listed}
     if pooling is not None:
         images, tracklets, query, gallery, shown = _embed_tracklet_parts(
@@ -147,6 +158,21 @@ def embed_query_gallery(
         junk=junk,
         read_pictures=lambda rows: {row: read_image(shown[row]) for row in rows},
     )
+
+
+def refuse_records(data: str | Path) -> None:
+    """Refuses a record set where a folder of images is needed.
+
+    Raises:
+        InputError: It is one.
+    """
+    from siamese.records import is_record_set
+
+    if is_record_set(data):
+        raise InputError(
+            f"{data}: holds records. Expected the dataset folder itself: this protocol, --people "
+            "and --pattern are of images in folders."
+        )
 
 
 def _records_of(data: Path) -> Path | None:

@@ -1,0 +1,266 @@
+"""The small sets' protocol: random halves of the people, single shot, mean and spread.
+
+Models are compared so across cameras that none of them saw: VIPeR, PRID2011, GRID, i-LIDS.
+"""
+
+import datetime
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from siamese.datasets import PartName, list_samples, recognise
+from siamese.datasets.splits import choose_people
+from siamese.errors import InputError
+from siamese.evaluate.embedded import EmbeddedImages, Progress, embed_files
+from siamese.evaluate.evaluation import describe_model
+from siamese.evaluate.query_gallery import refuse_records
+from siamese.evaluate.score_files import write_score_report
+from siamese.evaluate.scoring import pairs_of, rank
+from siamese.evaluate.trials import View, draw_trials, make_plan
+from siamese.inference import Model, load_model
+from siamese.metrics.blocks import Indices, Metric, check_metric
+from siamese.metrics.calibration import Calibration
+from siamese.metrics.verification import error_rates_at, score_verification
+
+REPORT = "small_set.json"
+SCHEMA_VERSION = 1
+SCORES = (
+    "rank1",
+    "rank5",
+    "rank10",
+    "mAP",
+    "mINP",
+    "eer",
+    "tar_at_far_0.01",
+    "tar_at_far_0.001",
+)
+_TRADE = ("false_accept_rate", "false_reject_rate")
+
+
+def evaluate_small_set(
+    model: str | Path | Model,
+    data: str | Path,
+    *,
+    splits: int = 10,
+    seed: int = 0,
+    people: str | None = None,
+    pattern: str | None = None,
+    flip: bool = False,
+    metric: Metric = "euclidean",
+    output: str | Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Scores a model by the small sets' protocol.
+
+    A half of the people, drawn at random, is asked for; one query and one gallery image of each,
+    drawn too. They are of two cameras where cameras are known, else of two tracklets where these
+    are known, else any two images. Where there are two cameras, each is searched for the queries
+    of the other, and the two scores are averaged; where a set says who asks (PRID2011, GRID), that
+    way alone is scored. Distractors, and one image of each person who has no second view, stay in
+    the gallery. Verification scores are of all pairs of a query and a gallery image.
+
+    Args:
+        model: A model file, `.keras` or `.onnx`, or an open model.
+        data: A dataset folder or a CSV file of identities; of one with query and gallery parts,
+            these two.
+        splits: How many halves; 0 asks for everybody, once.
+        seed: Of all draws; a split depends on it and its own number alone.
+        people: A slice of the people, sorted by number, such as "316:"; None takes everybody.
+        pattern: As `list_samples` takes it.
+        flip: Average each embedding with that of the mirrored image.
+        metric: "euclidean" or "cosine".
+        output: A folder for `small_set.json`; None writes nothing.
+        progress: Called with the images done and all images.
+
+    Returns:
+        The score report, ready for JSON; docs/scores.md says what each entry is.
+
+    Raises:
+        InputError: The model or the data cannot be used, or an option is out of range.
+    """
+    check_metric(metric)
+    for name, number in (("splits", splits), ("seed", seed)):
+        if number < 0:
+            raise InputError(f"`{name}` must be >= 0. Received: {name}={number}")
+    started, clock = datetime.datetime.now().astimezone(), time.perf_counter()
+    refuse_records(data)
+    layout = recognise(data, pattern)
+    parts = [part for part in ("query", "gallery") if part in layout.parts] or ["all"]
+    listed = [each for part in parts for each in list_samples(data, cast(PartName, part), pattern)]
+    samples = list({each.path: each for each in listed}.values())
+    if people is not None:
+        samples = choose_people(samples, people, layout.distractors)
+    plan = make_plan(samples, layout)
+    draws = draw_trials(samples, plan, layout.distractors, splits=splits, seed=seed)
+    if min(len(trial.gallery) for trials in draws for trial in trials) < 2:
+        raise InputError(
+            f"{data}: a half of {len(plan.people)} people is one, and nobody else is in the "
+            "gallery. Add people, or give splits=0."
+        )
+    if not isinstance(model, Model):
+        model = load_model(model)
+    used = np.unique(np.concatenate([t.gallery for trials in draws for t in trials]))
+    used = np.union1d(used, np.concatenate([t.query for trials in draws for t in trials]))
+    shown = [samples[row] for row in used.tolist()]
+    images = embed_files(model, shown, [each.path for each in shown], flip=flip, progress=progress)
+    embedded = time.perf_counter()
+    place = np.zeros(len(samples), np.int64)
+    place[used] = np.arange(len(used))
+    per_split = [
+        _mean(
+            [
+                score_trial(images, place[t.query], place[t.gallery], metric, model.calibration)
+                for t in trials
+            ]
+        )
+        for trials in draws
+    ]
+    found = {name: _spread([each[name] for each in per_split]) for name in per_split[0]}
+    report: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "protocol": "small set",
+        "scores": {name: found[name] for name in SCORES},
+        "own_threshold": None,
+        "per_split": [{name: each[name] for name in SCORES} for each in per_split],
+        "splits": splits,
+        "seed": seed,
+        "people": len(plan.people),
+        "people_without_second_view": len(plan.others),
+        "people_chosen": people,
+        "pairs_by": plan.kind,
+        "ways": [
+            {
+                "query": _name_view(plan.kind, way[0]),
+                "gallery": _name_view(plan.kind, way[1]),
+                "queries": len(trial.query),
+                "gallery_images": len(trial.gallery),
+                "distractors": len(trial.gallery) - len(trial.query),
+            }
+            for way, trial in zip(plan.ways or ((None, None),), draws[0], strict=True)
+        ],
+        "data": str(data),
+        "dataset": layout.name,
+        "notes": [*layout.notes, "Nothing says that the model was not trained on these people."],
+        **describe_model(model),
+        "dimensions": int(images.embeddings.shape[1]),
+        "flip": flip,
+        "metric": metric,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": {
+            "embedding": round(embedded - clock, 3),
+            "scoring": round(time.perf_counter() - embedded, 3),
+        },
+    }
+    if model.calibration is not None and _TRADE[0] in found:
+        promised = model.calibration.error_rates(model.calibration.threshold)
+        report["own_threshold"] = {
+            "threshold": model.calibration.threshold,
+            "promised_rates": list(promised),
+            **{name: found[name] for name in _TRADE},
+        }
+    report["protocol_text"] = describe(report)
+    if output is not None:
+        folder = Path(output)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_score_report(report, folder / REPORT)
+    return report
+
+
+def score_trial(
+    images: EmbeddedImages,
+    query: Indices,
+    gallery: Indices,
+    metric: Metric = "euclidean",
+    calibration: Calibration | None = None,
+) -> dict[str, float]:
+    """Scores one trial: each query against the gallery, each pair of both.
+
+    Args:
+        images: All images; distractors are people like others, whom nobody asks for.
+        query: `(queries,)`, rows.
+        gallery: `(gallery,)`, rows.
+        metric: "euclidean" or "cosine".
+        calibration: Whose threshold is measured too, where it is of this metric.
+
+    Returns:
+        `SCORES`, and the error rates at the threshold, 0..1.
+    """
+    # As if one camera asked and another were searched: every pair across counts, no other does.
+    both = replace(
+        images.rows(np.concatenate([query, gallery])),
+        cameras=np.repeat(np.array([1, 2], np.int64), [len(query), len(gallery)]),
+    )
+    asks, searched = np.split(np.arange(len(both.names)), [len(query)])
+    ranking = rank(both.rows(asks), both.rows(searched), metric=metric).scores
+    pairs = pairs_of(both, metric=metric)
+    verification = score_verification(pairs)
+    values = {name: float(getattr(ranking, name)) for name in SCORES[:5]}
+    values["eer"] = verification.eer
+    for name in SCORES[6:]:
+        values[name] = verification.tar_at_far[float(name.removeprefix("tar_at_far_"))]
+    if calibration is not None and calibration.metric == metric:
+        point = error_rates_at(pairs, calibration.threshold)
+        values.update({name: getattr(point, name) for name in _TRADE})
+    return values
+
+
+def describe(report: dict[str, Any]) -> list[str]:
+    """Says how the scores of a small set were made.
+
+    Args:
+        report: The report of `evaluate_small_set`.
+
+    Returns:
+        Sentences.
+    """
+    way = report["ways"][0]
+    people, asked = f"{report['people']:,} people", f"{way['queries']:,}"
+    if report["people_chosen"] is not None:
+        people += f" (those of {report['people_chosen']} by number)"
+    sentences = [
+        f"Small set: {report['splits']} random halves of {people}, {asked} each."
+        if report["splits"]
+        else f"Small set: all {people}, once."
+    ]
+    sentences.append(
+        "Single shot: one query and one gallery image a person, "
+        + {
+            "sides": f"the query of {way['query']}, the other of {way['gallery']}.",
+            "two cameras": f"of {way['query']} against {way['gallery']} and back; the scores of "
+            "both ways are averaged.",
+            "cameras": "of two cameras, drawn.",
+            "tracklets": "of two tracklets, drawn (cameras are not known).",
+            "images": "any two, drawn (nobody was seen by two known cameras): easier than across "
+            "cameras.",
+        }[report["pairs_by"]]
+    )
+    sizes = " and ".join(f"{each['gallery_images']:,}" for each in report["ways"])
+    left = [each["distractors"] for each in report["ways"]]
+    sentences.append(
+        f"Gallery of {sizes} images"
+        + (f", {' and '.join(map(str, left))} of them distractors." if any(left) else ".")
+    )
+    if report["flip"]:
+        sentences.append("Each embedding is averaged with that of the mirrored image.")
+    sentences.append(
+        "Verification: every query with every gallery image. Spread: standard deviation over the "
+        "splits."
+    )
+    return sentences
+
+
+def _name_view(kind: str, view: View) -> str:
+    return f"camera {view}" if kind == "two cameras" else str(view or "any")
+
+
+def _mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([each[name] for each in scores])) for name in scores[0]}
+
+
+def _spread(values: Sequence[float]) -> dict[str, float | None]:
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "spread": spread}
