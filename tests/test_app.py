@@ -31,6 +31,7 @@ pytest.importorskip("lancedb", reason="the extra `gallery` is not installed")
 from gradio_client import Client, handle_file
 
 from siamese.app import html, page, people_tab
+from siamese.app.search_tab import copy_image
 from siamese.app.state import Desk
 from siamese.app.uploads import keep_archive
 from siamese.cli import main
@@ -39,6 +40,7 @@ from siamese.datasets import read_triplets
 from siamese.errors import InputError
 from siamese.images import read_image
 from siamese.inference import load_model
+from siamese.metrics.calibration import LEANINGS
 
 # Gradio's server and client, not ours.
 pytestmark = [
@@ -117,13 +119,29 @@ def test_search_ranks_as_the_gallery_does(client: Client, desk: Desk, pedestrian
     answer = client.predict(handle_file(query), 5, [], "", "", "", api_name="/search")
     expected = desk.gallery.search(query, 5)
     assert [each["image"] for each in answer["matches"]] == [each.image for each in expected]
-    assert answer["matches"][0]["distance"] == pytest.approx(0, abs=1e-3)
-    assert answer["verdict"] == "same"
-    assert answer["in_gallery"] is True
+    assert answer["left_out"] == [str(each) for each in desk.gallery.own_images([query])[0]]
+    assert len(answer["left_out"]) == 1
+    assert answer["left_out"][0] not in {each["image"] for each in answer["matches"]}
+    assert answer["matches"][0]["prior"] == pytest.approx(0.5 / 12)
+    assert answer["verdict"] == expected[0].verdict == answer["matches"][0]["verdict"]
+    assert answer["in_gallery"] is LEANINGS[expected[0].verdict]
     assert answer["images_searched"] == 12 * 8
     of_two = client.predict(handle_file(query), 50, [2], "0003", "", "", api_name="/search")
     assert {(each["camera"], each["person"]) for each in of_two["matches"]} == {(2, "0003")}
     assert of_two["images_searched"] == len(of_two["matches"]) == 4
+
+
+def test_an_image_that_is_looked_for_is_left_out(desk: Desk, tmp_path: Path) -> None:
+    image = desk.gallery.images()[0].path
+    copy = copy_image(image, tmp_path / "asked")
+    assert isinstance(copy, str)
+    found = desk.search(Path(copy), 3)
+    assert found.left_out == (image,)
+    assert image not in {match.image for match in found.matches}
+    assert desk.search(read_image(image), 3).left_out == ()
+    assert desk.search(read_image(image), 3).matches[0].image == image
+    Image.fromarray(read_image(image)).save(tmp_path / "a.tif")
+    assert isinstance(copy_image(str(tmp_path / "a.tif"), tmp_path), Image.Image)
 
 
 def test_only_the_two_endpoints_are_public(client: Client) -> None:
@@ -311,7 +329,7 @@ def test_a_login_keeps_strangers_out(
             served.local_url, auth=("anna", "pass:word"), verbose=False, httpx_kwargs=PATIENT
         )
         image = handle_file(images_of(pedestrians, 1)[0])
-        assert inside.predict(image, image, 0.01, api_name="/verify")["verdict"] == "same"
+        assert inside.predict(image, image, 0.01, api_name="/verify")["same"] is True
     finally:
         served.close(verbose=False)
 

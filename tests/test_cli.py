@@ -13,6 +13,7 @@ from miniatures import earlier_records
 from PIL import Image
 
 from siamese.cli import create_records, main, run, train, verify
+from siamese.metrics.calibration import VERDICTS
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ["create_tf_record.py", "train_siamese_network.py", "test_siamese_network.py"]
@@ -101,8 +102,14 @@ def test_train_builds_missing_records_and_test_compares(
     Path("pair.png").unlink()
     assert run(verify, ["--img1", images[0], "--img2", images[1], "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["verdict"] in ("same", "different", "unsure")
-    assert {"distance", "threshold", "probability", "model"} <= set(answer)
+    assert answer["verdict"] in VERDICTS
+    assert isinstance(answer["same"], bool)
+    assert {"distance", "threshold", "probability", "prior", "bounds", "model"} <= set(answer)
+    assert run(verify, ["-i1", images[0], "-i2", images[1], "--json", "--prior", "0.001"]) == 0
+    rarer = json.loads(capsys.readouterr().out)
+    assert (rarer["prior"], rarer["same"]) == (0.001, answer["same"])
+    assert rarer["probability"] < answer["probability"]
+    _fails(capsys, run(verify, ["-i1", images[0], "-i2", images[1], "--prior", "1"]), "`prior`")
     assert not Path("pair.png").exists()
 
     assert main(["evaluate", "--data", "data set/records", "--json"]) == 0
@@ -366,7 +373,7 @@ def test_names_that_are_no_text_are_one_line_and_spoil_no_verdict(
     pair = tmp_path / "pair.png"
     assert main(["verify", "-i1", str(odd), "-i2", str(odd), "--output", str(pair), *model]) == 0
     assert pair.exists()
-    assert "Similar" in capsys.readouterr().out
+    assert "same person" in capsys.readouterr().out
     _fails(
         capsys,
         main(["embed", str(folder), "--output", str(tmp_path / "e.csv"), *model]),

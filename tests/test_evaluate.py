@@ -25,6 +25,7 @@ from siamese.evaluate import (
 )
 from siamese.evaluate.scoring import rank
 from siamese.inference import Model, load_model
+from siamese.metrics.calibration import VERDICTS
 from siamese.metrics.ranking import score_ranking
 from siamese.models.checkpoint import load_checkpoint as open_file
 from siamese.records import build_records
@@ -114,7 +115,11 @@ def test_cosine_ranks_unit_vectors_as_euclid_does(calibrated: Path, market: Path
     ours = [card["calibration"]["expected_calibration_error"] for card in (euclidean, cosine)]
     assert ours[0] == pytest.approx(ours[1])
     assert cosine["calibration"]["measured_rates"] is None
+    assert cosine["calibration"]["measured_words"] is None
     own = euclidean["calibration"]
+    for name in ("promised_words", "measured_words"):
+        assert list(own[name]) == list(VERDICTS)
+        assert np.sum(list(own[name].values()), axis=0) == pytest.approx([1, 1])
     for rate, (low, high) in zip(own["measured_rates"], own["measured_intervals"], strict=True):
         assert low <= rate <= high
 

@@ -18,6 +18,7 @@ from PIL import Image
 import siamese
 from siamese.errors import InputError
 from siamese.gallery import Gallery, GalleryImage, answer, ingest
+from siamese.images import read_image
 from siamese.inference import Model
 from siamese.synthetic import write_mars_tree
 
@@ -50,6 +51,14 @@ def copy(whole: Path, tmp_path: Path) -> Path:
 
 def _files(people: Path) -> list[Path]:
     return sorted(people.rglob("*.jpg"))
+
+
+def _judging(model: Model, slope: float, centre: float) -> Model:
+    """The model with another logistic curve."""
+    other = Model(model.path, model._network)
+    assert model.calibration is not None
+    other.calibration = replace(model.calibration, slope=slope, centre=centre)
+    return other
 
 
 def _holds(folder: Path, *needles: bytes) -> list[str]:
@@ -86,7 +95,10 @@ def test_adding_again_changes_nothing_and_a_changed_file_is_replaced(
     third = gallery.add(folder)
     assert (third.added, third.replaced, third.unchanged) == (0, 1, 63)
     assert len(gallery) == 64
-    assert {match.image for match in gallery.search(changed, 2)} == {str(changed), str(other)}
+    assert {match.image for match in gallery.search(read_image(changed), 2)} == {
+        str(changed),
+        str(other),
+    }
     assert gallery.verify(contents=True) == []
 
 
@@ -99,7 +111,7 @@ def test_search_agrees_with_a_slow_loop(whole: Path, people: Path, model: Model)
     for embedding, path in zip(embeddings, rows["path"].to_pylist(), strict=True):
         slow.append((float(np.sqrt(((embedding.astype(np.float64) - own) ** 2).sum())), path))
     slow.sort()
-    found = gallery.search(query, 12)
+    found = gallery.search(read_image(query), 12)
     assert [match.distance for match in found] == pytest.approx([d for d, _ in slow[:12]], abs=1e-7)
     assert [match.image for match in found] == [path for _, path in slow[:12]]
     assert found[0].image == str(query)
@@ -107,8 +119,10 @@ def test_search_agrees_with_a_slow_loop(whole: Path, people: Path, model: Model)
     calibration = model.calibration
     assert calibration is not None
     for match in found:
-        assert match.verdict == calibration.verdict(match.distance)
-        assert match.probability == pytest.approx(float(calibration.probability(match.distance)))
+        assert match.prior == 0.5 / 8
+        assert match.verdict == calibration.verdict(match.distance, 0.5 / 8)
+        expected = float(calibration.probability(match.distance, 0.5 / 8))
+        assert match.probability == pytest.approx(expected)
 
 
 def test_query_may_be_a_file_a_picture_or_an_array(whole: Path, people: Path, model: Model) -> None:
@@ -116,7 +130,7 @@ def test_query_may_be_a_file_a_picture_or_an_array(whole: Path, people: Path, mo
     file = _files(people)[9]
     with Image.open(file) as picture:
         by_picture = gallery.search(picture, 4)
-    assert by_picture == gallery.search(file, 4) == gallery.search(str(file), 4)
+    assert by_picture[1:] == gallery.search(file, 3) == gallery.search(str(file), 3)
     assert gallery.search(np.asarray(Image.open(file)), 4) == by_picture
 
 
@@ -131,7 +145,7 @@ def test_filters_leave_only_what_they_say(people: Path, model: Model, tmp_path: 
     gallery.add(images)
 
     def rows(**chosen: object) -> list[int]:
-        found = gallery.search(files[0], 99, **chosen)  # type: ignore[arg-type]
+        found = gallery.search(read_image(files[0]), 99, **chosen)  # type: ignore[arg-type]
         return sorted(files.index(Path(match.image)) for match in found)
 
     assert rows() == list(range(10))
@@ -153,7 +167,7 @@ def test_filters_leave_only_what_they_say(people: Path, model: Model, tmp_path: 
 
 
 def test_whoever_is_not_there_is_said_not_to_be(people: Path, model: Model, tmp_path: Path) -> None:
-    gallery = Gallery(tmp_path / "gallery", model)
+    gallery = Gallery(tmp_path / "gallery", _judging(model, slope=100, centre=0.65))
     there = [file for file in _files(people) if "C1" in file.name and file.name < "0005"]
     gallery.add(there)
     assert answer(gallery.search(there[0])) == "same"
@@ -167,6 +181,66 @@ def test_whoever_is_not_there_is_said_not_to_be(people: Path, model: Model, tmp_
     found = Gallery(tmp_path / "gallery", uncalibrated).search(there[0], 3)
     assert answer(found) is None
     assert found[0].probability is None
+
+
+def test_a_search_allows_for_the_number_of_people(
+    people: Path, model: Model, tmp_path: Path
+) -> None:
+    there = [file for file in _files(people) if "C1" in file.name and file.name < "0005"]
+    stranger = read_image(_files(people)[-1])
+    named, unnamed = (Gallery(tmp_path / name, model) for name in ("named", "unnamed"))
+    named.add(there)
+    unnamed.add(there, anonymous=True)
+    nearest = named.search(stranger, 1)[0]
+    # At even odds 97 % at this distance: odds of 97 to 3.
+    judging = _judging(model, slope=10, centre=nearest.distance + float(np.log(97 / 3)) / 10)
+    assert judging.judge(nearest.distance, judging.calibration).verdict == "same"  # type: ignore[arg-type]
+    named, unnamed = (Gallery(each.path, judging) for each in (named, unnamed))
+    # The odds of one of 4 people are 1 to 7, of one of 16 images without a name 1 to 31.
+    found = named.search(stranger, 16)
+    assert (found[0].prior, found[0].verdict) == (1 / 8, "probably same")
+    assert found[0].probability == pytest.approx(97 / (97 + 3 * 7))
+    assert answer(unnamed.search(stranger)) == "unsure"
+    assert unnamed.search(stranger)[0].probability == pytest.approx(97 / (97 + 3 * 31))
+    for match in found:
+        even = float(judging.calibration.probability(match.distance))  # type: ignore[union-attr]
+        assert match.probability == pytest.approx(even / (even + (1 - even) * 7))
+    # Filters leave fewer people: one, and then two who were named among images without a name.
+    assert named.search(stranger, 1, person=nearest.person)[0].verdict == "same"
+    unnamed.merge("Ann", images=[str(each) for each in there[:3]])
+    unnamed.merge("Bea", images=[str(there[3])])
+    assert unnamed.search(stranger, 1)[0].prior == 0.5 / (16 - 4 + 2)
+    assert unnamed.search_person("Ann", 1)[0].prior == 0.5 / (16 - 4 + 1)
+    # Who is on no other image than the query is not searched for; nor is the query, without a name.
+    assert unnamed.search(there[3], 1)[0].prior == 0.5 / (16 - 4 + 1)
+    assert unnamed.search(there[0], 1)[0].prior == 0.5 / (16 - 4 + 2)
+    assert unnamed.search(there[4], 1)[0].prior == 0.5 / (16 - 4 + 2 - 1)
+
+
+def test_the_query_is_not_among_its_results(
+    copy: Path, people: Path, model: Model, tmp_path: Path
+) -> None:
+    gallery = Gallery(copy, model)
+    first, other = _files(people)[0], _files(people)[40]
+    twin = tmp_path / "twin.jpg"
+    shutil.copyfile(first, twin)
+    gallery.add(twin)
+    everything = gallery.search(read_image(first), 99)
+    assert len(everything) == 65
+    for file in (first, twin, str(twin)):
+        assert gallery.own_images([file]) == [sorted([str(first), str(twin)])]
+        found = gallery.search(file, 99)
+        assert [match.image for match in found] == [match.image for match in everything[2:]]
+        assert found[:5] == gallery.search(file, 5)
+    # The path counts too: the file has changed since.
+    shutil.copyfile(other, twin)
+    assert gallery.own_images([twin, first]) == [
+        sorted([str(other), str(twin)]),
+        sorted([str(first), str(twin)]),
+    ]
+    lists = gallery.search_folder([twin, other], 99)
+    assert str(other) not in {match.image for match in lists[str(twin)]}
+    assert [len(each) for each in lists.values()] == [63, 64]
 
 
 def test_folder_and_person_are_queries_too(whole: Path, people: Path, model: Model) -> None:
@@ -197,7 +271,7 @@ def test_merged_people_are_one(copy: Path, people: Path, model: Model) -> None:
     assert gallery.people()["O'Neill"] == 16
     file = _files(people)[-1]
     assert gallery.merge("O'Neill", images=[str(file)]) == 1
-    assert gallery.search(file, 1, person="O'Neill")[0].image == str(file)
+    assert gallery.search(read_image(file), 1, person="O'Neill")[0].image == str(file)
     assert "0001" not in gallery.people()
     assert len(gallery) == 64
     for wrong in ({"people": ["0001"]}, {"images": ["no.jpg"]}, {}):
@@ -284,7 +358,9 @@ def test_other_model_is_refused_until_reembedded(
     assert gallery.reembed() == 0
     assert sorted(map(str, gallery.images())) == sorted(map(str, before))
     assert gallery.info().fingerprint == "another"
-    assert gallery.search(_files(people)[3], 1)[0].distance == pytest.approx(0, abs=1e-6)
+    assert gallery.search(read_image(_files(people)[3]), 1)[0].distance == pytest.approx(
+        0, abs=1e-6
+    )
     assert gallery.verify(contents=True) == []
     with pytest.raises(InputError, match="was made with the model another"):
         Gallery(copy, model).search(_files(people)[0])
@@ -304,7 +380,7 @@ def test_interrupted_reembedding_goes_on(
     with pytest.raises(KeyboardInterrupt):
         gallery.reembed(progress=stop)
     # The old rows are in use meanwhile.
-    assert Gallery(copy, model).search(_files(people)[0], 1)[0].distance < 1e-6
+    assert Gallery(copy, model).search(read_image(_files(people)[0]), 1)[0].distance < 1e-6
     assert gallery.reembed() == 24
     assert len(gallery) == 64
     assert gallery.verify() == []
@@ -423,7 +499,7 @@ def test_readers_go_on_while_one_writes(people: Path, model: Model, tmp_path: Pa
         last = 0
         while not stop.is_set():
             try:
-                found = gallery.search(files[0], 99)
+                found = gallery.search(read_image(files[0]), 99)
                 if found[0].image != str(files[0]) or len(found) < last:
                     wrong.append((len(found), found[0]))
                 last = len(found)
@@ -447,9 +523,9 @@ def test_readers_survive_an_erasure(people: Path, model: Model, tmp_path: Path) 
     files = _files(people)
     writer, reader = (Gallery(tmp_path / "gallery", model) for _ in range(2))
     writer.add(people)
-    assert len(reader.search(files[0], 99)) == 64
+    assert len(reader.search(files[0], 99)) == 63
     writer.remove(people=["0002", "0003"])
-    assert len(reader.search(files[0], 99)) == 48
+    assert len(reader.search(files[0], 99)) == 47
 
 
 def test_second_writer_is_turned_away(copy: Path, people: Path, model: Model) -> None:
@@ -489,7 +565,8 @@ def test_killed_writer_loses_at_most_the_batch_in_flight(
         assert len(gallery) % 8 == 0
         assert len(gallery) >= stop - 2 * 8
         assert gallery.verify() == []
-        assert gallery.search(_files(people)[0], 1)[0].image == str(_files(people)[0])
+        first = _files(people)[0]
+        assert gallery.search(read_image(first), 1)[0].image == str(first)
     left = 64 - len(gallery)
     again = gallery.add(people)
     assert (again.added, again.unchanged) == (left, 64 - left)
@@ -610,7 +687,7 @@ def test_empty_gallery_is_named_and_can_be_filled_again(
         Gallery(copy, other).add(file)
     assert Gallery(copy, other).reembed() == 0
     assert Gallery(copy, other).add(file).added == 1
-    assert Gallery(copy, other).search(file)[0].image == str(file)
+    assert Gallery(copy, other).search(read_image(file))[0].image == str(file)
 
 
 def test_gallery_is_a_public_name_and_opens_without_the_heavy_libraries() -> None:

@@ -15,7 +15,7 @@ from colours import write_colour_model
 from PIL import Image
 
 from siamese.cli import main
-from siamese.cli.gallery_commands import FILTERED_ANSWERS
+from siamese.cli.gallery_commands import ANSWERS, FILTERED_ANSWERS
 from siamese.gallery import Gallery
 from siamese.synthetic import write_mars_tree
 
@@ -42,22 +42,28 @@ def test_search_prints_a_rank_list_and_writes_picture_and_table(
     asked = ["gallery", "search", query, "--model", "model.onnx", "-k", "3"]
     assert main([*asked, "--output", "out/ranks.png", "--csv", "out/ranks.csv"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{query}: this person is in the gallery"
-    assert lines[2].split()[:2] == ["1", "0.0000"]
-    assert lines[2].endswith(query)
+    assert lines[1] == f"  left out: {query}, the query's own file"
+    assert lines[2].startswith("  beforehand: even odds that the person is there, 12.50% for each")
+    assert lines[4].split()[0] == "1"
+    assert query not in "".join(lines[4:7])
     with Image.open("out/ranks.png") as picture:
         assert picture.size[0] > 300
     with Path("out/ranks.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["rank"] for row in rows] == ["1", "2", "3"]
-    assert rows[0]["image"] == rows[0]["query"] == query
+    assert rows[0]["query"] == query
+    assert lines[4].endswith(rows[0]["image"])
+    assert rows[0]["verdict"] in lines[4]
+    assert rows[0]["prior"] == "0.125"
     assert rows[0]["person"] == "0001"
 
     assert main([*asked, "--json", "--camera", "2"]) == 0
     found = json.loads(capsys.readouterr().out)
     [only] = found["queries"]
     assert found["images"] == 16
-    assert only["answer"] in ("same", "unsure", "different")
+    assert only["left_out"] == [query]
+    assert only["answer"] == only["matches"][0]["verdict"]
+    assert lines[0] == f"{query}: {ANSWERS[rows[0]['verdict']]}"
     assert [match["camera"] for match in only["matches"]] == [2, 2, 2]
 
 
@@ -88,7 +94,7 @@ def test_answers_of_a_filtered_search_are_of_what_the_filters_leave(
     capsys.readouterr()
     assert main(asked) == 0
     said = capsys.readouterr().out.splitlines()[0]
-    assert said == "blank.png: unsure whether this person is in the gallery"
+    assert said == "blank.png: this person is probably not in the gallery"
     assert main([*asked, "--person", "0002"]) == 0
     said = capsys.readouterr().out.splitlines()[0]
     left = "among the images that the filters leave"

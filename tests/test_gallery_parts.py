@@ -16,6 +16,7 @@ from siamese.gallery.filters import Filter, make_filter
 from siamese.gallery.rows import Space, make_rows
 from siamese.gallery.searching import Searcher
 from siamese.gallery.table import Table
+from siamese.images import read_image
 from siamese.synthetic import write_mars_tree
 
 SPACE = Space("made-up", 16)
@@ -217,7 +218,7 @@ def test_address_of_a_store_is_passed_through(tmp_path: Path) -> None:
     gallery = Gallery(f"file://{tmp_path}/store", model)
     assert gallery.add(tmp_path / "people").added == 4
     image = next((tmp_path / "people").rglob("*.jpg"))
-    assert Gallery(tmp_path / "store", model).search(image, 1)[0].image == str(image)
+    assert Gallery(tmp_path / "store", model).search(read_image(image), 1)[0].image == str(image)
     assert gallery.remove(images=[str(image)]) == 1
     assert len(gallery) == 3
 

@@ -190,6 +190,10 @@ def test_verdict_is_what_the_calibration_says(model: Model, files: list[Path]) -
     assert answer.verdict == model.calibration.verdict(answer.distance)
     assert answer.threshold == model.calibration.threshold
     assert answer.probability == pytest.approx(model.calibration.probability(answer.distance))
+    assert answer.same is (answer.distance <= answer.threshold)
+    shares = model.calibration.word_rates()[answer.verdict]
+    assert (answer.verdict_same_share, answer.verdict_different_share) == shares
+    assert (answer.prior, answer.bounds) == (0.5, model.calibration.bounds())
     rates = model.calibration.error_rates(answer.threshold)
     assert (answer.false_accept_rate, answer.false_reject_rate) == rates
     assert (answer.model, answer.fingerprint) == (str(model.path), model.fingerprint)
@@ -197,11 +201,37 @@ def test_verdict_is_what_the_calibration_says(model: Model, files: list[Path]) -
         assert model.verify(image, read_image(files[-1])) == answer
 
 
+def test_a_prior_moves_the_verdict_and_not_the_threshold(model: Model, files: list[Path]) -> None:
+    assert model.calibration is not None
+    even, rare = (model.verify(files[0], files[-1], prior) for prior in (0.5, 1e-6))
+    assert rare.verdict == model.calibration.verdict(rare.distance, 1e-6) == "different"
+    assert rare.probability == pytest.approx(
+        1e-6 * even.probability / (1e-6 * even.probability + (1 - 1e-6) * (1 - even.probability))
+    )
+    assert (rare.prior, rare.same, rare.threshold) == (1e-6, even.same, even.threshold)
+    with pytest.raises(InputError, match="`prior` must be above 0"):
+        model.verify(files[0], files[1], 1.0)
+
+
+def test_an_answer_is_json(model: Model, files: list[Path]) -> None:
+    from dataclasses import replace
+
+    assert model.calibration is not None
+    answer = model.verify(files[0], files[-1])
+    assert json.loads(json.dumps(answer.to_dict())) == {
+        **vars(answer),
+        "bounds": list(answer.bounds),
+    }
+    lost = model.judge(1.0, replace(model.calibration, slope=0.0)).to_dict()
+    assert (lost["verdict"], lost["bounds"]) == ("unsure", [None] * 4)
+    json.dumps(lost, allow_nan=False)
+
+
 def test_a_verdict_is_the_same_either_way_round(model: Model, files: list[Path]) -> None:
     assert model.verify(files[0], files[-1]) == model.verify(files[-1], files[0])
     itself = model.verify(files[0], files[0])
     assert itself.distance == 0
-    assert itself.verdict == "same"
+    assert itself.same
 
 
 def test_a_model_without_calibration_gives_no_verdict(

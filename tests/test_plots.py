@@ -11,16 +11,21 @@ from PIL import Image
 
 from siamese import plots
 from siamese.errors import InputError
+from siamese.metrics.calibration import VERDICTS
 from siamese.plots.style import shorten
 
 PERSON = np.random.default_rng(0).integers(0, 256, (128, 64, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("verdict", ["same", "different", "unsure"])
+BOUNDS = (0.5, 0.75, 1.0, 1.5)
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
 def test_pair_shows_word_and_numbers(tmp_path: Path, verdict: str) -> None:
     figure = plots.plot_pair(
-        PERSON, PERSON[:50], verdict=verdict, distance=0.4, threshold=0.8, probability=0.97
-    )
+        PERSON, PERSON[:50], verdict=verdict, distance=0.4, threshold=0.8, probability=0.97,
+        bounds=BOUNDS,
+    )  # fmt: skip
     words = [text.get_text() for text in figure.texts]
     assert words == [plots.VERDICT_WORDS[verdict], "same person: 97%"]
     path = plots.save(figure, tmp_path / "pair.png")
@@ -33,7 +38,7 @@ def test_names_are_words_and_no_formulas(tmp_path: Path) -> None:
     for name in ("pay$5^^3$x.jpg", "a$_$.jpg", "$1$"):
         pair = plots.plot_pair(
             PERSON, PERSON, verdict="same", distance=0.4, threshold=0.8, probability=0.97,
-            names=(name, name),
+            bounds=BOUNDS, names=(name, name),
         )  # fmt: skip
         plots.save(pair, tmp_path / "pair.png")
         ranked = plots.RankedImage(PERSON, True, name)
@@ -76,8 +81,8 @@ def test_long_captions_stay_apart(name: str, tmp_path: Path) -> None:
         plots.plot_pairs([(PERSON, PERSON)] * 4, [f"{first} / {first}  0.42"] * 4, same=True),
         plots.plot_images([PERSON] * 4, [first] * 4, columns=2),
         plots.plot_pair(
-            PERSON, PERSON, verdict="same", distance=0.4, threshold=0.8, probability=0.97,
-            names=(name, name),
+            PERSON, PERSON, verdict="probably different", distance=0.4, threshold=0.8,
+            probability=0.97, bounds=BOUNDS, names=(name, name),
         ),
         plots.plot_explanation((PERSON, PERSON), (heat, heat), similarity=0.9, names=(name, name)),
     ]  # fmt: skip
@@ -118,9 +123,32 @@ def test_bars_of_images_a_person_stand_for_equally_many_numbers(most: int) -> No
 
 def test_scale_of_a_distance_ends_in_a_short_number() -> None:
     pair = plots.plot_pair(
-        PERSON, PERSON, verdict="different", distance=1.999, threshold=0.8, probability=0.01
-    )
+        PERSON, PERSON, verdict="different", distance=1.999, threshold=0.8, probability=0.01,
+        bounds=BOUNDS,
+    )  # fmt: skip
     assert [text.get_text() for text in pair.axes[2].get_xticklabels()] == ["0", "2.2"]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "widths"),
+    [
+        (BOUNDS, [0.5, 0.25, 0.25, 0.5, 0.5]),
+        ((-0.5, 0.1, 0.2, 2.5), [0, 0.1, 0.1, 1.8, 0]),
+        ((-np.inf, -np.inf, np.inf, np.inf), [0, 0, 2, 0, 0]),
+    ],
+)
+def test_scale_shows_where_each_word_is_said(
+    bounds: tuple[float, ...], widths: list[float]
+) -> None:
+    pair = plots.plot_pair(
+        PERSON, PERSON, verdict="unsure", distance=0.9, threshold=0.8, probability=0.5,
+        bounds=bounds,
+    )  # fmt: skip
+    bands = pair.axes[2].patches
+    assert [band.get_width() for band in bands] == pytest.approx(widths)
+    colours = [to_hex(band.get_facecolor()) for band in bands]
+    assert colours == list(plots.VERDICT_COLOURS.values())
+    assert len(set(colours)) == 5
 
 
 def test_rank_list_frames_correct_places_green_and_wrong_ones_red() -> None:

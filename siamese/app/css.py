@@ -29,6 +29,7 @@ CSS = """
   background: color-mix(in srgb, var(--tone) var(--tint), transparent); }
 .verdict.same { --tone: var(--same); }
 .verdict.different { --tone: var(--different); }
+.verdict.probably, .card.probably { border-style: dashed; }
 .verdict .sign { width: 44px; height: 44px; border-radius: 50%; background: var(--tone);
   color: #fff; font-size: 24px; font-weight: 700; display: grid; place-items: center; }
 .dark .verdict .sign { color: #111; }
@@ -53,7 +54,10 @@ CSS = """
 .chart path.axis { stroke: var(--border-color-primary); }
 .chart path.threshold { stroke: var(--body-text-color); stroke-width: 1.2;
   stroke-dasharray: 4 3; }
-.chart rect.band { fill: color-mix(in srgb, var(--unsure) 16%, transparent); }
+.chart rect.band { fill: var(--unsure); }
+.chart rect.same { fill: var(--same); }
+.chart rect.different { fill: var(--different); }
+.chart rect.probably { opacity: 0.5; }
 .chart .pair { --tone: var(--unsure); stroke: var(--tone); }
 .chart .pair.same { --tone: var(--same); fill: none; }
 .chart .pair.different { --tone: var(--different); fill: none; }
@@ -67,7 +71,7 @@ CSS = """
 .key:first-child { margin-left: 0; }
 .key.same { background: var(--same); }
 .key.different { background: var(--different); }
-.key.band { background: color-mix(in srgb, var(--unsure) 40%, transparent); }
+.key.unsure { background: var(--unsure); }
 
 .cards { list-style: none; margin: 0; padding: 0; display: grid; gap: 10px;
   grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); }

@@ -5,6 +5,7 @@ import html
 import io
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -16,8 +17,20 @@ from siamese.metrics.calibration import Calibration, Verdict
 
 Kind = Literal["note", "good", "bad"]
 
-WORDS = {"same": "Same person", "different": "Different people", "unsure": "Unsure"}
-SIGNS = {"same": "✓", "different": "✕", "unsure": "?"}
+WORDS: dict[Verdict, str] = {
+    "same": "Same person",
+    "probably same": "Probably the same person",
+    "unsure": "Unsure",
+    "probably different": "Probably different people",
+    "different": "Different people",
+}
+SIGNS: dict[Verdict, str] = {
+    "same": "✓",
+    "probably same": "✓",
+    "unsure": "?",
+    "probably different": "✕",
+    "different": "✕",
+}
 THUMBNAIL = 160
 _WIDTH, _HEIGHT = 420, 172
 _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 412, 40, 146
@@ -109,7 +122,7 @@ def empty(title: str, text: str) -> str:
 
 
 def verdict_card(calibration: Calibration, distance: float) -> str:
-    """The verdict on a pair: words, probability bar, error rates.
+    """The verdict on a pair: word, probability bar, yes or no at the threshold, error rates.
 
     Args:
         calibration: With the threshold that counts.
@@ -118,26 +131,19 @@ def verdict_card(calibration: Calibration, distance: float) -> str:
     verdict = calibration.verdict(distance)
     probability = float(calibration.probability(distance))
     accepts, rejects = calibration.error_rates(calibration.threshold)
-    side = "below" if distance <= calibration.threshold else "above"
-    meaning = {
-        "same": "Even a limit ten times as strict would accept this pair."
-        if calibration.same_below < calibration.threshold
-        else "The pair is nearer than the threshold asks.",
-        "different": "Fewer than 1 in 100 pairs of one person are this far apart."
-        if distance > calibration.different_above > calibration.threshold
-        else "The pair is farther apart than the threshold allows.",
-        "unsure": "Pairs of one person and of two people are both found at this distance.",
-    }[verdict]
+    same_share, different_share = calibration.word_rates()[verdict]
+    side = "Same: yes, within" if calibration.same(distance) else "Same: no, beyond"
     return f"""
 <section class="verdict {verdict}" aria-label="Verdict">
   <div class="sign" aria-hidden="true">{SIGNS[verdict]}</div>
   <div class="words">
     <h2>{WORDS[verdict]}</h2>
-    <p>{meaning}</p>
+    <p>Said of {percent(same_share)} of the pairs of one person and of {percent(different_share)} of
+    the pairs of two people.</p>
   </div>
   {_bar(probability, "that both images show one person, were both answers as likely beforehand")}
-  <p class="rates">Distance <b>{distance:.3f}</b>, {side} the threshold
-  <b>{calibration.threshold:.3f}</b>. At this threshold <b>{percent(accepts)}</b> of the pairs of
+  <p class="rates">{side} the threshold <b>{calibration.threshold:.3f}</b>, at distance
+  <b>{distance:.3f}</b>. At this threshold <b>{percent(accepts)}</b> of the pairs of
   two people are taken for one person, and <b>{percent(rejects)}</b> of the pairs of one person are
   missed.</p>
 </section>"""
@@ -180,10 +186,14 @@ def distance_chart(
         return "".join(steps) + f"L{x(float(counts.edges[-1])):.1f} {_BOTTOM}Z"
 
     threshold = x(calibration.threshold)
-    begin, end = x(calibration.same_below), x(calibration.different_above)
+    bounds = calibration.bounds()
+    edges = [_LEFT, *(x(bound) for bound in bounds), _RIGHT]
     parts = [
-        f'<rect class="band" x="{begin:.1f}" y="{_TOP}" width="{max(end - begin, 0):.1f}" '
-        f'height="{_BOTTOM - _TOP}"/>',
+        *(
+            f'<rect class="band {word}" x="{begin:.1f}" y="{_BOTTOM}" '
+            f'width="{end - begin:.1f}" height="5"/>'
+            for word, (begin, end) in zip(WORDS, pairwise(edges), strict=True)
+        ),
         f'<path class="different" d="{outline(counts.different)}"/>',
         f'<path class="same" d="{outline(counts.same)}"/>',
         f'<path class="axis" d="M{_LEFT} {_BOTTOM}H{_RIGHT}"/>',
@@ -193,8 +203,8 @@ def distance_chart(
     for tick in _ticks(low, high):
         parts.append(_label(x(tick), _BOTTOM + 15, f"{tick:g}", "tick", centred=True))
     spoken = (
-        f"Histogram of distances. The threshold is {calibration.threshold:.2f}; verdicts between "
-        f"{calibration.same_below:.2f} and {calibration.different_above:.2f} are unsure."
+        f"Histogram of distances. The threshold is {calibration.threshold:.2f}; the verdict "
+        f"changes at {', '.join(f'{bound:.2f}' for bound in bounds)}."
     )
     if distance is not None:
         here = x(distance)
@@ -217,7 +227,7 @@ def distance_chart(
   {"".join(parts)}</svg>
   <figcaption><span class="key same"></span>{count(calibration.same_pairs, "pair")} of one person
   <span class="key different"></span>{count(calibration.different_pairs, "pair")} of two people
-  <span class="key band"></span>unsure. By distance, of
+  <span class="key unsure"></span>unsure, in the strip of verdicts. By distance, of
   {count(calibration.people, "person", "people")} {
         "whom training never saw" if unseen else "of this gallery"
     }.</figcaption>

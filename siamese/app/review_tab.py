@@ -161,11 +161,13 @@ def _pair(desk: Desk, pair: Pair) -> str:
         for place, image in (("first", pair.first), ("second", pair.second))
     )
     probability = float(desk.calibration.probability(pair.distance))
+    word = html.WORDS[desk.calibration.verdict(pair.distance)].lower()
     return f"""
 <section aria-label="The pair" aria-live="polite"><h2 class="ask">Is this one person?</h2>
 <div class="two">{images}</div>
-<p class="small">The model says: {html.percent(probability)} same person, distance
-{pair.distance:.3f} at a threshold of {desk.calibration.threshold:.3f}.</p></section>"""
+<p class="small">The model says: {word}, {html.percent(probability)} one person at even odds
+beforehand. Distance {pair.distance:.3f}, threshold {desk.calibration.threshold:.3f}.</p>
+</section>"""
 
 
 def _state(desk: Desk) -> str:

@@ -1,5 +1,6 @@
 """The tab Search: an image -> the ranked images of the gallery, and is the person there."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,8 @@ from siamese.app.state import Desk, Found
 from siamese.app.uploads import read_upload
 from siamese.errors import InputError
 from siamese.gallery import SearchResult, open_image
+from siamese.gallery.sources import digest_of
+from siamese.images import read_bytes
 
 _HOW_MANY = 12
 
@@ -49,8 +52,9 @@ def build(desk: Desk, changed: Any) -> None:
         return found.matches, _answer(found, len(desk.gallery)), _strip(desk, found.matches)
 
     @in_words
-    def look_for(matches: tuple[SearchResult, ...], event: gr.EventData) -> Image.Image:
-        return Image.fromarray(open_image(matches[picked(event, len(matches))].image))
+    def look_for(matches: tuple[SearchResult, ...], event: gr.EventData) -> str | Image.Image:
+        image = matches[picked(event, len(matches))].image
+        return copy_image(image, Path(query.GRADIO_CACHE) / "asked")
 
     @in_words
     def endpoint(
@@ -112,6 +116,25 @@ def build(desk: Desk, changed: Any) -> None:
     )
 
 
+def copy_image(path: str, folder: Path) -> str | Image.Image:
+    """Makes an image of the gallery a query: a copy of the file, which a search leaves out.
+
+    Args:
+        path: Of the image, or a record.
+        folder: For the copy; the page must be allowed to show what lies there.
+
+    Returns:
+        The path of the copy; the image itself where it is a record or nothing that browsers show.
+    """
+    if Path(path).suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp", ".bmp"):
+        return Image.fromarray(open_image(path))
+    data = read_bytes(path)
+    copy = folder / digest_of(data) / Path(path).name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(data)
+    return str(copy)
+
+
 def _search(
     desk: Desk,
     path: str,
@@ -124,9 +147,9 @@ def _search(
     numbers = cameras or []
     if not isinstance(numbers, list) or not all(isinstance(each, int) for each in numbers):
         raise InputError(f"cameras must be a list of numbers. Received: {cameras!r}.")
-    image = read_upload(path)
+    read_upload(path)  # refuses what is no image
     return desk.search(
-        image, count, cameras=numbers, person=person, since=since or "", until=until or ""
+        Path(path), count, cameras=numbers, person=person, since=since or "", until=until or ""
     )
 
 
@@ -145,14 +168,19 @@ def _answer(found: Found, images: int) -> str:
         return html.notice("No image of the gallery passes the filters.", title="Nothing there.")
     nearest = found.matches[0]
     name = f" Most likely {nearest.person}." if nearest.person else ""
+    nobody = " Nobody is near enough to be the same person."
     words = {
         "same": ("In the gallery.", name),
+        "probably same": ("Probably in the gallery.", name),
         "unsure": ("Perhaps in the gallery.", name.replace("Most likely", "It may be")),
-        "different": ("Not in the gallery.", " Nobody is near enough to be the same person."),
+        "probably different": ("Probably not in the gallery.", nobody),
+        "different": ("Not in the gallery.", nobody),
     }[found.verdict]
     if found.looked_at < images:
         left = f" Of {html.count(images, 'image')} the filters leave {found.looked_at:,}."
         words = (words[0].replace("in the gallery", "among them"), words[1] + left)
+    if found.left_out:
+        words = (words[0], words[1] + " The query itself is in the gallery and is left out.")
     chance = (
         f"Of {html.count(found.looked_at, 'image')} of other people "
         f"{_about(found.by_chance)} would be as near by chance."
@@ -162,7 +190,9 @@ def _answer(found: Found, images: int) -> str:
   <div class="sign" aria-hidden="true">{html.SIGNS[found.verdict]}</div>
   <div class="words"><h2>{words[0]}</h2><p>{html.escape(words[1].strip())}</p></div>
   <p class="rates">The nearest is at distance <b>{nearest.distance:.3f}</b>.
-  {html.escape(chance)}</p>
+  {html.escape(chance)} Beforehand: even odds that the person is there, {
+        html.percent(nearest.prior)
+    } for each of the people.</p>
 </section>"""
 
 

@@ -29,9 +29,10 @@ from siamese.app.uploads import Kept, Progress, dataset_root, inside
 from siamese.errors import InputError
 from siamese.explain import explain
 from siamese.files import whole_file
-from siamese.gallery import Added, Gallery, GalleryImage, SearchResult, open_image
+from siamese.gallery import Added, Gallery, GalleryImage, SearchResult, answer, open_image
+from siamese.gallery.results import judge_result
 from siamese.inference import Model
-from siamese.metrics.calibration import Calibration, Verdict
+from siamese.metrics.calibration import LEANINGS, Calibration, Verdict
 from siamese.plots import overlay_heat
 
 Pixels = NDArray[np.uint8]
@@ -49,20 +50,23 @@ class Found:
             filters left nothing to compare with.
         looked_at: How many images of the gallery the filters left.
         by_chance: How many of them would be as near as the nearest if all showed other people.
+        left_out: Images of the gallery that are the query's own file.
     """
 
     matches: tuple[SearchResult, ...]
     verdict: Verdict | None
     looked_at: int
     by_chance: float
+    left_out: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "verdict": self.verdict,
-            "in_gallery": {"same": True, "different": False}.get(self.verdict or ""),
+            "in_gallery": LEANINGS[self.verdict],
             "images_searched": self.looked_at,
             "expected_by_chance": self.by_chance,
+            "left_out": list(self.left_out),
             "matches": [match.to_dict() for match in self.matches],
         }
 
@@ -158,7 +162,7 @@ class Desk:
 
     def search(
         self,
-        image: Pixels,
+        image: Pixels | Path,
         k: int = 10,
         *,
         cameras: Sequence[int] = (),
@@ -169,7 +173,7 @@ class Desk:
         """Looks for a person in the gallery.
 
         Args:
-            image: The query.
+            image: The query; as a file, it is not found in the gallery itself.
             k: How many images, 1 to 100.
             cameras: Of these; empty: of all.
             person: Of this person; None or "": of everybody.
@@ -194,26 +198,15 @@ class Desk:
         }
         found = self.gallery.search(image, k, **filters)
         calibration = self.calibration
-        matches = tuple(
-            replace(
-                match,
-                probability=float(calibration.probability(match.distance)),
-                verdict=calibration.verdict(match.distance),
-            )
-            for match in found
-        )
+        matches = tuple(judge_result(match, calibration) for match in found)
+        own = self.gallery.own_images([image])[0] if isinstance(image, Path) else []
         looked_at = len(self.gallery)
         if any(filters.values()):
             looked_at = len(self.gallery.images(**filters))
         if not matches:
-            return Found((), None, looked_at, 0.0)
-        nearest = matches[0].distance
-        return Found(
-            matches,
-            calibration.verdict(nearest),
-            looked_at,
-            looked_at * calibration.error_rates(nearest)[0],
-        )
+            return Found((), None, looked_at, 0.0, tuple(own))
+        by_chance = looked_at * calibration.error_rates(matches[0].distance)[0]
+        return Found(matches, answer(matches), looked_at, by_chance, tuple(own))
 
     # Gallery.
 

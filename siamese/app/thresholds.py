@@ -1,15 +1,11 @@
-"""From the false-accept rate that somebody can bear to a threshold, verdict and histograms."""
+"""From the false-accept rate that somebody can bear to a threshold; histograms of distances."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.metrics.calibration import (
-    DIFFERENT_FALSE_REJECT_RATE,
-    SAME_FALSE_ACCEPT_RATE,
-    Calibration,
-)
+from siamese.metrics.calibration import Calibration
 
 Floats = NDArray[np.float64]
 
@@ -32,37 +28,20 @@ class Histograms:
 
 
 def calibration_at(calibration: Calibration, false_accept_rate: float) -> Calibration:
-    """Moves the threshold to another false-accept rate, and the band of "unsure" with it.
-
-    The rule is that of `siamese.metrics.calibration.calibrate`: "same" where a limit ten times as
-    strict accepts too, "different" where at most 1 % of the pairs of one person are as far apart.
+    """Moves the threshold to another false-accept rate.
 
     Args:
         calibration: As the model holds it.
         false_accept_rate: Wanted, 0..1; taken into 1e-4..0.2.
 
     Returns:
-        The calibration with `threshold`, `same_below`, `different_above` and `false_accept_rate`
-        moved; `calibration` itself at its own rate.
+        The calibration with `threshold` and `false_accept_rate` moved; `calibration` itself at its
+        own rate.
     """
     rate = min(max(false_accept_rate, LOWEST_RATE), HIGHEST_RATE)
     if np.isclose(rate, calibration.false_accept_rate, rtol=1e-6):
         return calibration
-    threshold = calibration.threshold_at(rate)
-    stricter = rate * SAME_FALSE_ACCEPT_RATE / 1e-2
-    same_below = min(threshold, calibration.threshold_at(stricter))
-    different_above = min(
-        row[0] for row in calibration.table if row[2] <= DIFFERENT_FALSE_REJECT_RATE
-    )
-    if different_above <= same_below:
-        same_below = different_above = threshold
-    return replace(
-        calibration,
-        threshold=threshold,
-        same_below=same_below,
-        different_above=max(different_above, threshold),
-        false_accept_rate=rate,
-    )
+    return replace(calibration, threshold=calibration.threshold_at(rate), false_accept_rate=rate)
 
 
 def histograms(calibration: Calibration, bins: int = 48) -> Histograms:

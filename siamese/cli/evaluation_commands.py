@@ -280,6 +280,7 @@ def print_scores(card: dict[str, Any], *, title: str) -> None:
     tar = "   ".join(f"{rate:.3f} at FAR {far}" for far, rate in card["tar_at_far"].items())
     print(f"  verification EER {card['eer']:.3f}   AUC {card['auc']:.3f}   accepted: {tar}")
     _print_own_threshold(card.get("calibration"))
+    _print_words(card.get("calibration"))
     if "intervals" in card:
         names = {"rank1": "Rank-1", "mAP": "mAP", "mINP": "mINP", "eer": "EER"}
         shown = "   ".join(
@@ -302,6 +303,25 @@ def _print_own_threshold(found: dict[str, Any] | None) -> None:
                 f"  {title:<12} {found['threshold']:.4f} {name}: "
                 f"strangers accepted {shown[0]}, people rejected {shown[1]}"
             )
+
+
+def _print_words(found: dict[str, Any] | None) -> None:
+    """Prints how often each verdict was said, and how often it was wrong."""
+    measured = found and found["measured_words"]
+    if not found or not measured:
+        return
+    from siamese.metrics.calibration import LEANINGS
+
+    print("  verdict             one person  promised  two people  promised  wrong at even odds")
+    for word, (same, different) in measured.items():
+        wrong = different if LEANINGS[word] else same
+        certain = LEANINGS[word] is not None and same + different > 0
+        share = f"{wrong / (same + different):.1%}" if certain else ""
+        promised = found["promised_words"][word]
+        print(
+            f"  {word:<18}  {same:10.2%}  {promised[0]:8.2%}  {different:10.2%}  "
+            f"{promised[1]:8.2%}  {share:>18}"
+        )
 
 
 def _heat_maps(model: Any) -> "HeatMaps":

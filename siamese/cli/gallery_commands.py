@@ -19,14 +19,15 @@ Json = Annotated[Flag, tyro.conf.arg(name="json")]
 
 ANSWERS: dict[str | None, str] = {
     "same": "this person is in the gallery",
+    "probably same": "this person is probably in the gallery",
     "unsure": "unsure whether this person is in the gallery",
+    "probably different": "this person is probably not in the gallery",
     "different": "this person is not in the gallery",
     None: "the model holds no calibration, so the distances stand alone",
 }
-FILTERED_ANSWERS: dict[str | None, str] = {
-    **ANSWERS,
-    "unsure": "unsure whether this person is among the images that the filters leave",
-    "different": "this person is not among the images that the filters leave",
+FILTERED_ANSWERS = {
+    word: text.replace("in the gallery", "among the images that the filters leave")
+    for word, text in ANSWERS.items()
 }
 
 
@@ -134,19 +135,18 @@ def search(
             lists = opened.search_folder(query, k, person=person, progress=progress, **filters)
     else:
         lists = {str(query): opened.search(query, k, person=person, **filters)}
+    own = [[]] if like is not None else opened.own_images(list(lists))
+    left_out = dict(zip(lists, own, strict=True))
     # The answer before the files, which may fail.
     if json_:
-        print(json.dumps(_to_dict(lists, gallery, images, opened.model), ensure_ascii=False))
+        found = _to_dict(lists, left_out, gallery, images, opened.model)
+        print(json.dumps(found, ensure_ascii=False))
     else:
         filtered = person is not None or any(filters.values())
         for name, matches in lists.items():
-            _print_list(name, matches, FILTERED_ANSWERS if filtered else ANSWERS)
-        calibration = opened.model.calibration
-        if calibration is not None:
-            print(
-                f"same up to {calibration.same_below:.4f}, different beyond "
-                f"{calibration.different_above:.4f}; {images:,} images in the gallery"
-            )
+            answers = FILTERED_ANSWERS if filtered else ANSWERS
+            _print_list(name, matches, left_out[name], answers)
+        print(f"{images:,} images in the gallery")
     if output is not None:
         _plot(opened, lists, output, like)
     if csv_ is not None:
@@ -303,7 +303,10 @@ def _open(gallery: str, model: Path | None) -> "Gallery":
 
 
 def _print_list(
-    name: str, matches: "Sequence[SearchResult]", answers: Mapping[str | None, str]
+    name: str,
+    matches: "Sequence[SearchResult]",
+    left_out: Sequence[str],
+    answers: Mapping[str | None, str],
 ) -> None:
     from siamese.gallery import answer
 
@@ -313,19 +316,31 @@ def _print_list(
         print(f"{name}: {why}")
         return
     print(f"{name}: {answers[answer(matches)]}")
-    print("  rank  distance    same  verdict    person        camera  image")
+    for path in left_out:
+        print(f"  left out: {path}, the query's own file")
+    if matches[0].verdict is not None:
+        prior = matches[0].prior
+        print(
+            f"  beforehand: even odds that the person is there, {prior:.2%} for each of "
+            f"{round(0.5 / prior):,} people"
+        )
+    print("  rank  distance    same  verdict             person        camera  image")
     for rank, match in enumerate(matches, start=1):
         chance = "" if match.probability is None else f"{match.probability:.1%}"
         camera = "" if match.camera is None else str(match.camera)
         time = "" if match.time is None else f"{match.time}  "
         print(
-            f"  {rank:>4}  {match.distance:>8.4f}  {chance:>6}  {match.verdict or '':<9}  "
+            f"  {rank:>4}  {match.distance:>8.4f}  {chance:>6}  {match.verdict or '':<18}  "
             f"{match.person or '':<12}  {camera:>6}  {time}{match.image}"
         )
 
 
 def _to_dict(
-    lists: "Mapping[str, Sequence[SearchResult]]", gallery: str, images: int, model: "Model"
+    lists: "Mapping[str, Sequence[SearchResult]]",
+    left_out: Mapping[str, Sequence[str]],
+    gallery: str,
+    images: int,
+    model: "Model",
 ) -> dict[str, Any]:
     from siamese.gallery import answer
 
@@ -338,6 +353,7 @@ def _to_dict(
             {
                 "query": name,
                 "answer": answer(matches),
+                "left_out": left_out[name],
                 "matches": [match.to_dict() for match in matches],
             }
             for name, matches in lists.items()
@@ -352,7 +368,7 @@ def _write_csv(lists: "Mapping[str, Sequence[SearchResult]]", path: Path) -> Non
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         names = ["image", "person", "camera", "time", "tracklet"]
-        names += ["distance", "probability", "verdict"]
+        names += ["distance", "prior", "probability", "verdict"]
         writer.writerow(["query", "rank", *names])
         for query, matches in lists.items():
             for rank, match in enumerate(matches, start=1):
@@ -370,9 +386,10 @@ def _plot(
     output: Path,
     like: str | None,
 ) -> None:
-    """Frames say what the verdict says: green same, red different, grey unsure."""
+    """Frames say to which side the verdict leans: green same, red different, grey unsure."""
     from siamese import plots
     from siamese.gallery import open_image
+    from siamese.metrics.calibration import LEANINGS
 
     lists = dict(list(lists.items())[:20])  # more rows would not fit a screen
     if not any(lists.values()):
@@ -385,7 +402,7 @@ def _plot(
         [
             plots.RankedImage(
                 open_image(match.image),
-                {"same": True, "different": False}.get(match.verdict or ""),
+                LEANINGS[match.verdict],
                 f"{match.person or '?'}\n{_camera(match)}{match.distance:.2f}",
             )
             for match in matches

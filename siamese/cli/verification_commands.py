@@ -42,6 +42,7 @@ def verify(
     img1: Annotated[Path, tyro.conf.arg(aliases=["-i1"])],
     img2: Annotated[Path, tyro.conf.arg(aliases=["-i2"])],
     model: Path | None = None,
+    prior: float = 0.5,
     output: Path | None = None,
     json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
 ) -> None:
@@ -52,13 +53,14 @@ def verify(
         img2: The second image.
         model: Model file; by default the newest in runs, else `pretrained`,
             the one that comes with the program.
+        prior: How probable it was before that both show one person, above 0 and below 1.
         output: Picture of the pair with the verdict; by default pair.png, with --json none.
         json_: Print one JSON object and nothing else.
     """
     from siamese.images import read_image
 
     images = [read_image(path) for path in (img1, img2)]  # a wrong path is answered at once
-    answer = open_model(model).verify(*images)
+    answer = open_model(model).verify(images[0], images[1], prior)
     if output is None and not json_:
         output = Path("pair.png")
     # The answer before the picture, which may fail.
@@ -76,7 +78,7 @@ def verify(
         distance=answer.distance,
         threshold=answer.threshold,
         probability=answer.probability,
-        unsure=(answer.same_below, answer.different_above),
+        bounds=answer.bounds,
         names=(img1.name, img2.name),
     )
     plots.save(figure, output)
@@ -87,15 +89,23 @@ def verify(
 def _print_verdict(answer: "Verification") -> None:
     sentence = {
         "same": "Similar: the same person",
-        "different": "Dissimilar: two people",
-        "unsure": "Unsure: too near to call",
+        "probably same": "Probably similar: probably the same person",
+        "unsure": "Unsure: about even odds",
+        "probably different": "Probably dissimilar: probably different people",
+        "different": "Dissimilar: different people",
     }
     print(sentence[answer.verdict])
-    band = ""
-    if answer.same_below < answer.different_above:
-        band = f"; unsure from {answer.same_below:.4f} to {answer.different_above:.4f}"
-    print(f"distance     {answer.distance:.4f}  (threshold {answer.threshold:.4f}{band})")
-    print(f"probability  {answer.probability:.1%} that it is the same person")
+    odds = "at even odds" if answer.prior == 0.5 else f"with {answer.prior:.4g}"
+    print(f"probability  {answer.probability:.1%} that it is one person, {odds} beforehand")
+    print(
+        f"this word    is said of {answer.verdict_same_share:.2%} of the pairs of one person, "
+        f"{answer.verdict_different_share:.2%} of the pairs of two people"
+    )
+    side = "yes: within" if answer.same else "no: beyond"
+    print(
+        f"same         {side} the threshold {answer.threshold:.4f}, at distance "
+        f"{answer.distance:.4f}"
+    )
     print(
         f"error rates  at this threshold {answer.false_accept_rate:.1%} of the pairs of two people "
         f"are accepted, {answer.false_reject_rate:.1%} of the pairs of one person are missed"

@@ -28,7 +28,7 @@ from siamese.metrics.bootstrap import (
     bootstrap_ranking,
     bootstrap_verification,
 )
-from siamese.metrics.calibration import Calibration
+from siamese.metrics.calibration import Calibration, share_words
 from siamese.metrics.masks import person_codes
 from siamese.metrics.pairs import PairCounts, PairSample
 from siamese.metrics.ranking import RankingScores, single_shot_cmc
@@ -290,11 +290,14 @@ def _describe_calibration(
     if calibration is None or reliability is None:
         return None
     promised, measured, intervals = calibration.error_rates(calibration.threshold), None, None
+    words = None
     if calibration.metric == pairs.metric:
         found = error_rates_at(pairs, calibration.threshold)
         measured = [found.false_accept_rate, found.false_reject_rate]
         both = bootstrap_error_rates(sample, calibration.threshold, seed=seed)
         intervals = [[each.low, each.high] for each in both]
+        at_bounds = [error_rates_at(pairs, bound) for bound in calibration.bounds()]
+        words = share_words([(at.false_accept_rate, at.false_reject_rate) for at in at_bounds])
     accepts, rejects = calibration.false_accept_interval, calibration.false_reject_interval
     return {
         "threshold": calibration.threshold,
@@ -303,6 +306,8 @@ def _describe_calibration(
         "promised_intervals": [list(accepts), list(rejects)] if accepts and rejects else None,
         "measured_rates": measured,
         "measured_intervals": intervals,
+        "promised_words": calibration.word_rates(),
+        "measured_words": words,
         "expected_calibration_error": reliability.expected_calibration_error,
     }
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from siamese.gallery.integrity import describe, find_problems
 from siamese.gallery.results import Added, Info, SearchResult, make_results
 from siamese.gallery.rows import COLUMNS
 from siamese.gallery.searching import Searcher
-from siamese.gallery.selection import count_people, listed, name_some, select_rows
+from siamese.gallery.selection import find_own, listed, name_some, named_people, select_rows
 from siamese.gallery.sources import GalleryImage, RecordSet, Source
 from siamese.gallery.table import NEW_ROWS, Table
 from siamese.inference import Model, load_model
@@ -142,7 +142,10 @@ class Gallery:
                 there is one. A filter that leaves few images is searched exactly all the same.
 
         Returns:
-            At most k, nearest first. `answer` says whether the person is in the gallery at all.
+            At most k, nearest first, without the query's own file (see `own_images`). `answer` says
+            whether the person is in the gallery at all. Probabilities and words allow for the
+            number of people searched: even odds that the person is among them at all, and if so
+            the same odds for each. An image without a name counts as one more person.
 
         Raises:
             InputError: The image or the gallery cannot be used.
@@ -151,7 +154,8 @@ class Gallery:
         pixels = read_any(image)  # a wrong path is answered before the model is opened
         self._check_search(k)
         embeddings = self.model.embed([pixels])
-        return self._rank(embeddings, k, chosen, approximate)[0]
+        own = self.own_images([image]) if isinstance(image, str | Path) else []
+        return self._rank(embeddings, k, chosen, approximate, own)[0]
 
     def search_folder(
         self,
@@ -192,7 +196,19 @@ class Gallery:
         self._check_search(k)
         paths = [image.path for image in images]
         embeddings = self.model.embed([Path(path) for path in paths], progress=progress)
-        return dict(zip(paths, self._rank(embeddings, k, chosen, approximate), strict=True))
+        lists = self._rank(embeddings, k, chosen, approximate, self.own_images(paths))
+        return dict(zip(paths, lists, strict=True))
+
+    def own_images(self, files: Sequence[str | Path]) -> list[list[str]]:
+        """Finds the images that are the given files, by path or content: searches leave them out.
+
+        Args:
+            files: Image files.
+
+        Returns:
+            For each file the paths of these images.
+        """
+        return find_own(self._table, files)
 
     def search_person(
         self,
@@ -249,7 +265,7 @@ class Gallery:
 
     def people(self) -> dict[str, int]:
         """The named people and how many images each has, sorted by name."""
-        return count_people(self._table)
+        return named_people(self._table)
 
     def merge(
         self, into: str, *, people: str | Iterable[str] = (), images: str | Iterable[str] = ()
@@ -395,11 +411,21 @@ class Gallery:
             yield
 
     def _rank(
-        self, queries: NDArray[np.float32], k: int, chosen: Filter, approximate: bool | None
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        chosen: Filter,
+        approximate: bool | None,
+        own: Sequence[Sequence[str]] = (),
     ) -> list[list[SearchResult]]:
-        found = self._searcher.search(queries, k, chosen, approximate)
-        calibration = self.model.calibration
-        return [make_results(rows, distances, calibration) for rows, distances in found]
+        own = own or [[]] * len(queries)
+        most = k + max(len(paths) for paths in own)
+        found = self._searcher.search(queries, most, chosen, approximate)
+        people = self._searcher.count_people(chosen)
+        return [
+            make_results(*ranked, self.model.calibration, people, paths)[:k]
+            for ranked, paths in zip(found, own, strict=True)
+        ]
 
     def _check_model(self) -> None:
         space = self._table.space()

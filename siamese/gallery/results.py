@@ -1,7 +1,8 @@
 """What a gallery answers: places of a rank list, what was added, what it holds."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,9 +24,12 @@ class SearchResult:
         tracklet: The number of the walk past the camera; None when not known.
         distance: To the query, Euclidean between unit vectors, 0 to 2 (cosine, where the model was
             calibrated so).
-        probability: That both are one person, 0 to 1, were both answers equally likely beforehand;
-            None for a model without calibration.
-        verdict: "same", "unsure" or "different"; None for a model without calibration.
+        prior: The probability, before the images were compared, that this is who is looked for: 0.5
+            that the person is there at all, divided by the number of people searched.
+        probability: That both are one person, 0 to 1, with this prior; None for a model without
+            calibration.
+        verdict: One of `siamese.metrics.calibration.VERDICTS`, with this prior; None for a model
+            without calibration.
     """
 
     image: str
@@ -34,6 +38,7 @@ class SearchResult:
     time: datetime | None
     tracklet: int | None
     distance: float
+    prior: float
     probability: float | None
     verdict: Verdict | None
 
@@ -97,7 +102,11 @@ class Info:
 
 
 def make_results(
-    rows: Any, distances: NDArray[np.float64], calibration: Calibration | None
+    rows: Any,
+    distances: NDArray[np.float64],
+    calibration: Calibration | None,
+    people: Mapping[str | None, int],
+    own: Collection[str] = (),
 ) -> list[SearchResult]:
     """Reads the distances of a rank list as a model's calibration says.
 
@@ -105,26 +114,47 @@ def make_results(
         rows: A `pyarrow.Table` of `COLUMNS`.
         distances: `(rows,)`, Euclidean, between unit vectors.
         calibration: The model's, or None.
+        people: How many of the rows searched each person has; of None: those without a name.
+        own: Paths of rows that are the query itself; they are left out.
 
     Returns:
         The places of the rank list.
     """
+    paths = rows["path"].to_pylist()
+    itself = np.flatnonzero([path in own for path in paths])
+    prior = 0.5 / max(1, _count_others(people, rows["person"].take(itself).to_pylist()))
+    if len(itself):
+        others = np.setdiff1d(np.arange(len(paths)), itself)
+        rows, distances = rows.take(others), distances[others]
     if calibration is not None and calibration.metric == "cosine":
         distances = distances**2 / 2  # of unit vectors
     found = []
     for row, distance in zip(rows.to_pylist(), distances.tolist(), strict=True):
-        image = row.pop("path")
-        if calibration is None:
-            found.append(
-                SearchResult(image, **row, distance=distance, probability=None, verdict=None)
-            )
-            continue
-        probability = float(calibration.probability(distance))
-        verdict = calibration.verdict(distance)
-        found.append(
-            SearchResult(image, **row, distance=distance, probability=probability, verdict=verdict)
+        result = SearchResult(
+            row.pop("path"), **row, distance=distance, prior=prior, probability=None, verdict=None
         )
+        found.append(result if calibration is None else judge_result(result, calibration))
     return found
+
+
+def _count_others(people: Mapping[str | None, int], own: Sequence[str | None]) -> int:
+    """Counts the people of the rows searched but those of the query itself, given by their names.
+
+    A row without a name counts as a person of its own.
+    """
+    gone = Counter(own)
+    unnamed = people.get(None, 0) - gone.pop(None, 0)
+    named = len(people) - (None in people)
+    return unnamed + named - sum(people.get(person) == rows for person, rows in gone.items())
+
+
+def judge_result(result: SearchResult, calibration: Calibration) -> SearchResult:
+    """Says what a calibration makes of the distance of a result, with the result's prior."""
+    return replace(
+        result,
+        probability=float(calibration.probability(result.distance, result.prior)),
+        verdict=calibration.verdict(result.distance, result.prior),
+    )
 
 
 def answer(matches: Sequence[SearchResult]) -> Verdict | None:
@@ -134,7 +164,7 @@ def answer(matches: Sequence[SearchResult]) -> Verdict | None:
         matches: What a search gave.
 
     Returns:
-        "same": in the gallery; "different": not in it; "unsure"; None for a model without
+        "same": in the gallery; "different": not in it; or a word between; None for a model without
         calibration, and where there was no image to compare with.
     """
     return matches[0].verdict if matches else None

@@ -11,6 +11,7 @@ from siamese.errors import InputError
 from siamese.gallery.exact import nearest_rows
 from siamese.gallery.filters import Filter
 from siamese.gallery.rows import COLUMNS, embeddings_of
+from siamese.gallery.selection import count_people
 from siamese.gallery.table import PARTITION_ROWS, Table
 
 EXACT_ROWS = 1_000_000
@@ -46,6 +47,7 @@ class Searcher:
     def __init__(self, table: Table) -> None:
         self._table = table
         self._cache: CachedRows | None = None
+        self._people: tuple[tuple[int, Filter], dict[str | None, int]] | None = None
         self._guard = threading.Lock()
 
     def has_read(self) -> bool:
@@ -90,6 +92,18 @@ class Searcher:
             mask = chosen.mask(columns)
         found, distances = nearest_rows(embeddings, queries, k, mask)
         return [(columns.take(rows), each) for rows, each in zip(found, distances, strict=True)]
+
+    def count_people(self, chosen: Filter) -> dict[str | None, int]:
+        """Counts the rows that a search looks at: each person's, and of None those without a name.
+
+        Args:
+            chosen: The rows to look at.
+        """
+        counted = self._people
+        key = self._table.version(), chosen
+        if counted is None or counted[0] != key:
+            counted = self._people = key, count_people(self._table, chosen.sql())
+        return counted[1]
 
     def _uses_index(self, approximate: bool | None) -> bool:
         if approximate is None:

@@ -187,12 +187,17 @@ def read_gallery_images(
                 future.cancel()
 
 
+def digest_of(data: bytes) -> str:
+    """Sixteen hexadecimal digits of a content."""
+    return blake2b(data, digest_size=8).hexdigest()
+
+
 def read_one(image: GalleryImage, known: str | None = None) -> ReadImage:
     """Reads one image file; see `read_gallery_images`."""
     digest = ""
     try:
         data = read_bytes(image.path)
-        digest = blake2b(data, digest_size=8).hexdigest()
+        digest = digest_of(data)
         if digest == known:
             return ReadImage(image, digest, None)
         pixels = decode_image(data, image.path)
@@ -251,7 +256,7 @@ def _read_shard(
     number = 0
     for batch in evaluation_batches([shard], image_size=image_size, batch_size=AHEAD):
         for row, pixels in enumerate(batch.images):
-            digest = blake2b(pixels.tobytes(), digest_size=8).hexdigest()
+            digest = digest_of(pixels.tobytes())
             path = f"{shard}#{number}"
             number += 1
             image = _to_image(

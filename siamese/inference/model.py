@@ -25,7 +25,7 @@ from siamese.inference.reading import (
     read_any,
     read_batches,
 )
-from siamese.metrics.calibration import Calibration
+from siamese.metrics.calibration import Calibration, Verdict
 
 PRETRAINED_FOLDER = Path(__file__).parents[1] / "pretrained"
 """Where the model that comes with the package lies."""
@@ -36,14 +36,18 @@ class Verification:
     """The answer for a pair of images.
 
     Attributes:
-        verdict: "same", "different" or "unsure".
+        verdict: "same", "probably same", "unsure", "probably different" or "different", by the
+            probability: from 0.95, 0.6, 0.4 and 0.05 on, and below.
+        same: Whether the distance is within the threshold: yes or no at a stated false-accept rate.
         distance: Between the two unit vectors, by the metric that the model was calibrated with:
             Euclidean unless its metadata says otherwise, 0 to 2.
-        threshold: The largest distance that counts as the same person when no "unsure" is wanted.
-        same_below: Up to this distance the verdict is "same"; from here to `different_above` it is
-            "unsure".
-        different_above: Beyond this distance it is "different".
-        probability: Of the same person, 0 to 1, were both answers equally likely beforehand.
+        threshold: The largest distance that is `same`.
+        probability: Of the same person, 0 to 1.
+        prior: The probability before the images were seen; 0.5 where nothing is known.
+        bounds: The four distances, rising, at which the verdict changes with this prior; infinite
+            where distance says nothing.
+        verdict_same_share: Share of the pairs of one person that get this verdict, 0 to 1.
+        verdict_different_share: Share of the pairs of two people that get it.
         false_accept_rate: Share of pairs of two people that this threshold takes for one, 0 to 1,
             measured on people that training never saw.
         false_reject_rate: Share of pairs of one person that it takes for two.
@@ -51,20 +55,24 @@ class Verification:
         fingerprint: Of its weights.
     """
 
-    verdict: str
+    verdict: Verdict
+    same: bool
     distance: float
     threshold: float
-    same_below: float
-    different_above: float
     probability: float
+    prior: float
+    bounds: tuple[float, ...]
+    verdict_same_share: float
+    verdict_different_share: float
     false_accept_rate: float
     false_reject_rate: float
     model: str
     fingerprint: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, ready for JSON."""
-        return asdict(self)
+        """The fields by name, ready for JSON; bounds that are infinite are None."""
+        bounds = [bound if np.isfinite(bound) else None for bound in self.bounds]
+        return {**asdict(self), "bounds": bounds}
 
 
 class Model:
@@ -145,18 +153,20 @@ class Model:
                 progress(done, done if total is None else total)
         return np.concatenate(parts) if parts else np.zeros((0, self.dimensions), np.float32)
 
-    def verify(self, a: ImageLike, b: ImageLike) -> Verification:
+    def verify(self, a: ImageLike, b: ImageLike, prior: float = 0.5) -> Verification:
         """Says whether two images show the same person.
 
         Args:
             a: An image: a file, a Pillow image or an array `(height, width, 3)`, RGB 0 to 255.
             b: Another.
+            prior: The probability of the same person before the images were seen, above 0 and below
+                1; see `Calibration.probability`.
 
         Returns:
             Verdict, distance, probability and error rates.
 
         Raises:
-            InputError: An image cannot be used, or the model holds no calibration.
+            InputError: An image or the prior cannot be used, or the model holds no calibration.
         """
         pixels = [_read_one(image) for image in (a, b)]
         calibration = self.calibration
@@ -173,26 +183,32 @@ class Model:
             distance = float(1 - one @ other)
         else:
             distance = float(np.linalg.norm(one - other))
-        return self.judge(distance, calibration)
+        return self.judge(distance, calibration, prior)
 
-    def judge(self, distance: float, calibration: Calibration) -> Verification:
+    def judge(self, distance: float, calibration: Calibration, prior: float = 0.5) -> Verification:
         """Says what a distance between two of the model's embeddings means.
 
         Args:
             distance: By the calibration's metric.
             calibration: The model's own, or another of its distances.
+            prior: As in `verify`.
 
         Returns:
             Verdict, distance, probability and error rates.
         """
         false_accept_rate, false_reject_rate = calibration.error_rates(calibration.threshold)
+        verdict = calibration.verdict(distance, prior)
+        same_share, different_share = calibration.word_rates(prior)[verdict]
         return Verification(
-            verdict=calibration.verdict(distance),
+            verdict=verdict,
+            same=calibration.same(distance),
             distance=distance,
             threshold=calibration.threshold,
-            same_below=calibration.same_below,
-            different_above=calibration.different_above,
-            probability=float(calibration.probability(distance)),
+            probability=float(calibration.probability(distance, prior)),
+            prior=prior,
+            bounds=calibration.bounds(prior),
+            verdict_same_share=same_share,
+            verdict_different_share=different_share,
             false_accept_rate=false_accept_rate,
             false_reject_rate=false_reject_rate,
             model=str(self.path),

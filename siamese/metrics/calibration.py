@@ -1,8 +1,9 @@
-"""From a distance to a verdict: the logistic curve, the thresholds and their error rates."""
+"""From a distance to a verdict: the logistic curve, its five words and their error rates."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,10 +20,19 @@ from siamese.metrics.verification import (
     rows_of_interest,
 )
 
-Verdict: TypeAlias = Literal["same", "unsure", "different"]
+Verdict: TypeAlias = Literal["same", "probably same", "unsure", "probably different", "different"]
 
-SAME_FALSE_ACCEPT_RATE = 1e-3
-DIFFERENT_FALSE_REJECT_RATE = 1e-2
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+VERDICT_BOUNDS = (0.95, 0.6, 0.4, 0.05)
+"""The lowest probability of one person of each word but the last."""
+LEANINGS: dict[str | None, bool | None] = {
+    **dict(zip(VERDICTS, (True, True, None, False, False), strict=True)),
+    None: None,
+}
+"""To which side a word leans: one person, two people, or neither."""
+
+_RETIRED = ("same_below", "different_above")
+"""Fields of older files: the bounds of a verdict that did not go by the probability."""
 _INTERVALS = ("false_accept_interval", "false_reject_interval")
 
 
@@ -35,10 +45,6 @@ class Calibration:
         slope: Of the logistic curve, >= 0; 0 where distance says nothing.
         centre: The distance at which both answers are equally likely.
         threshold: Up to here, two images are taken for the same person, at `false_accept_rate`.
-        same_below: Up to here the verdict is "same"; false-accept rate 1e-3.
-        different_above: Beyond this it is "different"; false-reject rate 1e-2 or lower, as it is
-            never below `threshold`. Where a model is so good that the two bounds cross, nobody
-            need be unsure: both equal `threshold`.
         false_accept_rate: What `threshold` was chosen for, 0..1.
         table: Rows of threshold, false-accept rate and false-reject rate; thresholds rise.
         same_pairs: How many pairs of one person were measured.
@@ -54,8 +60,6 @@ class Calibration:
     slope: float
     centre: float
     threshold: float
-    same_below: float
-    different_above: float
     false_accept_rate: float
     table: tuple[tuple[float, float, float], ...] = field(repr=False)
     same_pairs: int
@@ -65,32 +69,66 @@ class Calibration:
     false_accept_interval: tuple[float, float] | None = None
     false_reject_interval: tuple[float, float] | None = None
 
-    def probability(self, distances: ArrayLike) -> Floats:
-        """Gives the chance that two images show one person, were both answers as likely beforehand.
+    def probability(self, distances: ArrayLike, prior: float = 0.5) -> Floats:
+        """Gives the chance that two images show one person.
 
         Args:
             distances: Of any shape, >= 0.
+            prior: The chance before the images were seen, above 0 and below 1.
 
         Returns:
-            `1 / (1 + exp(slope (distance - centre)))`, the same shape, 0..1, never rising with
-            distance (Platt, "Probabilistic outputs for support vector machines", 1999).
-        """
-        return np.asarray(
-            expit(self.slope * (self.centre - np.asarray(distances, np.float64))), np.float64
-        )
+            `1 / (1 + exp(slope (distance - centre) - log(prior / (1 - prior))))`, the same shape,
+            0..1, never rising with distance: the curve of even odds (Platt, "Probabilistic outputs
+            for support vector machines", 1999), its odds multiplied by those of the prior (Bayes).
 
-    def verdict(self, distance: float) -> Verdict:
-        """Says "same", "unsure" or "different".
+        Raises:
+            InputError: The prior is not between 0 and 1.
+        """
+        nearness = self.slope * (self.centre - np.asarray(distances, np.float64))
+        return np.asarray(expit(nearness + _log_odds(prior)), np.float64)
+
+    def verdict(self, distance: float, prior: float = 0.5) -> Verdict:
+        """Says in a word how probable it is that two images show one person.
 
         Args:
             distance: Of the two images, by `metric`.
+            prior: As in `probability`.
 
         Returns:
-            The verdict.
+            The first of `VERDICTS` whose lowest probability, of `VERDICT_BOUNDS`, is reached.
         """
-        if distance <= self.same_below:
-            return "same"
-        return "different" if distance > self.different_above else "unsure"
+        return VERDICTS[sum(distance > bound for bound in self.bounds(prior))]
+
+    def same(self, distance: float) -> bool:
+        """Whether images at a distance are taken for one person, at `false_accept_rate`."""
+        return distance <= self.threshold
+
+    def bounds(self, prior: float = 0.5) -> tuple[float, ...]:
+        """Tells up to which distance each word but the last is said.
+
+        Args:
+            prior: As in `probability`.
+
+        Returns:
+            Four distances, rising; below 0 where a word is never said. Where distance says nothing
+            each is infinite, so that the prior alone decides.
+        """
+        excess = [_log_odds(prior) - _log_odds(lowest) for lowest in VERDICT_BOUNDS]
+        if self.slope == 0:
+            return tuple(np.inf if each >= 0 else -np.inf for each in excess)
+        return tuple(self.centre + each / self.slope for each in excess)
+
+    def word_rates(self, prior: float = 0.5) -> dict[Verdict, tuple[float, float]]:
+        """Tells how often each word was said of the measured pairs.
+
+        Args:
+            prior: As in `probability`.
+
+        Returns:
+            For each word the share of the pairs of one person and of the pairs of two people that
+            got it, 0..1; both sum to 1 over the words.
+        """
+        return share_words([self.error_rates(bound) for bound in self.bounds(prior)])
 
     def error_rates(self, threshold: float) -> tuple[float, float]:
         """Tells the error rates of another threshold, between the rows of the table linearly.
@@ -128,7 +166,7 @@ class Calibration:
         """Reads what `to_dict` wrote.
 
         Args:
-            values: All fields by name.
+            values: All fields by name; those of older files may be among them.
 
         Returns:
             The calibration.
@@ -136,6 +174,7 @@ class Calibration:
         Raises:
             InputError: A field is missing or unknown, or the table is not rows of three numbers.
         """
+        values = {name: value for name, value in values.items() if name not in _RETIRED}
         if odd := sorted((set(values) ^ set(cls.__dataclass_fields__)) - set(_INTERVALS)):
             raise InputError(
                 f"A calibration must have exactly its fields. Missing or unknown: "
@@ -152,7 +191,7 @@ class Calibration:
 
 
 def calibrate(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibration:
-    """Fits the logistic curve and sets the thresholds.
+    """Fits the logistic curve and sets the threshold.
 
     Pairs of one person and of two people weigh the same (prior 50 : 50). The fit aims at
     `(n + 1) / (n + 2)` and `1 / (n + 2)` instead of 1 and 0, Platt's own guard against certainty,
@@ -174,15 +213,10 @@ def calibrate(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibrat
         >>> pairs = count_pairs([[0.0], [1.0], [3.0]], ["a", "a", "b"], [1, 2, 3])
         >>> calibration = calibrate(pairs)
         >>> calibration.verdict(0.5), calibration.verdict(2.5)
-        ('same', 'different')
+        ('probably same', 'probably different')
     """
     check_rate(false_accept_rate)
     thresholds, accepts, rejects = error_curves(pairs)
-    threshold = operating_point(pairs, false_accept_rate).threshold
-    same_below = min(threshold, operating_point(pairs, SAME_FALSE_ACCEPT_RATE).threshold)
-    different_above = float(thresholds[np.argmax(rejects <= DIFFERENT_FALSE_REJECT_RATE)])
-    if different_above <= same_below:
-        same_below = different_above = threshold
     slope, centre = _fit(pairs)
     chosen = rows_of_interest(accepts, rejects)
     table = np.stack([thresholds[chosen], accepts[chosen], rejects[chosen]], axis=1)
@@ -190,9 +224,7 @@ def calibrate(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibrat
         metric=pairs.metric,
         slope=slope,
         centre=centre,
-        threshold=threshold,
-        same_below=same_below,
-        different_above=max(different_above, threshold),
+        threshold=operating_point(pairs, false_accept_rate).threshold,
         false_accept_rate=false_accept_rate,
         table=_rows(table),
         same_pairs=int(pairs.same.sum()),
@@ -200,6 +232,36 @@ def calibrate(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibrat
         people=pairs.people,
         protocol=pairs.protocol,
     )
+
+
+def share_words(rates: Sequence[tuple[float, float]]) -> dict[Verdict, tuple[float, float]]:
+    """Gives each word its share of the pairs.
+
+    Args:
+        rates: False-accept and false-reject rate at each of the four `Calibration.bounds`.
+
+    Returns:
+        As `Calibration.word_rates`.
+
+    Example:
+        >>> shares = share_words([(0, 0.5), (0, 0.25), (0.5, 0), (1, 0)])
+        >>> shares["same"], shares["unsure"], shares["different"]
+        ((0.5, 0.0), (0.25, 0.5), (0.0, 0.0))
+    """
+    nearer = [(0.0, 0.0), *((1 - rejects, accepts) for accepts, rejects in rates), (1.0, 1.0)]
+    return {
+        word: (float(to[0] - since[0]), float(to[1] - since[1]))
+        for word, (since, to) in zip(VERDICTS, pairwise(nearer), strict=True)
+    }
+
+
+def _log_odds(prior: float) -> float:
+    if not 0 < prior < 1:
+        raise InputError(
+            "`prior` must be above 0 and below 1: the chance of one person before the images were "
+            f"seen. Received: prior={prior}. Give 0.5 for even odds."
+        )
+    return float(np.log(prior) - np.log1p(-prior))
 
 
 def _fit(pairs: PairCounts) -> tuple[float, float]:

@@ -133,7 +133,7 @@ def error_rates_at(pairs: PairCounts, threshold: float) -> OperatingPoint:
         OperatingPoint(threshold=2.5, false_accept_rate=0.5, false_reject_rate=0.0)
     """
     _, accepts, rejects = error_curves(pairs)
-    edge = min(max(round(threshold / pairs.resolution), 0), len(pairs.same))
+    edge = round(min(max(threshold / pairs.resolution, 0), len(pairs.same)))
     return OperatingPoint(threshold, float(accepts[edge]), float(rejects[edge]))
 
 

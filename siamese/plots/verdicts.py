@@ -1,5 +1,8 @@
 """Two images and the verdict on them."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -9,8 +12,20 @@ from scipy.ndimage import map_coordinates
 
 from siamese.plots.style import DIFFERENT, NEUTRAL, PAIR_COLUMNS, SAME, UNSURE, Image, show_image
 
-VERDICT_COLOURS = {"same": SAME, "different": DIFFERENT, "unsure": UNSURE}
-VERDICT_WORDS = {"same": "Similar", "different": "Dissimilar", "unsure": "Unsure"}
+VERDICT_COLOURS = {
+    "same": SAME,
+    "probably same": "#4c9a62",
+    "unsure": UNSURE,
+    "probably different": "#d9605a",
+    "different": DIFFERENT,
+}
+VERDICT_WORDS = {
+    "same": "Similar",
+    "probably same": "Probably similar",
+    "unsure": "Unsure",
+    "probably different": "Probably dissimilar",
+    "different": "Dissimilar",
+}
 
 
 def plot_pair(
@@ -21,7 +36,7 @@ def plot_pair(
     distance: float,
     threshold: float,
     probability: float,
-    unsure: tuple[float, float] | None = None,
+    bounds: Sequence[float],
     names: tuple[str, str] = ("", ""),
 ) -> Figure:
     """Two images side by side with their verdict.
@@ -29,11 +44,11 @@ def plot_pair(
     Args:
         first: `(height, width, 3)`, uint8.
         second: The same, of any size.
-        verdict: "same", "different" or "unsure".
+        verdict: One of `VERDICT_WORDS`.
         distance: Between their embeddings.
         threshold: The largest distance that counts as the same person.
-        unsure: From which distance to which the verdict is "unsure"; None: nowhere.
         probability: Of the same person, 0 to 1.
+        bounds: The four distances at which the verdict changes, rising.
         names: Captions below the images; the middle of a name longer than 28 letters is left out.
 
     Returns:
@@ -53,23 +68,20 @@ def plot_pair(
         axes = figure.add_axes((left, 0.20, 0.40, 0.63))
         show_image(axes, image, colour, name, PAIR_COLUMNS)
     scale = figure.add_axes((0.10, 0.075, 0.80, 0.035))
-    _plot_scale(scale, distance, threshold, unsure or (threshold, threshold), colour)
+    _plot_scale(scale, distance, threshold, bounds, colour)
     return figure
 
 
 def _plot_scale(
-    axes: Axes, distance: float, threshold: float, unsure: tuple[float, float], colour: str
+    axes: Axes, distance: float, threshold: float, bounds: Sequence[float], colour: str
 ) -> None:
-    """The distance as a mark on a line from 0 to the largest: same, unsure, different."""
+    """The distance as a mark on a line from 0 to the largest, in the colours of the verdicts."""
     largest = max(2.0, distance * 1.1)
     axes.set_xlim(0, largest)
     axes.set_ylim(0, 1)
-    for left, right, zone in (
-        (0.0, unsure[0], SAME),
-        (*unsure, UNSURE),
-        (unsure[1], largest, DIFFERENT),
-    ):
-        axes.axvspan(left, right, color=zone, alpha=0.22, lw=0)
+    edges = np.clip([0.0, *bounds, largest], 0.0, largest).tolist()
+    for (left, right), zone in zip(pairwise(edges), VERDICT_COLOURS.values(), strict=True):
+        axes.axvspan(left, right, color=zone, alpha=0.6, lw=0)
     axes.plot([distance], [0.5], marker="o", markersize=9, color=colour, clip_on=False)
     axes.axvline(threshold, color=NEUTRAL, lw=1.2)
     axes.set_yticks([])
@@ -124,7 +136,7 @@ def plot_explanation(
         images: `(height, width, 3)`, uint8 each, of any sizes.
         contributions: `(rows, columns)` each; both sum up to the similarity.
         similarity: Cosine of the two embeddings.
-        verdict: "same", "different", "unsure", or None where it is not known.
+        verdict: One of `VERDICT_WORDS`, or None where it is not known.
         names: Captions below the images; the middle of a name longer than 28 letters is left out.
 
     Returns:
