@@ -277,16 +277,16 @@ def test_threads_share_a_model(calibrated: Path, files: list[Path]) -> None:
     assert [found[number] for number in range(12)] == pytest.approx(expected, abs=1e-6)
 
 
-def test_model_is_found_in_the_newest_run_then_in_the_box(
+def test_model_is_found_in_the_newest_run_then_in_the_package(
     calibrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("siamese.inference.model.PRETRAINED_FOLDER", tmp_path / "pretrained")
     with pytest.raises(InputError, match="holds no finished run"):
         load_model()
-    (tmp_path / "box").mkdir()
-    shutil.copy(calibrated, tmp_path / "box" / "model.keras")
-    assert load_model().path == tmp_path / "box" / "model.keras"
+    (tmp_path / "pretrained").mkdir()
+    shutil.copy(calibrated, tmp_path / "pretrained" / "model.keras")
+    assert load_model().path == tmp_path / "pretrained" / "model.keras"
     for number, name in enumerate(["old", "new", "unfinished"]):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
