@@ -52,7 +52,7 @@ def build_embedder(
             section 3.5): the metric loss sees the feature, the identity loss what follows.
         dropout: Share of the pooled features that training sets to 0.
         pooling: `average`, or `gem`: the generalised mean with a power that is learnt.
-        last_stride: 1 for a ResNet whose last stage keeps the size of its input.
+        last_stride: 1 for a ResNet or an EfficientNet-Lite whose last reduction is left out.
 
     Returns:
         The parts; `join_embedder` makes one model of them.

@@ -25,7 +25,7 @@ class ModelSection:
     pooling: Literal["average", "gem"] = "average"
     """`gem`: the generalised mean of Radenovic et al. (2018), with a power that is learnt."""
     last_stride: Literal[1, 2] = 2
-    """1: the last stage of a ResNet keeps the size of its input (Luo et al. 2019)."""
+    """1: the last reduction of a ResNet or an EfficientNet-Lite is left out (Luo et al. 2019)."""
 
 
 @dataclass(frozen=True, kw_only=True)
