@@ -74,6 +74,29 @@ def check_batches(
     return -(-groups // num_identities)
 
 
+def check_unlabelled(unlabelled: int, available: int, hosts: int = 1) -> None:
+    """Makes sure that batches can have images of unknown people.
+
+    Args:
+        unlabelled: Such images in a batch.
+        available: How many there are, or files of them.
+        hosts: Hosts that share each batch.
+
+    Raises:
+        InputError: There are none, the number is negative, or hosts are to share them.
+    """
+    if unlabelled < 0 or (unlabelled and hosts > 1):
+        raise InputError(
+            "`unlabelled` must be at least 0, and 0 where hosts share a batch. Received: "
+            f"unlabelled={unlabelled}, hosts={hosts}"
+        )
+    if unlabelled and not available:
+        raise InputError(
+            f"`unlabelled` must be 0 where all people are known. Received: {unlabelled}. Add a "
+            "folder of crops of unknown people to the records, or take a recipe without."
+        )
+
+
 def sample_epoch(
     labels: Rows,
     cameras: Rows,

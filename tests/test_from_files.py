@@ -275,3 +275,47 @@ def test_jax_without_tensorflow_trains(pedestrians: Path) -> None:
         env={**os.environ, "KERAS_BACKEND": "jax"},
         timeout=300,
     )
+
+
+def _with_unknown(people: int, each: int, unknown: int) -> LabelledImages:
+    """As `_numbered`; the last images are of unknown people."""
+    data = _numbered(people, each)
+    return replace(data, labels=np.where(np.arange(people * each) < people * each - unknown,
+                                         data.labels, -1))  # fmt: skip
+
+
+def test_images_of_unknown_people_follow_the_groups() -> None:
+    data = _with_unknown(6, 4, unknown=8)
+    endless, steps = array_batches(data, num_identities=2, num_instances=4, unlabelled=3)
+    assert steps == 2
+    batches = list(islice(endless, steps))
+    for images, labels in batches:
+        assert labels[8:].tolist() == [-1] * 3
+        assert (labels[:8] >= 0).all()
+        np.testing.assert_array_equal(data.labels[images[:, 0, 0, 0]], labels)
+    rows = np.concatenate([images[:, 0, 0, 0] for images, _ in batches])
+    assert sorted(rows[rows < 16]) == list(range(16))
+    drawn = rows[rows >= 16].tolist()
+    assert len(set(drawn)) == 6  # each once before any comes again
+
+
+def test_unknown_people_are_drawn_by_seed_and_epoch_alone() -> None:
+    data = _with_unknown(6, 4, unknown=5)
+    options: dict[str, object] = {
+        "num_identities": 2,
+        "num_instances": 4,
+        "unlabelled": 4,
+        "seed": 2,
+    }
+    whole = _rows(data, 6, **options)
+    np.testing.assert_array_equal(_rows(data, 3, first_epoch=1, **options), whole[3:])
+    assert (whole[:3] != whole[3:]).any()
+    assert Counter(whole[:3, 8:].ravel().tolist()).most_common()[-1][1] == 2  # 12 draws of five
+
+
+def test_what_a_teacher_says_comes_with_its_image() -> None:
+    data = _with_unknown(6, 4, unknown=8)
+    said = np.arange(48, dtype=np.float32).reshape(24, 2)
+    endless, _ = array_batches(data, num_identities=2, num_instances=4, unlabelled=3, taught=said)
+    images, _, found = next(endless)
+    np.testing.assert_array_equal(found, said[images[:, 0, 0, 0]])

@@ -15,7 +15,8 @@ from PIL import Image
 from siamese.datasets import list_samples
 from siamese.datasets.triplets import find_triplets, place_triplets, write_triplets
 from siamese.errors import InputError
-from siamese.images import read_image
+from siamese.images import decode_image, read_image
+from siamese.loader.encoded_images import TaughtImages, encoded_images
 from siamese.loader.from_records import (
     batch_image_size,
     evaluation_batches,
@@ -397,3 +398,100 @@ def test_one_person_is_not_enough(records: Path, manifest: Manifest) -> None:
     part = dataclasses.replace(manifest.parts["train"], people=1, images_by_label={0: 8})
     with pytest.raises(InputError, match="at least two people"):
         train_batches(["x"], part, image_size=(64, 32), num_identities=2, num_instances=2)
+
+
+def _with_unknown(records: Path, manifest: Manifest, **options: object) -> tf.data.Dataset:
+    """Batches of two people, with three images of unknown ones: those of the validation part."""
+    dataset, _ = train_batches(
+        shard_paths(records, manifest, "train"),
+        manifest.parts["train"],
+        image_size=(64, 32),
+        num_identities=2,
+        unlabelled=3,
+        unlabelled_shards=shard_paths(records, manifest, "validation"),
+        **options,  # type: ignore[arg-type]
+    )
+    return dataset
+
+
+def _seen(images: np.ndarray) -> list[bytes]:
+    return [image.tobytes() for image in images]
+
+
+def test_images_of_unknown_people_follow_the_groups(records: Path, manifest: Manifest) -> None:
+    validation = shard_paths(records, manifest, "validation")
+    unknown = {
+        image.tobytes()
+        for batch in evaluation_batches(validation, image_size=(64, 32))
+        for image in batch.images
+    }
+    batches = list(_with_unknown(records, manifest).take(len(unknown) // 3).as_numpy_iterator())
+    for images, labels in batches:
+        assert images.shape == (11, 64, 32, 3)
+        assert (labels[:8] >= 0).all()
+        assert labels[8:].tolist() == [-1] * 3
+    drawn = [each for images, _ in batches for each in _seen(images[8:])]
+    assert len(set(drawn)) == len(drawn)  # each once before any comes again
+    assert set(drawn) <= unknown
+    known, _ = train_batches(
+        shard_paths(records, manifest, "train"),
+        manifest.parts["train"],
+        image_size=(64, 32),
+        num_identities=2,
+    )
+    for (images, labels), (first, of) in zip(batches, known.as_numpy_iterator(), strict=False):
+        np.testing.assert_array_equal(images[:8], first)
+        np.testing.assert_array_equal(labels[:8], of)
+
+
+def test_unknown_people_are_drawn_by_seed_and_epoch_alone(
+    records: Path, manifest: Manifest
+) -> None:
+    def epochs(first: int, count: int) -> list[list[list[bytes]]]:
+        dataset = _with_unknown(records, manifest, first_epoch=first, seed=4).take(count * steps)
+        images = [_seen(images[8:]) for images, _ in dataset.as_numpy_iterator()]
+        return [images[at : at + steps] for at in range(0, len(images), steps)]
+
+    steps = -(-manifest.parts["train"].images // 8)
+    whole = epochs(0, 2)
+    assert epochs(1, 1) == whole[1:]
+    assert whole[0] != whole[1]
+
+
+def test_what_a_teacher_says_comes_with_its_image(records: Path, manifest: Manifest) -> None:
+    shards = [path for part in manifest.parts for path in shard_paths(records, manifest, part)]
+    images = [
+        image for batch in evaluation_batches(shards, image_size=(64, 32)) for image in batch.images
+    ]
+    # The teacher says which image it was.
+    numbers = np.arange(2 * len(images), dtype=np.float32).reshape(-1, 2)
+    taught = TaughtImages(shards, numbers)
+    place = {image.tobytes(): row for image, row in zip(images, numbers, strict=True)}
+    for batch, _, said in _with_unknown(records, manifest, taught=taught).take(4):
+        assert said.shape == (11, 2)
+        expected = [place[image.numpy().tobytes()] for image in batch]
+        np.testing.assert_array_equal(said, expected)
+
+
+def test_encoded_images_are_read_as_they_are(records: Path, manifest: Manifest) -> None:
+    shards = shard_paths(records, manifest, "train")
+    found = [decode_image(each, "record") for each in encoded_images(shards)]
+    expected = np.concatenate(
+        [batch.images for batch in evaluation_batches(shards, image_size=(64, 32))]
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"unlabelled": -1}, "unlabelled=-1"),
+        ({"unlabelled": 2}, "must be 0 where all people are known"),
+        ({"unlabelled": 2, "hosts": 2}, "hosts=2"),
+    ],
+)
+def test_unknown_people_that_cannot_be_had_are_refused(
+    records: Path, manifest: Manifest, options: dict[str, int], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        _labels(records, manifest, 1, num_identities=4, **options)

@@ -26,7 +26,7 @@ from siamese.recipes import (
     fine_tune,
 )
 from siamese.train.averaging import NORM_BATCHES, apply_augmentation, embedder_of, update_embedder
-from siamese.train.objective import build_training_model, complete_recipe
+from siamese.train.objective import build_training_model, complete_recipe, pair_targets
 from siamese.train.optimizer import TwoRateAdam, build_optimizer
 from siamese.train.precision import computing_in, time_precisions
 
@@ -342,7 +342,12 @@ def test_precision_is_measured_on_the_model_itself() -> None:
         with computing_in(precision):
             return _build(SMALL)
 
-    rates = time_precisions(build, image_size=SIZE, images=16)
+    rates = time_precisions(
+        build,
+        lambda pixels, labels, outputs: pair_targets(outputs, 16, pixels, labels),
+        image_size=SIZE,
+        images=16,
+    )
     assert list(rates) == built
     assert built[0] == "float32"
     assert "mixed_bfloat16" in built
@@ -426,3 +431,104 @@ def test_completed_recipe_survives_json(start: Path) -> None:
 
     recipe = complete_recipe(change_recipe(fine_tune(), weights=str(start)))
     assert recipe_from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+TEACHER = np.random.default_rng(1).normal(size=(16, 10)).astype(np.float32)
+UNKNOWN = {"num_identities": 3, "num_instances": 4, "unlabelled": 4}
+
+
+def _taught(recipe: Recipe, size: int = 10) -> keras.Model:
+    keras.utils.set_random_seed(3)
+    model = build_training_model(recipe, image_size=SIZE, classes=4, steps=2, teacher_size=size)
+    model.run_eagerly = True
+    return model
+
+
+def test_teacher_stands_beside_the_losses_on_labels() -> None:
+    section = {"embedding_weight": 0.7, "relation_weight": 3.0, "relation": "similarity"}
+    model = _taught(_recipe(distillation=section, loss={"metric_weight": 0.2}))
+    assert {"embedding", "relation"} < set(model.output)
+    assert type(model.loss["relation"]).__name__ == "SimilarityPreservingLoss"
+    images, targets = pair_targets(model.output, 16, IMAGES, LABELS, TEACHER)
+    logs = model.train_on_batch(images, targets, return_dict=True)
+    total = (
+        0.2 * logs["metric_loss"]
+        + logs["identity_loss"]
+        + 0.7 * logs["embedding_loss"]
+        + 3.0 * logs["relation_loss"]
+    )
+    assert logs["loss"] == pytest.approx(total, rel=1e-5)
+
+
+def test_linear_layer_stands_between_where_it_must_and_is_not_saved() -> None:
+    size = SMALL.model.embedding_size
+    plain = _recipe(model={"bnneck": False})
+    for recipe, dimensions, projected in (
+        (plain, 10, True),
+        (plain, size, False),
+        (SMALL, size, True),  # a BNNeck takes the mean out
+    ):
+        model = _taught(recipe, dimensions)
+        assert ("projection" in {layer.name for layer in model.layers}) == projected
+        assert model.output["embedding"].shape == (None, dimensions)
+        assert model.output["relation"].shape == (None, size)
+        assert embedder_of(model).count_params() == embedder_of(_build(recipe)).count_params()
+
+
+def test_without_weights_nothing_is_learnt_of_a_teacher() -> None:
+    model = _taught(_recipe(distillation={"embedding_weight": 0.0, "relation_weight": 1.0}))
+    assert "embedding" not in model.output
+    nothing = {"teachers": ("x.onnx",), "embedding_weight": 0.0, "relation_weight": 0.0}
+    with pytest.raises(InputError, match="needs `embedding_weight` or `relation_weight` above 0"):
+        complete_recipe(_recipe(distillation=nothing))
+
+
+def test_images_of_unknown_people_are_seen_by_the_teacher_alone() -> None:
+    recipe = _recipe(
+        batches=UNKNOWN,
+        loss={"centre_weight": 0.1, "same_different_weight": 0.1},
+    )
+    model = _taught(recipe)
+    labels = np.append(LABELS[:12], [-1] * 4).astype(np.int32)
+    rows = {name: output.shape[0] for name, output in model(IMAGES).items()}
+    assert rows == {
+        "metric": 12, "identity": 12, "centre": 12, "same_different": 6, "embedding": 16,
+        "relation": 16,
+    }  # fmt: skip
+    targets = pair_targets(model.output, 12, IMAGES, labels, TEACHER)[1]
+    others = np.concatenate([IMAGES[:12], 255 - IMAGES[12:]])
+    before = model.test_on_batch(IMAGES, targets, return_dict=True)
+    after = model.test_on_batch(others, targets, return_dict=True)
+    for name in ("metric", "identity", "centre", "same_different"):
+        assert before[f"{name}_loss"] == pytest.approx(after[f"{name}_loss"], rel=1e-5)
+    for name in ("embedding", "relation"):
+        assert before[f"{name}_loss"] != pytest.approx(after[f"{name}_loss"], rel=1e-5)
+
+
+def test_augmentation_of_the_same_view_comes_before_the_model() -> None:
+    def augments(model: keras.Model) -> bool:
+        return any("ColourJitter" in type(layer).__name__ for layer in model.layers)
+
+    same = _recipe(distillation={"same_view": True})
+    assert augments(_taught(SMALL))
+    assert not augments(_taught(same))
+    assert augments(_build(same))  # no teacher sees anything
+
+
+def test_a_saved_state_with_a_teacher_loads(tmp_path: Path) -> None:
+    recipe = _recipe(batches=UNKNOWN)
+    model = _taught(recipe)
+    model.save(tmp_path / "state.keras")
+    loaded = keras.saving.load_model(tmp_path / "state.keras")
+    for name, values in loaded(IMAGES).items():
+        expected = keras.ops.convert_to_numpy(model(IMAGES)[name])
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(values), expected, atol=1e-5)
+
+
+def test_precision_is_measured_with_a_teacher_too() -> None:
+    said: list[str] = []
+    recipe = _recipe(batches=UNKNOWN, precision="auto")
+    build_training_model(
+        recipe, image_size=SIZE, classes=4, steps=2, teacher_size=10, note=said.append
+    )
+    assert "a trial gave float32" in said[0]

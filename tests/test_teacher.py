@@ -9,8 +9,16 @@ import pytest
 from networks import colour_network
 from PIL import Image
 
+from siamese.augment import build_augmentation
 from siamese.errors import InputError
-from siamese.train.teacher import CHUNK, Teacher, embed_crops, open_teacher, suspect_channels
+from siamese.train.teacher import (
+    CHUNK,
+    Teacher,
+    Views,
+    embed_crops,
+    open_teacher,
+    suspect_channels,
+)
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 64, 32, 3), np.uint8)
 
@@ -54,7 +62,8 @@ def test_teacher_gives_unit_vectors_of_its_model(teacher: Counting) -> None:
     found = teacher.embed(IMAGES)
     assert found.shape == (6, teacher.dimensions) == (6, 24)
     np.testing.assert_allclose(found, teacher.models[0].embed(IMAGES), atol=1e-7)
-    assert teacher.describe() == [{"file": "colours.onnx", "fingerprint": teacher.fingerprint}]
+    (line,) = teacher.describe()
+    assert line.startswith(f"distilled from colours.onnx ({teacher.fingerprint}): what the licence")
 
 
 def test_ensemble_joins_models_of_any_kind_to_unit_vectors(network: Path, calibrated: Path) -> None:
@@ -198,3 +207,32 @@ def test_teacher_that_expects_blue_first_is_suspected(tmp_path: Path) -> None:
 
 def test_teacher_that_takes_all_colours_alike_is_not_suspected(teacher: Counting) -> None:
     assert suspect_channels(teacher, IMAGES) is None
+
+
+def test_teacher_sees_the_views_that_it_is_paired_with(teacher: Counting) -> None:
+    layers = build_augmentation(flip=True, brightness=0.3)
+    views = Views(teacher, layers, seed=5, steps=2)
+    batches = [(IMAGES, np.arange(6))] * 5
+    taught = list(views.teach(iter(batches), 0))
+    assert len(taught) == 5
+    for images, labels, said in taught:
+        assert images.shape == IMAGES.shape
+        assert (images != IMAGES).any(axis=(1, 2, 3)).all()
+        assert 0 <= images.min() <= images.max() <= 255
+        assert labels.tolist() == [0, 1, 2, 3, 4, 5]
+        np.testing.assert_allclose(said, teacher.models[0].embed(images), atol=1e-6)
+    assert not np.array_equal(taught[0][0], taught[1][0])
+
+
+def test_views_of_an_epoch_do_not_depend_on_those_before(teacher: Counting) -> None:
+    batches = [(IMAGES, np.arange(6))] * 6
+    whole, resumed = (
+        list(
+            Views(teacher, build_augmentation(brightness=0.3), seed=5, steps=2).teach(given, first)
+        )
+        for given, first in ((batches, 0), (batches[2:], 1))
+    )
+    for one, other in zip(whole[2:], resumed, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[2], other[2])
+    assert not np.array_equal(whole[0][0], whole[2][0])

@@ -87,6 +87,9 @@ def test_three_folders_train_on_one_and_score_the_others(
         (["--data", ".", "--weights", "gone.keras"], "gone.keras: no such model file"),
         (["--data", ".", "--weights", "gone.h5"], "gone.h5: no such weights file"),
         (["--data", ".", "--recipe", "finetune"], "Did you mean fine_tune?"),
+        (["--data", ".", "--recipe", "distill"], "distill needs a teacher"),
+        (["--data", ".", "--teacher", "gone.onnx"], "gone.onnx: no such model file"),
+        (["--data", ".", "--resume", "--teacher", "gone.onnx"], "Leave out --recipe"),
         (["--data", ".", "--resume", "--patience", "2"], "Leave out --recipe"),
     ],
 )

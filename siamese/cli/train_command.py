@@ -25,6 +25,7 @@ def train(
     image_size: tuple[int, int] | None = None,
     seed: int | None = None,
     precision: Precision | None = None,
+    teacher: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH [PATH ...]")] = (),
     records: Path | None = None,
     log: Path = Path("train.log"),
     patience: int | None = None,
@@ -46,7 +47,7 @@ def train(
     Args:
         data: A dataset folder, or the folder of a record set; to resume, by default the run's own.
         recipe: contrastive (the default), apn, triplet_csv, batch_hard, bag_of_tricks, agw,
-            efficientnet, osnet, mars, fine_tune or demo.
+            efficientnet, osnet, mars, fine_tune, distill or demo.
         run: Run folder; by default runs/RECIPE, and to resume the newest in runs.
         resume: Continue an interrupted run, with its own recipe, from its last whole epoch.
         epochs: Epochs, in place of the recipe's.
@@ -57,6 +58,8 @@ def train(
         image_size: Height and width of the network's input, in pixels.
         seed: Seed of weights, order and augmentation.
         precision: What the backbone computes in; auto measures here which is fastest.
+        teacher: Models whose embeddings are imitated beside what the labels teach: a model.keras or
+            an .onnx file; of several the embeddings are joined.
         records: Where the records are or go; by default the folder records in the dataset folder.
         log: Folder of the TensorBoard logs.
         patience: End early after this many scorings without a better mAP; by default never.
@@ -82,11 +85,11 @@ def train(
     chosen = None
     if resume:
         given = [recipe, epochs, backbone, weights, image_size, seed, precision, patience]
-        if any(value is not None for value in given):
+        if teacher or any(value is not None for value in given):
             raise InputError(
                 "--resume continues with the run's own recipe. Leave out --recipe, --epochs, "
-                "--backbone, --weights, --image_size, --seed, --precision and --patience, or start "
-                "a new run."
+                "--backbone, --weights, --image_size, --seed, --precision, --teacher and "
+                "--patience, or start a new run."
             )
     else:
         chosen = recipes.change_recipe(
@@ -97,7 +100,9 @@ def train(
             epochs=epochs,
             seed=seed,
             precision=precision,
+            teachers=[str(path) for path in teacher],
         )
+        _check_teachers(chosen.name, teacher)
         own_size = _check_backbone(chosen.model.backbone, chosen.model.weights, backbone)
         if image_size is None and own_size is not None:
             chosen = recipes.change_recipe(chosen, image_size=own_size)
@@ -155,6 +160,18 @@ def _choose_data(
         "expected either --data, or --train_dir, --query_dir and --gallery_dir together. Received: "
         f"{', '.join(['--data'] * (data is not None) + received) or 'none of them'}"
     )
+
+
+def _check_teachers(recipe: str, teachers: tuple[Path, ...]) -> None:
+    """Answers a wrong path before a large dataset is converted, not after."""
+    if recipe == "distill" and not teachers:
+        raise InputError(
+            "the recipe distill needs a teacher. Received: none. Give --teacher MODEL.onnx, or a "
+            "model.keras of yours."
+        )
+    for path in teachers:
+        if not path.is_file():
+            raise InputError(f"{path}: no such model file. Give --teacher a .keras or .onnx file.")
 
 
 def _check_backbone(backbone: str, weights: str, asked: str | None) -> tuple[int, int] | None:

@@ -19,10 +19,10 @@ from siamese.datasets import Sample
 from siamese.datasets.triplets import count_triplet_batches, name_image, place_triplets
 from siamese.errors import InputError
 from siamese.images import read_image, resize_image
-from siamese.sampler import Sampler, check_batches, sample_epoch
+from siamese.sampler import Sampler, check_batches, check_unlabelled, sample_epoch
 
 Pixels = NDArray[np.uint8]
-Batch = tuple[Pixels, NDArray[np.int32]]
+Batch = tuple[Pixels, NDArray[np.int32]] | tuple[Pixels, NDArray[np.int32], NDArray[np.float32]]
 AHEAD = 256
 """Images that are read before they are asked for."""
 
@@ -142,6 +142,8 @@ def array_batches(
     num_identities: int = 16,
     num_instances: int = 4,
     spread_cameras: bool = True,
+    unlabelled: int = 0,
+    taught: NDArray[np.float32] | None = None,
     triplets: Sequence[Sequence[str]] = (),
     seed: int = 0,
     first_epoch: int = 0,
@@ -154,11 +156,13 @@ def array_batches(
     another one.
 
     Args:
-        data: What `read_images` gives, with labels 0..C-1.
+        data: What `read_images` gives, with labels 0..C-1, and -1 for unknown people.
         sampler: `pk`, `pairs` or `triplets`.
         num_identities: P, groups in a batch.
         num_instances: K, images in a group.
         spread_cameras: Groups have as many cameras as a person's images allow.
+        unlabelled: Images of unknown people that follow in each batch.
+        taught: What a teacher says of each image, `(images, dimensions)`; it then comes with it.
         triplets: Where `sampler` is `triplets`: names of anchor, positive and negative
             (`siamese.datasets.triplets.kept_triplets`); by default triplets are drawn.
         seed: Seed of the order.
@@ -167,15 +171,18 @@ def array_batches(
         hosts: Hosts that share each batch; this one gets its slice.
 
     Returns:
-        Batches of images `(num_identities * num_instances / hosts, height, width, 3)` uint8 and
-        labels `(num_identities * num_instances / hosts,)` int32, without end; and the number of
-        batches in an epoch.
+        Batches of images `(rows, height, width, 3)` uint8, labels `(rows,)` int32 and, where they
+        are taught, embeddings, without end, with `rows = num_identities * num_instances / hosts +
+        unlabelled`; and the number of batches in an epoch.
 
     Raises:
         InputError: As `train_batches`.
     """
-    _, counts = np.unique(data.labels, return_counts=True)
+    known, unknown = np.flatnonzero(data.labels >= 0), np.flatnonzero(data.labels < 0)
+    labels, cameras = data.labels[known], data.cameras[known]
+    _, counts = np.unique(labels, return_counts=True)
     steps = check_batches(sampler, num_identities, num_instances, counts, host, hosts)
+    check_unlabelled(unlabelled, len(unknown), hosts)
     given: NDArray[np.int64] | None = None
     if sampler == "triplets" and len(triplets):
         names = [name_image(*both) for both in zip(data.people, data.names, strict=True)]
@@ -190,23 +197,27 @@ def array_batches(
     def rows_of(epoch: int) -> NDArray[np.int64]:
         random = np.random.default_rng([seed, epoch])
         if given is None:
-            return sample_epoch(
-                data.labels, data.cameras, random, **options, spread_cameras=spread_cameras
-            )
-        drawn = random.permutation(len(given))
-        drawn = np.concatenate([drawn, drawn[: steps * num_identities - len(drawn)]])
-        return given[drawn].reshape(steps, num_identities * 3)
+            rows = sample_epoch(labels, cameras, random, **options, spread_cameras=spread_cameras)
+            rows = known[rows]
+        else:
+            drawn = random.permutation(len(given))
+            drawn = np.concatenate([drawn, drawn[: steps * num_identities - len(drawn)]])
+            rows = given[drawn].reshape(steps, num_identities * 3)
+        if not unlabelled:
+            return rows
+        passes = -(-steps * unlabelled // len(unknown))
+        others = np.concatenate([random.permutation(unknown) for _ in range(passes)])
+        return np.hstack([rows, others[: steps * unlabelled].reshape(steps, unlabelled)])
 
     def endless() -> Iterator[Batch]:
-        slice_of_host = slice(
-            host * num_identities * num_instances // hosts,
-            (host + 1) * num_identities * num_instances // hosts,
-        )
+        share = (num_identities * num_instances + unlabelled) // hosts
+        slice_of_host = slice(host * share, (host + 1) * share)
         epoch = first_epoch
         while True:
             for rows in rows_of(epoch):
                 mine = rows[slice_of_host]
-                yield data.images[mine], data.labels[mine].astype(np.int32)
+                batch = data.images[mine], data.labels[mine].astype(np.int32)
+                yield batch if taught is None else (*batch, taught[mine])
             epoch += 1
 
     return endless(), steps

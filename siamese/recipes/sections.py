@@ -40,6 +40,14 @@ class BatchSection:
     """K: images in a group. 2 for `pairs`, 3 for `triplets`."""
     spread_cameras: bool = True
     """Groups have as many cameras as the person's images allow."""
+    unlabelled: int = 0
+    """Images of unknown people in a batch beside the groups, where the data has such; a teacher
+    alone can say anything of them."""
+
+    @property
+    def labelled(self) -> int:
+        """Images of known people in a batch."""
+        return self.num_identities * self.num_instances
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +90,8 @@ class LossSection:
     ] = "triplet"
     options: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of the metric loss (`siamese.losses`)."""
+    metric_weight: float = 1.0
+    """Weight of the metric loss; 0 is without."""
     identity: Literal["softmax", "arcface", "cosface"] = "softmax"
     """The identity classification: label-smoothed softmax, or a margin on the cosines."""
     identity_options: Mapping[str, Any] = field(default_factory=dict)
@@ -92,6 +102,25 @@ class LossSection:
     """Weight of the centre loss (Wen et al. 2016) on the features; 0 is without."""
     same_different_weight: float = 0.0
     """Weight of the cross-entropy of a sigmoid same/different head on |f1 - f2|."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationSection:
+    """What is imitated of a teacher, beside the losses on labels."""
+
+    teachers: tuple[str, ...] = ()
+    """Model files; without any nothing is imitated. The embeddings of several are joined."""
+    embedding_weight: float = 1.0
+    """Weight of the cosine distance from the teacher's embeddings; 0 is without. Where the teacher
+    has another number of dimensions, or the student a BNNeck, a linear layer stands between, which
+    is not saved."""
+    relation_weight: float = 10.0
+    """Weight of the relations among the images of a batch; 0 is without."""
+    relation: Literal["distance", "similarity"] = "distance"
+    """Which relations: distances (Park et al. 2019) or similarities (Tung and Mori 2019)."""
+    same_view: bool = False
+    """The teacher sees each image as augmentation made it (Beyer et al. 2022), in every epoch anew;
+    otherwise it sees each image once, as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +163,7 @@ class Recipe:
     batches: BatchSection = field(default_factory=BatchSection)
     augmentation: AugmentationSection = field(default_factory=AugmentationSection)
     loss: LossSection = field(default_factory=LossSection)
+    distillation: DistillationSection = field(default_factory=DistillationSection)
     optimizer: OptimizerSection = field(default_factory=OptimizerSection)
     epochs: int = 60
     score_every: int = 1

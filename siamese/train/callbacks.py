@@ -1,8 +1,9 @@
 """What happens around an epoch: random numbers, scores, alarms, early stopping, progress."""
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -28,6 +29,31 @@ SETTLED = 20
 """Steps of an epoch before its mean spread is judged."""
 IDLE = 3
 """Epochs in a row without any active triplet after which a run ends."""
+
+
+@contextlib.contextmanager
+def show_counts(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar while something counts; a line for each tenth where the console is no terminal.
+
+    Args:
+        console: Where to.
+        what: What is counted.
+
+    Yields:
+        To be called with those done and all.
+    """
+    tenths = 0
+
+    def count(done: int, total: int) -> None:
+        nonlocal tenths
+        bar.update(task, completed=done, total=total)
+        if not console.is_terminal and done * 10 // total > tenths:
+            tenths = done * 10 // total
+            console.print(f"{done:,} of {total:,} {what}", highlight=False, soft_wrap=True)
+
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield count
 
 
 class RandomNumbers(keras.callbacks.Callback):  # type: ignore[misc]

@@ -61,12 +61,11 @@ def calibrate_and_save(
         "epochs": len(history),
         "images_per_second": float(np.median([row["images_per_second"] for row in history])),
     }
-    saved = save_checkpoint(
-        folder / "model.keras",
-        embedder,
-        image_size=recipe.model.image_size,
-        metadata={"recipe": recipe.to_dict(), "calibration": calibration.to_dict(), "scores": card},
-    )
+    whole = {"recipe": recipe.to_dict(), "calibration": calibration.to_dict(), "scores": card}
+    if "distilled_from" in facts:
+        whole = {"distilled_from": facts["distilled_from"], **whole}
+    image_size = recipe.model.image_size
+    saved = save_checkpoint(folder / "model.keras", embedder, image_size=image_size, metadata=whole)
     plots.save(
         plots.plot_distances(*pairs.histogram(), threshold=calibration.threshold),
         folder / "distances.png",

@@ -6,7 +6,8 @@ slower; on a CPU without it, and in float16 on any CPU, everything is slower.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -37,12 +38,17 @@ def candidates() -> list[str]:
 
 
 def time_precisions(
-    build: Callable[[str], keras.Model], *, image_size: tuple[int, int], images: int
+    build: Callable[[str], keras.Model],
+    pair: Callable[[Any, Any, Iterable[str]], tuple[Any, dict[str, Any]]],
+    *,
+    image_size: tuple[int, int],
+    images: int,
 ) -> dict[str, float]:
     """Times training steps in each precision that is worth a try.
 
     Args:
         build: Makes a compiled training model in a precision.
+        pair: Gives images, and each output what it is compared with, of images, labels and outputs.
         image_size: Height and width of the images in a batch, in pixels.
         images: Images in a batch; in groups of 4, 3 or 2 of one person.
 
@@ -50,14 +56,15 @@ def time_precisions(
         Images a second by precision: of the fastest of `STEPS` steps.
     """
     pixels = np.random.default_rng(0).integers(0, 256, (images, *image_size, 3), np.uint8)
+    labels = np.arange(images, dtype=np.int32) // 6 % 2
     rates = {}
     for precision in candidates():
         model = build(precision)
-        targets = dict.fromkeys(model.output, np.arange(images, dtype=np.int32) // 6 % 2)
+        batch = pair(pixels, labels, model.output)
         seconds = []
         for _ in range(1 + STEPS):  # the first one compiles
             started = time.perf_counter()
-            model.train_on_batch(pixels, targets)
+            model.train_on_batch(*batch)
             seconds.append(time.perf_counter() - started)
         rates[precision] = images / min(seconds[1:])
     return rates

@@ -121,11 +121,16 @@ def read_run_config(folder: Path) -> RunConfig:
 
 
 def refuse_other_images(folder: Path, start: RunConfig, source: dict[str, Any]) -> None:
-    """Makes sure that a resumed run has the images that it started with.
+    """Makes sure that a resumed run has the images and the teacher that it started with.
 
     Raises:
         InputError: It has others.
     """
+    if start.source.get("teacher") != source.get("teacher"):
+        raise InputError(
+            f"{folder}: was started with another teacher than its file is now. Put back the "
+            f"file ({', '.join(start.recipe.distillation.teachers)}), or start a new run."
+        )
     if start.source != source:
         raise InputError(
             f"{folder}: was started on other records (people, split or images). Give --resume "

@@ -7,9 +7,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese.augment import restart_random_numbers
 from siamese.errors import InputError
 from siamese.files import whole_file
 from siamese.images import decode_image
@@ -69,9 +71,13 @@ class Teacher:
                 )
         return np.concatenate(parts, axis=1) / np.float32(np.sqrt(len(parts)))
 
-    def describe(self) -> list[dict[str, str]]:
-        """Says what a model file is to say about its teachers: file and fingerprint of each."""
-        return [{"file": each.path.name, "fingerprint": each.fingerprint} for each in self.models]
+    def describe(self) -> list[str]:
+        """Gives the lines that a model file is to have about its teachers."""
+        return [
+            f"distilled from {each.path.name} ({each.fingerprint}): what the licence and the "
+            "training data of that model allow holds for this one too"
+            for each in self.models
+        ]
 
 
 def open_teacher(paths: Sequence[str | Path]) -> Teacher | None:
@@ -151,6 +157,50 @@ def suspect_channels(teacher: Teacher, images: NDArray[np.uint8]) -> str | None:
                 f"mirror images, against others, by {exchanged:.3f} so and by {as_is:.3f} as given"
             )
     return None
+
+
+class Views:
+    """Augmentation ahead of the training step, so that a teacher sees what the student sees.
+
+    Args:
+        teacher: Who embeds each view.
+        layers: As of `siamese.augment.build_augmentation`.
+        seed: The seed of the run.
+        steps: Batches in an epoch.
+    """
+
+    def __init__(
+        self, teacher: Teacher, layers: Sequence[keras.layers.Layer], *, seed: int, steps: int
+    ) -> None:
+        self.teacher = teacher
+        self.layers = layers
+        self.seed = seed
+        self.steps = steps
+
+    def change(self, images: Any) -> Embeddings:
+        """Augments a batch, `(images, height, width, 3)`, 0 to 255; float32."""
+        for layer in self.layers:
+            images = layer(images, training=True)
+        return np.asarray(keras.ops.convert_to_numpy(images), np.float32).clip(0, 255)
+
+    def teach(
+        self, batches: Iterable[Any], first_epoch: int
+    ) -> Iterator[tuple[Embeddings, Any, Embeddings]]:
+        """Gives views of batches and what the teacher says of them, the same for a resumed run.
+
+        Args:
+            batches: Endless images and labels.
+            first_epoch: Number of the epoch that they begin with.
+
+        Yields:
+            Views `(images, height, width, 3)`, labels, and embeddings `(images, dimensions)`.
+        """
+        for number, (images, labels) in enumerate(batches):
+            if number % self.steps == 0:
+                epoch = first_epoch + number // self.steps
+                restart_random_numbers(self.layers, self.seed, epoch)
+            views = self.change(images)
+            yield views, np.asarray(labels), self.teacher.embed(views)
 
 
 def _mirror_margin(model: Model, images: NDArray[np.uint8]) -> float:

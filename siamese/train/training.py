@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from siamese import plots
+from siamese.augment import build_augmentation
 from siamese.errors import InputError
 from siamese.evaluate import Scores, first_queries, score_embedded
 from siamese.models.backbones import put_weights
@@ -18,7 +19,14 @@ from siamese.models.checkpoint import load_checkpoint, save_checkpoint
 from siamese.models.transfer import is_model
 from siamese.recipes import Recipe
 from siamese.train.averaging import NORM_BATCHES, apply_augmentation, embedder_of, update_embedder
-from siamese.train.callbacks import EarlyStopping, EpochScores, ProgressBar, RandomNumbers, Watchdog
+from siamese.train.callbacks import (
+    EarlyStopping,
+    EpochScores,
+    ProgressBar,
+    RandomNumbers,
+    Watchdog,
+    show_counts,
+)
 from siamese.train.devices import OneDevice, open_devices, own_folder
 from siamese.train.finalize import calibrate_and_save, plot_held_out
 from siamese.train.hard_triplets import EpochPictures
@@ -41,6 +49,7 @@ from siamese.train.run_state import (
     load_state,
     read_history,
 )
+from siamese.train.teacher import Views, suspect_channels
 from siamese.train.tensorboard import TensorBoard
 from siamese.train.training_data import TrainingData, open_training_data
 
@@ -123,11 +132,24 @@ def train(
         num_identities=recipe.batches.num_identities, num_instances=recipe.batches.num_instances
     )
     source = open_training_data(data, recipe, process=machine.process, processes=machine.processes)
+    recipe, teacher = source.recipe, source.teacher
+    same_view = teacher is not None and recipe.distillation.same_view
+    if machine.count > 1 and (same_view or recipe.batches.unlabelled):
+        raise InputError(
+            "images of unknown people, and a teacher of the same view, need one device. Received: "
+            f"{machine.count}. Leave out --devices, or take a recipe without."
+        )
     if start is not None:
         refuse_other_images(folder, start, source.describe())
     with source.reading():
         steps = source.batches(0)[1]
     with own_folder(machine, folder) as folder, hold_folder(folder), source.reading():
+        if teacher is not None:
+            if start is None:
+                _warn_of_channels(source, console)
+            if not same_view:
+                with show_counts(console, "crops embedded by the teacher") as progress:
+                    source.ask_teacher(folder, progress)
         keras.utils.set_random_seed(recipe.seed)
         with machine.building():
             if start is not None and has_state(folder):
@@ -139,6 +161,7 @@ def train(
                     image_size=source.image_size,
                     classes=source.people,
                     steps=steps,
+                    teacher_size=0 if teacher is None else teacher.dimensions,
                     note=lambda text: console.print(text, highlight=False, soft_wrap=True),
                 )
         if start is None:
@@ -157,6 +180,14 @@ def train(
             return _Training(folder, start, source, model, machine, board, console).run(epoch, data)
         finally:
             board.close()
+
+
+def _warn_of_channels(source: TrainingData, console: Console) -> None:
+    """Says where a teacher seems to expect another order of colours."""
+    images, _ = next(iter(source.first_images(source.batches(0)[0], 1)))
+    warning = None if source.teacher is None else suspect_channels(source.teacher, images)
+    if warning is not None:
+        console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
 
 
 class _Training:
@@ -184,13 +215,18 @@ class _Training:
         self.embedder = machine.own_copy(self.shared)
         # A model to start from may be better than all that comes after it, and is then kept.
         self.goes_on = is_model(start.recipe.model.weights)
+        self.views: Views | None = None
+        if source.teacher is not None and self.recipe.distillation.same_view:
+            layers = build_augmentation(**vars(self.recipe.augmentation), seed=self.recipe.seed)
+            steps = source.batches(0)[1]
+            self.views = Views(source.teacher, layers, seed=self.recipe.seed, steps=steps)
         machine.prepare(model)
 
     def run(self, first_epoch: int, data: str | Path) -> Run:
         """Trains from an epoch on, and finishes."""
         recipe, folder = self.recipe, self.folder
         steps = self.source.batches(first_epoch)[1]
-        batch = recipe.batches.num_identities * recipe.batches.num_instances
+        batch = recipe.batches.labelled + recipe.batches.unlabelled
         self._say_what(steps, batch)
         first = zip(*self._first_batches(WATCHED_BATCHES), strict=True)
         images, labels = (np.concatenate(each) for each in first)
@@ -203,7 +239,7 @@ class _Training:
                 self._save_best()
             self.board.settings(recipe.to_dict(), folder.name)
             with self.machine.outside():
-                seen = keras.ops.convert_to_numpy(apply_augmentation(self.model, images[:batch]))
+                seen = self._augment(images[:batch])
             self.board.picture("batch/augmented", plots.plot_images(seen[:32]), 0)
         untrained = json.loads((folder / "untrained.json").read_text(encoding="utf-8"))
         self._note(
@@ -213,7 +249,10 @@ class _Training:
         history = read_history(folder, before=first_epoch)
         scored = [{"val_mAP": untrained["mAP"]}, *history] if self.goes_on else history
         bar = ProgressBar(self.console, epochs=recipe.epochs, steps=steps, batch=batch)
-        pictures = EpochPictures(self.board, self.embedder, lambda: self.gallery, images, labels)
+        known = labels >= 0
+        pictures = EpochPictures(
+            self.board, self.embedder, lambda: self.gallery, images[known], labels[known]
+        )
         watchdog = Watchdog(self.console, history, alone=len(self.model.output) == 1)
         callbacks: list[keras.callbacks.Callback] = [
             RandomNumbers(recipe.seed),
@@ -270,6 +309,8 @@ class _Training:
             "split": self.start.source["split"],
             "untrained": {name: untrained[name] for name in ("rank1", "mAP", "eer")},
         }
+        if self.source.teacher is not None:
+            facts["distilled_from"] = self.source.teacher.describe()
         card = calibrate_and_save(folder, recipe, embedder, scores, self.gallery, facts)
         ranked = plot_held_out(self.source, recipe, self.gallery, scores.ranking.protocol)
         plots.save(ranked, folder / "rank_list.png")
@@ -299,22 +340,34 @@ class _Training:
         save_checkpoint(path, self.embedder, image_size=image_size)
 
     def _open_batches(self, first_epoch: int) -> Any:
-        return self.source.for_fit(self.source.batches(first_epoch)[0], list(self.model.output))
+        batches = self.source.batches(first_epoch)[0]
+        if self.views is not None:
+            batches = self.views.teach(batches, first_epoch)
+        return self.source.for_fit(batches, list(self.model.output))
+
+    def _augment(self, images: Any) -> Any:
+        """A batch as the network sees it in training."""
+        if self.views is not None:
+            return self.views.change(images)
+        return keras.ops.convert_to_numpy(apply_augmentation(self.model, images))
 
     def _first_batches(self, count: int) -> Iterator[tuple[Any, Any]]:
         return self.source.first_images(self.source.batches(0)[0], count)
 
     def _first_images(self) -> Iterator[Any]:
-        return (images for images, _ in self._first_batches(NORM_BATCHES))
+        for images, _ in self._first_batches(NORM_BATCHES):
+            yield images if self.views is None else self.views.change(images)
 
     def _say_what(self, steps: int, batch: int) -> None:
         height, width = self.recipe.model.image_size
+        count = self.recipe.batches.unlabelled
+        unknown = f", {count} of them images of unknown people" if count else ""
         devices = f", shared by {self.machine.count} devices" if self.machine.count > 1 else ""
         self._note(
             f"recipe {self.recipe.name}: {self.recipe.model.backbone}, "
             f"{self.embedder.count_params():,} weights, input {height}x{width}; "
             f"{self.source.people} people, {self.source.images:,} images; an epoch is {steps} "
-            f"batches of {batch}{devices}"
+            f"batches of {batch}{unknown}{devices}"
         )
 
     def _note(self, text: str) -> None:

@@ -1,5 +1,8 @@
 """Where a run's images come from: a record set, or image files held in memory."""
 
+import dataclasses
+import functools
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
@@ -16,10 +19,16 @@ from siamese.datasets.splits import refuse_duplicates, split_samples
 from siamese.datasets.triplets import find_triplets
 from siamese.errors import InputError
 from siamese.evaluate import EmbeddedImages, embed_records, name_images
+from siamese.images import read_bytes
 from siamese.loader.from_files import array_batches, read_images
 from siamese.models.embedder import embed
 from siamese.recipes import Recipe
+from siamese.train.objective import pair_targets
+from siamese.train.teacher import Progress, Teacher, embed_crops, open_teacher
 
+TEACHER = "teacher"
+"""The folder of what teachers said: beside the records, or in the run folder where there are none
+or their folder may not be written to."""
 Images = NDArray[np.uint8]
 
 
@@ -27,11 +36,15 @@ class TrainingData(Protocol):
     """What the training stage needs of its images.
 
     Attributes:
+        recipe: What is trained; without images of unknown people where there are none.
+        teacher: Whom the recipe has the training imitate.
         people: Training people; their labels are 0..people-1.
-        images: Training images.
+        images: Training images of them.
         image_size: Height and width in pixels of the images in a batch.
     """
 
+    recipe: Recipe
+    teacher: Teacher | None
     people: int
     images: int
     image_size: tuple[int, int]
@@ -40,12 +53,21 @@ class TrainingData(Protocol):
         """Around all that reads images: says in one line what is damaged."""
         ...
 
+    def ask_teacher(self, folder: Path, progress: Progress) -> None:
+        """Has the teacher embed all training images, each once; `batches` then give what it says.
+
+        Args:
+            folder: The run folder.
+            progress: Called with the images done and all that the teacher had not seen yet.
+        """
+        ...
+
     def batches(self, epoch: int) -> tuple[Any, int]:
         """Endless batches of images and labels from an epoch on, and the batches in an epoch."""
         ...
 
     def for_fit(self, batches: Any, outputs: list[str]) -> Any:
-        """Gives `fit` the labels once for each output of the model."""
+        """Gives `fit` what each output of the model is compared with."""
         ...
 
     def first_images(self, batches: Any, count: int) -> Iterator[tuple[Any, Any]]:
@@ -61,7 +83,7 @@ class TrainingData(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What a resumed run must find unchanged: labels, split and counts."""
+        """What a resumed run must find unchanged: labels, split, counts, the teacher if any."""
         ...
 
     def name_validation(self) -> str:
@@ -100,7 +122,51 @@ def open_training_data(
     return MemoryData(data, recipe, process, processes)
 
 
-class RecordData:
+class _TaughtData:
+    """What both kinds of data do alike."""
+
+    def __init__(self, recipe: Recipe, process: int, processes: int) -> None:
+        self.recipe = recipe
+        self.hosts: dict[str, Any] = {"host": process, "hosts": processes}
+        self.teacher = open_teacher(recipe.distillation.teachers)
+        self.taught: Any = None
+
+    def set_unlabelled(self, available: int) -> None:
+        """Leaves images of unknown people out of the batches where there are none.
+
+        Args:
+            available: How many there are.
+
+        Raises:
+            InputError: There are some, and nobody who says anything of them.
+        """
+        batches = self.recipe.batches
+        if batches.unlabelled and not available:
+            batches = dataclasses.replace(batches, unlabelled=0)
+            self.recipe = dataclasses.replace(self.recipe, batches=batches)
+        if batches.unlabelled and self.teacher is None:
+            raise InputError(
+                "`unlabelled` must be 0 without a teacher, as nothing is known of those images. "
+                f"Received: {batches.unlabelled}. Give --teacher, or a recipe with 0."
+            )
+
+    def for_fit(self, batches: Any, outputs: list[str]) -> Any:
+        """As `TrainingData`."""
+        known = self.recipe.batches.labelled
+        pair = functools.partial(pair_targets, outputs, known // self.hosts["hosts"])
+        return batches.map(pair) if hasattr(batches, "map") else (pair(*each) for each in batches)
+
+    def first_images(self, batches: Any, count: int) -> Iterator[tuple[Any, Any]]:
+        """As `TrainingData`."""
+        for images, labels, *_ in islice(batches, count):
+            yield np.asarray(images), np.asarray(labels)
+
+    def describe_teacher(self) -> dict[str, str]:
+        """What `describe` says beside the images."""
+        return {} if self.teacher is None else {"teacher": self.teacher.fingerprint}
+
+
+class RecordData(_TaughtData):
     """A record set, read by TensorFlow."""
 
     def __init__(
@@ -109,14 +175,15 @@ class RecordData:
         from siamese.loader.from_records import batch_image_size
         from siamese.records import read_manifest
 
+        super().__init__(recipe, process, processes)
         self.folder = folder
-        self.recipe = recipe
-        self.hosts: dict[str, Any] = {"host": process, "hosts": processes}
         self.manifest = read_manifest(folder)
         part = self.manifest.parts["train"]
         self.people = part.classes
         self.images = part.images
         self.image_size = batch_image_size(part, recipe.model.image_size)
+        unknown = self.manifest.parts.get("unlabelled")
+        self.set_unlabelled(unknown.images if unknown is not None else 0)
 
     def reading(self) -> AbstractContextManager[None]:
         """As `TrainingData`."""
@@ -124,29 +191,41 @@ class RecordData:
 
         return naming_damage(self.folder)
 
+    def ask_teacher(self, folder: Path, progress: Progress) -> None:
+        """As `TrainingData`."""
+        from siamese.loader.encoded_images import TaughtImages, encoded_images
+
+        assert self.teacher is not None
+        shards = [*self._shards("train"), *self._unlabelled_shards()]
+        place = self.folder if os.access(self.folder, os.W_OK) else folder
+        said = embed_crops(
+            self.teacher, lambda: encoded_images(shards), Path(place) / TEACHER, progress
+        )
+        self.taught = TaughtImages(shards, said)
+
+    def _shards(self, part: str) -> list[str]:
+        from siamese.records import shard_paths
+
+        return shard_paths(self.folder, self.manifest, part)
+
+    def _unlabelled_shards(self) -> list[str]:
+        return self._shards("unlabelled") if self.recipe.batches.unlabelled else []
+
     def batches(self, epoch: int) -> tuple[Any, int]:
         """As `TrainingData`."""
         from siamese.loader.from_records import train_batches
-        from siamese.records import shard_paths
 
         return train_batches(
-            shard_paths(self.folder, self.manifest, "train"),
+            self._shards("train"),
             self.manifest.parts["train"],
             image_size=self.image_size,
             **vars(self.recipe.batches),
+            unlabelled_shards=self._unlabelled_shards(),
+            taught=self.taught,
             seed=self.recipe.seed,
             first_epoch=epoch,
             **self.hosts,
         )
-
-    def for_fit(self, batches: Any, outputs: list[str]) -> Any:
-        """As `TrainingData`."""
-        return batches.map(lambda images, labels: (images, dict.fromkeys(outputs, labels)))
-
-    def first_images(self, batches: Any, count: int) -> Iterator[tuple[Any, Any]]:
-        """As `TrainingData`."""
-        for images, labels in batches.take(count):
-            yield images.numpy(), labels.numpy()
 
     def embed(self, embedder: keras.Model) -> EmbeddedImages:
         """As `TrainingData`."""
@@ -155,10 +234,9 @@ class RecordData:
     def pictures(self, rows: set[int]) -> dict[int, Images]:
         """As `TrainingData`; one more pass over the shards."""
         from siamese.loader.from_records import batch_image_size, evaluation_batches
-        from siamese.records import shard_paths
 
         part = self.manifest.parts["validation"]
-        shards = shard_paths(self.folder, self.manifest, "validation")
+        shards = self._shards("validation")
         size = batch_image_size(part, self.recipe.model.image_size)
         pictures: dict[int, Images] = {}
         first = 0
@@ -174,6 +252,7 @@ class RecordData:
             "labels": self.manifest.labels,
             "split": self.manifest.split,
             "images": {name: part.images for name, part in self.manifest.parts.items()},
+            **self.describe_teacher(),
         }
 
     def name_validation(self) -> str:
@@ -184,7 +263,7 @@ class RecordData:
         return f"validation images of {people} people, whom training sees too"
 
 
-class MemoryData:
+class MemoryData(_TaughtData):
     """A dataset folder, read into memory: no records and no TensorFlow.
 
     It is split as `siamese records make` splits by default: by identity, with seed 0.
@@ -195,14 +274,14 @@ class MemoryData:
     def __init__(
         self, folder: str | Path, recipe: Recipe, process: int = 0, processes: int = 1
     ) -> None:
-        self.recipe = recipe
-        self.hosts: dict[str, Any] = {"host": process, "hosts": processes}
+        super().__init__(recipe, process, processes)
         samples = list_samples(folder, "train")
         refuse_duplicates(samples)
         train, held_out = split_samples(samples, "identity", self.validation_size, 0)
         self.triplets: list[list[str]] = []
         if recognise(folder).name == "triplet-csv":
             self.triplets = find_triplets(folder, train)
+        self.paths = [sample.path for sample in train]
         self.train = read_images(train, image_size=recipe.model.image_size)
         self.held_out = read_images(held_out, image_size=recipe.model.image_size)
         self.labels = dict(
@@ -212,29 +291,30 @@ class MemoryData:
         self.images = len(train)
         height, width = self.train.images.shape[1:3]
         self.image_size = (height, width)
+        self.set_unlabelled(int((self.train.labels < 0).sum()))
 
     def reading(self) -> AbstractContextManager[None]:
         """As `TrainingData`; all images are read already."""
         return nullcontext()
+
+    def ask_teacher(self, folder: Path, progress: Progress) -> None:
+        """As `TrainingData`; the files are read once more, as large as they are."""
+        assert self.teacher is not None
+        self.taught = embed_crops(
+            self.teacher, lambda: map(read_bytes, self.paths), folder / TEACHER, progress
+        )
 
     def batches(self, epoch: int) -> tuple[Any, int]:
         """As `TrainingData`."""
         return array_batches(
             self.train,
             **vars(self.recipe.batches),
+            taught=self.taught,
             triplets=self.triplets,
             seed=self.recipe.seed,
             first_epoch=epoch,
             **self.hosts,
         )
-
-    def for_fit(self, batches: Any, outputs: list[str]) -> Any:
-        """As `TrainingData`."""
-        return ((images, dict.fromkeys(outputs, labels)) for images, labels in batches)
-
-    def first_images(self, batches: Any, count: int) -> Iterator[tuple[Any, Any]]:
-        """As `TrainingData`."""
-        return islice(batches, count)
 
     def embed(self, embedder: keras.Model) -> EmbeddedImages:
         """As `TrainingData`."""
@@ -256,6 +336,7 @@ class MemoryData:
             "labels": self.labels,
             "split": {"by": "identity", "validation_size": self.validation_size, "random_seed": 0},
             "images": {"train": self.images, "validation": len(self.held_out.images)},
+            **self.describe_teacher(),
         }
 
     def name_validation(self) -> str:
