@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pair_counts import BINS, counted, overlapping
 
+from siamese.cli.evaluation_commands import _print_words
 from siamese.errors import InputError
 from siamese.metrics.calibration import VERDICT_BOUNDS, VERDICTS, calibrate
 
@@ -83,3 +84,17 @@ def test_a_prior_is_no_certainty(prior):
     for ask in (steep().bounds, steep().word_rates, lambda p: steep().verdict(0.5, p)):
         with pytest.raises(InputError, match="`prior` must be above 0 and below 1"):
             ask(prior)
+
+
+def test_evaluate_prints_how_often_each_word_was_wrong(capsys):
+    measured = [(0.5, 0.1), (0.2, 0.1), (0.1, 0.1), (0.2, 0.3), (0.0, 0.4)]
+    words = dict(zip(VERDICTS, measured, strict=True))
+    promised = dict.fromkeys(VERDICTS, (0.2, 0.2))
+    _print_words({"measured_words": words, "promised_words": promised})
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    # Of six in ten pairs that are called the same, one is of two people; and so on.
+    assert [row[-1] for row in rows] == ["16.7%", "33.3%", "20.00%", "40.0%", "0.0%"]
+    assert rows[1] == ["probably", "same", "20.00%", "20.00%", "10.00%", "20.00%", "33.3%"]
+    for nothing in (None, {"measured_words": None}):
+        _print_words(nothing)
+    assert not capsys.readouterr().out

@@ -95,8 +95,8 @@ def _print_verdict(answer: "Verification") -> None:
         "different": "Dissimilar: different people",
     }
     print(sentence[answer.verdict])
-    odds = "at even odds" if answer.prior == 0.5 else f"with {answer.prior:.4g}"
-    print(f"probability  {answer.probability:.1%} that it is one person, {odds} beforehand")
+    odds = "even odds beforehand" if answer.prior == 0.5 else f"a prior of {answer.prior:.4g}"
+    print(f"probability  {answer.probability:.1%} that it is one person, at {odds}")
     print(
         f"this word    is said of {answer.verdict_same_share:.2%} of the pairs of one person, "
         f"{answer.verdict_different_share:.2%} of the pairs of two people"
