@@ -7,12 +7,23 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from siamese.cli import create_records, run
-from siamese.datasets import Sample, cap_images, list_samples, list_sources
+from siamese.datasets import Sample, SourceDataset, cap_images, list_samples, list_sources
 from siamese.datasets.splits import split_samples, split_sources
 from siamese.errors import InputError
+from siamese.evaluate import (
+    EmbeddedImages,
+    evaluate,
+    first_queries,
+    pairs_of,
+    score_embedded,
+    score_sources,
+)
+from siamese.metrics.masks import query_rows
+from siamese.metrics.verification import error_rates_at
 from siamese.records import (
     MANIFEST,
     build_records,
@@ -272,3 +283,64 @@ def test_command_makes_one_set_of_several_folders(
     for words in (["0x"], ["a=3", "4"], ["a="]):
         assert run(create_records, [*given, "--max_images_per_person", *words]) == 2
         assert "takes one number" in capsys.readouterr().err
+
+
+def _embedded(people: list[str], cameras: list[int], seed: int = 0) -> EmbeddedImages:
+    vectors = np.random.default_rng(seed).standard_normal((len(people), 8)).astype(np.float32)
+    names = [f"{person}/{number}.jpg" for number, person in enumerate(people)]
+    return EmbeddedImages(vectors, np.array(people), np.array(cameras), np.array(names))
+
+
+def test_pairs_of_two_sources_are_pairs_of_two_people_and_two_cameras() -> None:
+    own = [Sample(f"{person}{camera}.jpg", person, camera) for person in "12" for camera in (1, 2)]
+    sources = [
+        SourceDataset(name, name, "folders", tuple(own), f"{name}/", offset)
+        for name, offset in (("a", 0), ("b", 2))
+    ]
+    samples = [sample for source in sources for sample in source.rename(source.samples)]
+    images = _embedded([s.person for s in samples], [s.camera for s in samples])
+    # Two within each source, and each of four images of one with each of four of the other.
+    assert pairs_of(images).different.sum() == 2 + 2 + 4 * 4
+    assert pairs_of(images).same.sum() == 4
+
+
+def test_each_source_is_scored_as_if_alone() -> None:
+    people = [f"{source}/{n // 6}" for source in ("a", "b-2", "b") for n in range(24)]
+    cameras = [1 + n % 3 for n in range(48)] + [9] * 24
+    images = _embedded(people, cameras)
+    query = query_rows(images.people, images.cameras)
+    found = score_sources(
+        images, query, np.arange(72), ["a", "b-2", "b"], threshold=4.0, reranking=None
+    )
+    for number, source in enumerate(("a", "b-2", "b")):
+        mine = images.rows(np.arange(24 * number, 24 * number + 24))
+        alone = score_embedded(first_queries(mine), mine, mine).to_dict()
+        assert {name: found[source][name] for name in alone} == alone
+        assert (found[source]["people"], found[source]["images"]) == (4, 24)
+        rates = error_rates_at(pairs_of(mine), 4.0)
+        assert found[source]["rates_at_threshold"] == [
+            rates.false_accept_rate,
+            rates.false_reject_rate,
+        ]
+    assert found["b"]["protocol"] == "query image dropped"
+
+
+def test_source_that_cannot_be_scored_says_why_and_the_others_are() -> None:
+    images = _embedded([f"a/{n // 2}" for n in range(8)] + ["b/1", "b/2"], [1, 2] * 5)
+    query = query_rows(images.people, images.cameras)
+    found = score_sources(images, query, np.arange(10), ["a", "b"])
+    assert "rank1" in found["a"]
+    assert "rank1" not in found["b"]
+    assert "match" in found["b"]["not_scored"]
+
+
+def test_evaluation_of_a_record_set_lists_each_source(
+    calibrated: Path, mixed: Path, records: Path, tmp_path: Path
+) -> None:
+    card = evaluate(calibrated, mixed, output=tmp_path / "scores")
+    manifest = read_manifest(mixed)
+    held_out = {source.name: source.people["validation"] for source in manifest.sources[:2]}
+    assert {name: found["people"] for name, found in card["sources"].items()} == held_out
+    assert card["people"] == sum(held_out.values())
+    assert "By source" in (tmp_path / "scores" / "report.html").read_text()
+    assert "sources" not in evaluate(calibrated, records)

@@ -279,6 +279,15 @@ def print_scores(card: dict[str, Any], *, title: str) -> None:
         print(shown)
     tar = "   ".join(f"{rate:.3f} at FAR {far}" for far, rate in card["tar_at_far"].items())
     print(f"  verification EER {card['eer']:.3f}   AUC {card['auc']:.3f}   accepted: {tar}")
+    for name, found in card.get("sources", {}).items():
+        shown = f"  {name:<12} {found['people']} people"
+        if "not_scored" in found:
+            print(f"{shown}, not scored: {found['not_scored']}")
+        else:
+            print(
+                f"{shown}   Rank-1 {found['rank1']:.3f}   mAP {found['mAP']:.3f}   "
+                f"EER {found['eer']:.3f}"
+            )
     _print_own_threshold(card.get("calibration"))
     _print_words(card.get("calibration"))
     if "intervals" in card:

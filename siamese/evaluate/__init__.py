@@ -22,7 +22,14 @@ from siamese.evaluate.embedded import (
     name_images,
 )
 from siamese.evaluate.evaluation import evaluate
-from siamese.evaluate.scoring import Reranking, Scores, pairs_of, sample_of, score_embedded
+from siamese.evaluate.scoring import (
+    Reranking,
+    Scores,
+    pairs_of,
+    sample_of,
+    score_embedded,
+    score_sources,
+)
 
 __all__ = [
     "Comparison",
@@ -38,4 +45,5 @@ __all__ = [
     "pairs_of",
     "sample_of",
     "score_embedded",
+    "score_sources",
 ]

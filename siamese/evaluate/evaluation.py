@@ -19,7 +19,15 @@ from siamese.evaluate.embedded import Progress
 from siamese.evaluate.protocol import describe_protocol
 from siamese.evaluate.query_gallery import QueryGallery, describe_frames, embed_query_gallery
 from siamese.evaluate.score_files import QUERIES, SCHEMA_VERSION, write_queries, write_score_report
-from siamese.evaluate.scoring import Ranked, Reranking, Scores, pairs_of, rank, sample_of
+from siamese.evaluate.scoring import (
+    Ranked,
+    Reranking,
+    Scores,
+    pairs_of,
+    rank,
+    sample_of,
+    score_sources,
+)
 from siamese.inference import Model, load_model
 from siamese.metrics.blocks import Metric, check_metric
 from siamese.metrics.bootstrap import (
@@ -172,6 +180,16 @@ def evaluate(
         },
         "per_query": None if output is None else QUERIES,
     }
+    if len(query_gallery.sources) > 1:
+        own = model.calibration
+        card["sources"] = score_sources(
+            images,
+            query_gallery.query,
+            query_gallery.gallery,
+            query_gallery.sources,
+            threshold=own.threshold if own is not None and own.metric == metric else None,
+            **options,
+        )
     card["protocol_text"] = describe_protocol(card)
     if output is not None:
         shown = report_images.choose_images(

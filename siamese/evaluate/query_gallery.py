@@ -47,6 +47,7 @@ class QueryGallery:
         pooling: How frames became tracklets; None for single images.
         frames: `(images,)`, frames in each tracklet; None for single images.
         junk: How many images were junk and left out.
+        sources: The datasets that the people are from, where there are several.
         read_pictures: Gives the pictures of some rows.
     """
 
@@ -59,6 +60,7 @@ class QueryGallery:
     pooling: TrackletPooling | None
     frames: Indices | None
     junk: int
+    sources: tuple[str, ...]
     read_pictures: Callable[[Sequence[int]], Mapping[int, Image]]
 
     def digest(self) -> str:
@@ -156,6 +158,7 @@ def embed_query_gallery(
         pooling=pooling,
         frames=None if tracklets is None else tracklets.frames,
         junk=junk,
+        sources=(),
         read_pictures=lambda rows: {row: read_image(shown[row]) for row in rows},
     )
 
@@ -209,7 +212,8 @@ def _embed_validation(
     tracklets: Tracklets | None = None
     if pooling is not None:
         images, tracklets = pool_images(images, numbers, pooling=pooling, most_frames=most_frames)
-    split = read_manifest(records).split
+    manifest = read_manifest(records)
+    split = manifest.split
     notes: tuple[str, ...] = ()
     if split.get("by") != "identity":
         notes = (f"The split is by {split.get('by')}: training saw these people too.",)
@@ -233,6 +237,7 @@ def _embed_validation(
         pooling=pooling,
         frames=None if tracklets is None else tracklets.frames,
         junk=junk,
+        sources=manifest.held_out_sources,
         read_pictures=read_pictures,
     )
 

@@ -132,7 +132,7 @@ def _page(card: Mapping[str, Any], curves: Mapping[str, str], shown: Shown) -> s
         *(f"<p class=note>{_text(note)}</p>" for note in card["notes"]),
         f"</header>{_tiles(card)}",
         _section("Protocol", _protocol(card)),
-        _section("Scores", _score_table(card) + _variants(card)),
+        _section("Scores", _score_table(card) + _sources(card) + _variants(card)),
         _section("Curves", f"<div class=curves>{''.join(map(_figure, curves.values()))}</div>"),
         _section("Thresholds", _thresholds(card)),
         *(_section(*_LISTS[kind], _rank_lists(found)) for kind, found in shown.lists.items()),
@@ -210,6 +210,20 @@ def _score_table(card: Mapping[str, Any]) -> str:
         meaning = "mean gap between the model's probabilities and what came true; low is good"
         rows.append((("calibration error", meaning), f"{error:.2%}", ""))
     return _table(rows, ("score", "", "95 % interval"))
+
+
+def _sources(card: Mapping[str, Any]) -> str:
+    if "sources" not in card:
+        return ""
+    names = ("rank1", "mAP", "eer")
+    rows: list[list[str | tuple[str, str]]] = []
+    for source, found in card["sources"].items():
+        scores = (f"{found[name]:.2%}" if name in found else "" for name in names)
+        rows.append([(source, found.get("not_scored", f"{found['people']:,} people")), *scores])
+    text = "The people of each dataset among the images of their own dataset."
+    return f"<h3>By source</h3><p class=sub>{text}</p>" + _table(
+        rows, ("source", *(label for key, label, _ in _SCORES if key in names))
+    )
 
 
 def _variants(card: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese.errors import InputError
 from siamese.evaluate.embedded import EmbeddedImages
 from siamese.metrics.blocks import Indices, Metric
 from siamese.metrics.masks import ProtocolMask
@@ -14,7 +15,7 @@ from siamese.metrics.pairs import PairCounts, PairSample, count_pairs, sample_pa
 from siamese.metrics.rank_lists import RankLists
 from siamese.metrics.ranking import RankingScores, nearest, score_distances, score_ranking
 from siamese.metrics.reranking import expand_queries, rerank
-from siamese.metrics.verification import VerificationScores, score_verification
+from siamese.metrics.verification import VerificationScores, error_rates_at, score_verification
 
 PLACES = 10
 """Length of the rank lists that are shown."""
@@ -91,6 +92,54 @@ def score_embedded(
         InputError: A side is empty, or no query has a match.
     """
     return Scores(rank(query, gallery).scores, score_verification(pairs_of(everything)))
+
+
+def score_sources(
+    images: EmbeddedImages,
+    query: Indices,
+    gallery: Indices,
+    sources: Sequence[str],
+    *,
+    metric: Metric = "euclidean",
+    threshold: float | None = None,
+    **options: Any,
+) -> dict[str, dict[str, Any]]:
+    """Scores the people of each of several datasets among the images of their own dataset.
+
+    Args:
+        images: Of people who are named `source/person`.
+        query: Rows of `images` that are looked for.
+        gallery: Rows of `images` that are searched.
+        sources: The names of the datasets.
+        metric: "euclidean" or "cosine".
+        threshold: Adds `rates_at_threshold`, the shares of strangers accepted and of people
+            rejected there.
+        **options: More of `rank`.
+
+    Returns:
+        By source: `people` and `images`, and the scores, or `not_scored`: why there are none.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for source in sources:
+        mine = np.char.startswith(images.people, f"{source}/")
+        own = images.rows(np.flatnonzero(mine))
+        entry: dict[str, Any] = {"people": len(set(own.people.tolist())), "images": len(own.people)}
+        try:
+            ranked = rank(
+                images.rows(query[mine[query]]),
+                images.rows(gallery[mine[gallery]]),
+                metric=metric,
+                **options,
+            )
+            pairs = pairs_of(own, metric=metric)
+            entry.update(Scores(ranked.scores, score_verification(pairs)).to_dict())
+            if threshold is not None:
+                rates = error_rates_at(pairs, threshold)
+                entry["rates_at_threshold"] = [rates.false_accept_rate, rates.false_reject_rate]
+        except InputError as error:
+            entry["not_scored"] = str(error)
+        found[source] = entry
+    return found
 
 
 def pairs_of(images: EmbeddedImages, *, metric: Metric = "euclidean") -> PairCounts:

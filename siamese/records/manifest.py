@@ -121,6 +121,11 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
     sources: tuple[Source, ...] = ()
 
+    @property
+    def held_out_sources(self) -> tuple[str, ...]:
+        """Names the sources whose people are in validation, where there are several datasets."""
+        return tuple(each.name for each in self.sources if each.people["validation"])
+
     def to_json(self) -> str:
         """Returns the text of `manifest.json`; it has no `sources` where there is one dataset."""
         values = asdict(self)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from siamese import plots
-from siamese.evaluate import EmbeddedImages, Scores, pairs_of, sample_of
+from siamese.evaluate import EmbeddedImages, Scores, pairs_of, sample_of, score_sources
 from siamese.evaluate.report_images import describe_camera
 from siamese.metrics.bootstrap import bootstrap_error_rates
 from siamese.metrics.calibration import calibrate
@@ -32,6 +32,7 @@ def calibrate_and_save(
     scores: Scores,
     gallery: EmbeddedImages,
     facts: dict[str, Any],
+    sources: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Calibrates, writes the model file and the pictures of the scores.
 
@@ -42,6 +43,7 @@ def calibrate_and_save(
         scores: Of the held-out people.
         gallery: Their embeddings.
         facts: What else the score report says.
+        sources: The datasets that the people are from, where there are several.
 
     Returns:
         The score report.
@@ -61,6 +63,14 @@ def calibrate_and_save(
         "epochs": len(history),
         "images_per_second": float(np.median([row["images_per_second"] for row in history])),
     }
+    if len(sources) > 1:
+        card["sources"] = score_sources(
+            gallery,
+            query_rows(gallery.people, gallery.cameras, distractors=gallery.distractors),
+            np.arange(len(gallery.names)),
+            sources,
+            threshold=calibration.threshold,
+        )
     whole = {"recipe": recipe.to_dict(), "calibration": calibration.to_dict(), "scores": card}
     if "distilled_from" in facts:
         whole = {"distilled_from": facts["distilled_from"], **whole}

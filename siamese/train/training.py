@@ -311,7 +311,9 @@ class _Training:
         }
         if self.source.teacher is not None:
             facts["distilled_from"] = self.source.teacher.describe()
-        card = calibrate_and_save(folder, recipe, embedder, scores, self.gallery, facts)
+        card = calibrate_and_save(
+            folder, recipe, embedder, scores, self.gallery, facts, self.source.sources
+        )
         ranked = plot_held_out(self.source, recipe, self.gallery, scores.ranking.protocol)
         plots.save(ranked, folder / "rank_list.png")
         self.board.picture("held_out/rank_list", ranked, len(read_history(folder)) - 1)

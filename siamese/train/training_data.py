@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from itertools import islice
@@ -41,6 +41,7 @@ class TrainingData(Protocol):
         people: Training people; their labels are 0..people-1.
         images: Training images of them.
         image_size: Height and width in pixels of the images in a batch.
+        sources: The datasets whose people are held out, where there are several datasets.
     """
 
     recipe: Recipe
@@ -48,6 +49,7 @@ class TrainingData(Protocol):
     people: int
     images: int
     image_size: tuple[int, int]
+    sources: tuple[str, ...]
 
     def reading(self) -> AbstractContextManager[None]:
         """Around all that reads images: says in one line what is damaged."""
@@ -122,6 +124,16 @@ def open_training_data(
     return MemoryData(data, recipe, process, processes)
 
 
+def name_held_out(people: int, sources: Sequence[str]) -> str:
+    """Says who is held out.
+
+    Example:
+        >>> name_held_out(47, ["market1501", "cuhk01"])
+        '47 held-out people of market1501, cuhk01'
+    """
+    return f"{people} held-out people" + (f" of {', '.join(sources)}" if sources else "")
+
+
 class _TaughtData:
     """What both kinds of data do alike."""
 
@@ -181,6 +193,7 @@ class RecordData(_TaughtData):
         part = self.manifest.parts["train"]
         self.people = part.classes
         self.images = part.images
+        self.sources = self.manifest.held_out_sources
         self.image_size = batch_image_size(part, recipe.model.image_size)
         unknown = self.manifest.parts.get("unlabelled")
         self.set_unlabelled(unknown.images if unknown is not None else 0)
@@ -259,7 +272,7 @@ class RecordData(_TaughtData):
         """As `TrainingData`."""
         people = self.manifest.parts["validation"].people
         if self.manifest.split.get("by") == "identity":
-            return f"{people} held-out people"
+            return name_held_out(people, self.sources)
         return f"validation images of {people} people, whom training sees too"
 
 
@@ -288,6 +301,7 @@ class MemoryData(_TaughtData):
             sorted(zip(self.train.people.tolist(), self.train.labels.tolist(), strict=True))
         )
         self.people = len(self.labels)
+        self.sources: tuple[str, ...] = ()
         self.images = len(train)
         height, width = self.train.images.shape[1:3]
         self.image_size = (height, width)
