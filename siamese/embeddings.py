@@ -18,11 +18,13 @@ from siamese.datasets.samples import read_name, walk_images
 from siamese.errors import InputError
 from siamese.files import whole_file
 from siamese.filesystem import as_path
-from siamese.inference import ImageLike, Model, load_model
+from siamese.inference import ImageLike, Model, load_model, reopen_model
+from siamese.inference.channels import warn_of_channels
 from siamese.inference.reading import Progress
 
 SUFFIXES = (".csv", ".npz", ".parquet")
 COLUMNS = ("image", "person", "camera", "tracklet", "embedding")
+_FLIPPED = "-flip"
 BLOCK = 1024
 """Images whose embeddings are written at a time: so many are computed again after a kill."""
 
@@ -38,6 +40,7 @@ class EmbeddingTable:
         tracklets: `(images,)`, int64; -1 is not known.
         embeddings: `(images, dimensions)`, float32 unit vectors.
         fingerprint: Of the model that made them; others' do not compare.
+        preprocessing: What was stated of a model made elsewhere, as `Model.preprocessing`.
     """
 
     images: NDArray[np.str_]
@@ -46,6 +49,7 @@ class EmbeddingTable:
     tracklets: NDArray[np.int64]
     embeddings: NDArray[np.float32]
     fingerprint: str
+    preprocessing: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -105,6 +109,7 @@ def embed_folder(
     _check_output(output)
     samples = list_all(folder)
     opened = model if isinstance(model, Model) else load_model(model)
+    warn_of_channels(opened, [each.path for each in samples])
     output.parent.mkdir(parents=True, exist_ok=True)
     parts = output.with_name(f".{output.name}.parts")
     _start_or_resume(parts, opened, samples, flip)
@@ -131,6 +136,7 @@ def embed_folder(
         np.array([each.tracklet for each in samples], np.int64),
         np.concatenate(found),
         _space(opened, flip),
+        opened.preprocessing,
     )
     write_embeddings(table, output)
     shutil.rmtree(parts)
@@ -179,8 +185,8 @@ def find_similar_images(
         image: A file, a Pillow image or an array `(height, width, 3)`, RGB 0 to 255.
         embeddings: A file of `embed_folder`, or what it returned.
         k: How many; fewer where there are no more.
-        model: The model that made the embeddings: a file, an open model, or None as for
-            `siamese.load_model`.
+        model: The model that made the embeddings: a file, which is opened as it was then, an open
+            model, or None as for `siamese.load_model`.
 
     Returns:
         The nearest first; of equal distances the one stored first.
@@ -191,7 +197,10 @@ def find_similar_images(
     if k < 1:
         raise InputError(f"`k` must be at least 1. Received: k={k}.")
     table = embeddings if isinstance(embeddings, EmbeddingTable) else read_embeddings(embeddings)
-    opened = model if isinstance(model, Model) else load_model(model)
+    opened = model
+    if not isinstance(opened, Model):
+        fingerprint = table.fingerprint.removesuffix(_FLIPPED)
+        opened = reopen_model(opened, fingerprint, table.preprocessing)
     flip = table.fingerprint == _space(opened, flip=True)
     if not flip and table.fingerprint != _space(opened, flip=False):
         raise InputError(
@@ -225,7 +234,8 @@ def write_embeddings(table: EmbeddingTable, path: str | Path) -> None:
     Args:
         table: What to write.
         path: Ends in `.csv` (a row an image, the numbers of an embedding separated by spaces, the
-            fingerprint as last column), `.npz` (an array a column, no pickle) or `.parquet`.
+            model's fingerprint and preprocessing as last columns), `.npz` (an array a column, no
+            pickle) or `.parquet`.
 
     Raises:
         InputError: The suffix is another, or pyarrow is not installed.
@@ -237,7 +247,7 @@ def write_embeddings(table: EmbeddingTable, path: str | Path) -> None:
             _write_csv(table, temporary)
         elif path.suffix == ".npz":
             arrays: dict[str, Any] = dict(zip(COLUMNS, _columns(table), strict=True))
-            np.savez(temporary, fingerprint=np.array(table.fingerprint), **arrays)
+            np.savez(temporary, **arrays, **_origin(table))
         else:
             _write_parquet(table, temporary)
 
@@ -254,7 +264,7 @@ def read_embeddings(path: str | Path) -> EmbeddingTable:
         raise InputError(f"{path}: no such file. Make it with siamese embed FOLDER --output {path}")
     readers = {".csv": _read_csv, ".npz": _read_npz, ".parquet": _read_parquet}
     try:
-        *columns, fingerprint = readers[path.suffix](path)
+        *columns, origin = readers[path.suffix](path)
         images, people, cameras, tracklets, embeddings = columns
         table = EmbeddingTable(
             np.array(images, np.str_),
@@ -262,7 +272,8 @@ def read_embeddings(path: str | Path) -> EmbeddingTable:
             np.array(cameras, np.int64),
             np.array(tracklets, np.int64),
             np.array(embeddings, np.float32),
-            str(fingerprint),
+            str(origin["fingerprint"]),
+            json.loads(str(origin.get("preprocessing", "null"))),
         )
     except (
         ValueError,
@@ -288,7 +299,7 @@ def read_embeddings(path: str | Path) -> EmbeddingTable:
 
 def _space(model: Model, flip: bool) -> str:
     """What tells embeddings apart that do not compare."""
-    return model.fingerprint + ("-flip" if flip else "")
+    return model.fingerprint + (_FLIPPED if flip else "")
 
 
 def _start_or_resume(parts: Path, model: Model, samples: Sequence[Sample], flip: bool) -> None:
@@ -323,6 +334,14 @@ def _check_output(path: Path) -> None:
             ) from None
 
 
+def _origin(table: EmbeddingTable) -> dict[str, Any]:
+    """Returns what a file says about the model, as text; preprocessing only where it was stated."""
+    origin = {"fingerprint": table.fingerprint}
+    if table.preprocessing is not None:
+        origin["preprocessing"] = json.dumps(table.preprocessing)
+    return origin
+
+
 def _columns(table: EmbeddingTable) -> tuple[NDArray[Any], ...]:
     return table.images, table.people, table.cameras, table.tracklets, table.embeddings
 
@@ -330,11 +349,12 @@ def _columns(table: EmbeddingTable) -> tuple[NDArray[Any], ...]:
 def _write_csv(table: EmbeddingTable, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([*COLUMNS, "fingerprint"])
+        origin = _origin(table)
+        writer.writerow([*COLUMNS, *origin])
         for *row, embedding in zip(*_columns(table), strict=True):
             # Nine digits give every float32 back as it was.
             numbers = " ".join(f"{value:.9g}" for value in embedding.tolist())
-            writer.writerow([*row, numbers, table.fingerprint])
+            writer.writerow([*row, numbers, *origin.values()])
 
 
 def _read_csv(path: Path) -> tuple[Any, ...]:
@@ -347,13 +367,14 @@ def _read_csv(path: Path) -> tuple[Any, ...]:
     text = [[row[name] for row in rows] for name in COLUMNS[:-1]]
     images, people, cameras, tracklets = text
     numbers = ([int(each) for each in column] for column in (cameras, tracklets))
-    return images, people, *numbers, np.stack(embeddings), prints.pop()
+    return images, people, *numbers, np.stack(embeddings), rows[0]
 
 
 def _read_npz(path: Path) -> tuple[Any, ...]:
     # Opened here, because NumPy forgets to close a damaged file.
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        return tuple(file[name] for name in (*COLUMNS, "fingerprint"))
+        columns = tuple(file[name] for name in COLUMNS)
+        return *columns, {name: file[name] for name in file.files if name not in COLUMNS}
 
 
 def _write_parquet(table: EmbeddingTable, path: Path) -> None:
@@ -365,7 +386,7 @@ def _write_parquet(table: EmbeddingTable, path: Path) -> None:
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), dimensions)
     arrays = [*(pa.array(each.tolist()) for each in columns), vectors]
     made = pa.Table.from_arrays(arrays, names=list(COLUMNS))
-    parquet.write_table(made.replace_schema_metadata({"fingerprint": table.fingerprint}), path)
+    parquet.write_table(made.replace_schema_metadata(_origin(table)), path)
 
 
 def _read_parquet(path: Path) -> tuple[Any, ...]:
@@ -375,4 +396,5 @@ def _read_parquet(path: Path) -> tuple[Any, ...]:
     columns = [read.column(name).to_pylist() for name in COLUMNS[:-1]]
     vectors = read.column("embedding").combine_chunks()
     embeddings = vectors.flatten().to_numpy().reshape(len(read), -1)
-    return *columns, embeddings, (read.schema.metadata or {})[b"fingerprint"].decode()
+    metadata = read.schema.metadata or {}
+    return *columns, embeddings, {name.decode(): text.decode() for name, text in metadata.items()}

@@ -95,7 +95,7 @@ def _open(model: str | Path | Model | None) -> Model:
     if isinstance(model, Model) and isinstance(model._network, KerasNetwork):
         return model
     path = model.path if isinstance(model, Model) else find_model(model)
-    if path.suffix.lower() != ".onnx":
+    if path.suffix.lower() not in (".onnx", ".xml", ".bin"):
         return load_model(path)
     source = path.with_suffix(".keras")
     if source.is_file():
@@ -103,7 +103,7 @@ def _open(model: str | Path | Model | None) -> Model:
         if read_metadata(source)["fingerprint"] == exported.fingerprint:
             return _original(source, exported.fingerprint)
     raise InputError(
-        f"{path}: an ONNX file holds no feature map to explain, and {source.name}, which it was "
+        f"{path}: holds no feature map to explain, and {source.name}, which an ONNX file is "
         "exported from, does not lie beside it. Give the .keras file."
     )
 

@@ -22,8 +22,8 @@ from siamese.errors import InputError
 from siamese.files import whole_file
 from siamese.images import read_image
 from siamese.inference import Images
-from siamese.inference.networks import METADATA, OnnxNetwork
 from siamese.inference.reading import list_images, read_any
+from siamese.inference.runtimes import METADATA, OnnxNetwork
 from siamese.models.checkpoint import (
     MEMBER,
     OWN_FIELDS,
@@ -32,6 +32,7 @@ from siamese.models.checkpoint import (
     read_metadata,
     save_checkpoint,
 )
+from siamese.telemetry import import_silent
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -183,8 +184,8 @@ def _check_output(output: Path, kind: Format, half: bool) -> None:
         raise InputError(f"{output}: exists already. Give the name of a new folder.")
     if kind == "onnx":
         try:
+            import_silent("onnxruntime")
             import onnx  # noqa: F401
-            import onnxruntime  # noqa: F401
             import tf2onnx  # noqa: F401
         except ImportError as error:
             raise InputError(

@@ -13,8 +13,6 @@ annotations  the answers of the review: table, triplets, calibration
 html        small pieces of HTML, everything in them escaped
 """
 
-import os
+from siamese.telemetry import switch_off
 
-# Both are read when Gradio is imported: nothing leaves this machine.
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+switch_off("gradio")  # which the modules of this package import

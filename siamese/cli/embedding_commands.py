@@ -6,8 +6,9 @@ from typing import Annotated
 
 import tyro
 
-from siamese.cli.program import Flag, counting
-from siamese.cli.verification_commands import open_model
+from siamese.cli.program import Flag, Stated, counting
+from siamese.cli.verification_commands import open_model, open_or_name
+from siamese.preprocessing import UNSTATED, describe_preprocessing
 
 
 def embed(
@@ -15,9 +16,7 @@ def embed(
     output: Path = Path("embeddings.npz"),
     model: Path | None = None,
     flip: Flag = False,
-    image_size: tuple[int, int] | None = None,
-    mean: tuple[float, float, float] | None = None,
-    deviation: tuple[float, float, float] | None = None,
+    preprocessing: Stated = UNSTATED,
 ) -> None:
     """Embed all images of a folder into one file: image, person, camera, tracklet, embedding.
 
@@ -26,17 +25,14 @@ def embed(
     Args:
         folder: Images at any depth; a dataset, or any other folder.
         output: The file to write: .csv, .npz or .parquet.
-        model: Model file, .keras or .onnx; by default the newest in runs, else `pretrained`,
+        model: Model file, .keras, .onnx or .xml; by default the newest in runs, else `pretrained`,
             the one that comes with the program.
         flip: Average each embedding with that of the mirrored image.
-        image_size: Height and width in pixels, for an .onnx file made elsewhere that does not say.
-        mean: Of red, green and blue scaled to 1, for an .onnx file made elsewhere; by default
-            ImageNet's.
-        deviation: Likewise, what is divided by.
+        preprocessing: Of a model made elsewhere, where its file does not say.
     """
     from siamese.embeddings import embed_folder
 
-    opened = open_model(model, image_size=image_size, mean=mean, deviation=deviation)
+    opened = open_model(model, **preprocessing.given())
     with counting("images") as progress:
         table = embed_folder(folder, output, opened, flip=flip, progress=progress)
     people = len(set(table.people.tolist()) - {""})
@@ -44,6 +40,8 @@ def embed(
     print(f"embeddings   {len(table):,} images of {table.embeddings.shape[1]} numbers")
     print(f"people       {people:,}" if people else "people       not known from these names")
     print(f"model        {opened.path} ({table.fingerprint})")
+    if table.preprocessing is not None:
+        print(f"images as    {describe_preprocessing(table.preprocessing)}")
 
 
 def find_similar(
@@ -52,9 +50,7 @@ def find_similar(
     k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 5,
     model: Path | None = None,
     output: Path | None = None,
-    image_size: tuple[int, int] | None = None,
-    mean: tuple[float, float, float] | None = None,
-    deviation: tuple[float, float, float] | None = None,
+    preprocessing: Stated = UNSTATED,
     json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
 ) -> None:
     """Find the images of a folder that are nearest to an image, by its stored embeddings.
@@ -67,10 +63,7 @@ def find_similar(
         k: How many images.
         model: Model file that made the embeddings; by default the newest in runs.
         output: Picture of the image and the nearest ones; none by default.
-        image_size: Height and width in pixels, for an .onnx file made elsewhere that does not say.
-        mean: Of red, green and blue scaled to 1, for an .onnx file made elsewhere; by default
-            ImageNet's.
-        deviation: Likewise, what is divided by.
+        preprocessing: Of a model made elsewhere, where its file does not say.
         json_: Print one JSON object and nothing else.
     """
     from siamese.embeddings import find_similar_images, read_embeddings
@@ -78,8 +71,8 @@ def find_similar(
 
     pixels = read_image(image)
     table = read_embeddings(embeddings)
-    opened = open_model(model, image_size=image_size, mean=mean, deviation=deviation)
-    found = find_similar_images(pixels, table, k, model=opened)
+    chosen = open_or_name(model, preprocessing)
+    found = find_similar_images(pixels, table, k, model=chosen)
     if json_:
         answer = {
             "image": str(image),

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from siamese.cli.program import Flag, counting, import_quietly
+from siamese.cli.program import Flag, Stated, counting
+from siamese.cli.verification_commands import open_model
 from siamese.errors import InputError
+from siamese.preprocessing import UNSTATED, describe_preprocessing
 
 if TYPE_CHECKING:
     from siamese.evaluate.report_images import HeatMaps
@@ -28,9 +30,7 @@ def evaluate(
     frames: int | None = None,
     single_shot: Flag = False,
     false_accept_rates: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1),
-    image_size: tuple[int, int] | None = None,
-    mean: tuple[float, float, float] | None = None,
-    deviation: tuple[float, float, float] | None = None,
+    preprocessing: Stated = UNSTATED,
     heat_maps: Flag = False,
     protocol: Literal["standard", "small_set"] = "standard",
     splits: int | None = None,
@@ -47,7 +47,7 @@ def evaluate(
     Args:
         data: A dataset folder with a query and a gallery part, or the folder of a record set, or
             any folder of people: then the first image of each person and camera is a query.
-        model: Model file, .keras or .onnx; by default the newest in runs, else `pretrained`,
+        model: Model file, .keras, .onnx or .xml; by default the newest in runs, else `pretrained`,
             the one that comes with the program.
         output: Folder for the score report; by default results/MODEL-DATA, with --json none.
         flip: Average each embedding with that of the mirrored image.
@@ -62,10 +62,7 @@ def evaluate(
         frames: Of a longer tracklet use so many frames, evenly spaced; by default all.
         single_shot: Score CUHK03's single-gallery-shot protocol as well.
         false_accept_rates: Rows of the threshold table.
-        image_size: Height and width in pixels, for an .onnx file made elsewhere that does not say.
-        mean: Of red, green and blue scaled to 1, for an .onnx file made elsewhere; by default
-            ImageNet's.
-        deviation: Likewise, what is divided by.
+        preprocessing: Of a model made elsewhere, where its file does not say.
         heat_maps: Show on the images of the rank lists where they matched the query (.keras only).
         protocol: small_set asks for random halves of the people, one query and one gallery image
             each, and prints mean and spread, as small sets are scored (docs/scores.md).
@@ -98,20 +95,18 @@ def evaluate(
         raise InputError(
             "--heat_maps are drawn in the report, and --json writes none. Add --output FOLDER."
         )
-    from siamese.inference import find_model, load_model
+    from siamese.inference import find_model
 
     path = find_model(model)
-    if heat_maps and path.suffix.lower() == ".onnx" and not path.with_suffix(".keras").is_file():
+    if heat_maps and path.suffix.lower() != ".keras" and not path.with_suffix(".keras").is_file():
         raise InputError(
             f"--heat_maps need a .keras model. Received: {path}. Give the .keras file that it was "
             "exported from."
         )
-    if path.suffix.lower() != ".onnx":
-        import_quietly("keras")
+    opened = open_model(path, **preprocessing.given())
     from siamese.evaluate import Reranking
     from siamese.evaluate import evaluate as stage
 
-    opened = load_model(path, image_size=image_size, mean=mean, deviation=deviation)
     if output is None and not json_:
         output = default_output(path, data, flip=flip, rerank=rerank, expanded=expand_queries)
         if people is not None:
@@ -156,6 +151,8 @@ def evaluate(
     for note in card["notes"]:
         print(f"  note         {note}")
     print(f"model        {card['model']} ({card['fingerprint']})")
+    if card["preprocessing"] is not None:
+        print(f"images as    {describe_preprocessing(card['preprocessing'])}")
     if output is not None:
         print(f"report       {output / 'report.html'}")
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from siamese.cli.program import Flag, counting, import_quietly, open_console
+from siamese.cli.program import Flag, Stated, counting, open_console
+from siamese.cli.verification_commands import open_or_name
 from siamese.errors import InputError
+from siamese.preprocessing import UNSTATED, Preprocessing, describe_preprocessing
 
 if TYPE_CHECKING:
     from siamese.gallery import Gallery, SearchResult
@@ -38,6 +40,7 @@ def add(
     pattern: str | None = None,
     anonymous: Flag = False,
     workers: int = 0,
+    preprocessing: Stated = UNSTATED,
     json_: Json = False,
 ) -> int:
     """Embed images and add them to a gallery.
@@ -54,13 +57,14 @@ def add(
             of your own form; or how to read them (docs/datasets.md): cuhk01, ilids, unlabelled, ...
         anonymous: Do not read people from folder and file names.
         workers: Processes of a Ray cluster that read and embed; 0 does it in this process.
+        preprocessing: Of a model made elsewhere; the gallery remembers it.
         json_: Print one JSON object and nothing else.
     """
     from siamese.gallery import sources
 
     for each in source:  # a wrong path is answered before the model is opened
         sources.list_gallery_images(each, pattern=pattern, anonymous=anonymous)
-    opened = _open(gallery, model)
+    opened = _open(gallery, model, preprocessing)
     counts = {"added": 0, "replaced": 0, "unchanged": 0}
     refused: list[str] = []
     with counting("images") as progress:
@@ -219,6 +223,8 @@ def info(gallery: str = "gallery", json_: Json = False) -> None:
     print(f"cameras      {cameras}")
     print(f"times        {times}")
     print(f"embeddings   {found.dimensions} dimensions, model {found.fingerprint}")
+    if found.preprocessing is not None:
+        print(f"images as    {describe_preprocessing(found.preprocessing)}")
     print(f"index        {'yes' if found.index else 'no: searched exactly'}")
 
 
@@ -259,7 +265,9 @@ def verify_gallery(gallery: str = "gallery", contents: Flag = False, json_: Json
     return 1 if problems else 0
 
 
-def reembed(gallery: str = "gallery", model: Path | None = None) -> None:
+def reembed(
+    gallery: str = "gallery", model: Path | None = None, preprocessing: Stated = UNSTATED
+) -> None:
     """Embed all images of a gallery with another model, in place of the one that made it.
 
     The gallery stays in use meanwhile, with the old model. An interrupted command can be given
@@ -269,11 +277,12 @@ def reembed(gallery: str = "gallery", model: Path | None = None) -> None:
         gallery: Folder of the gallery.
         model: Model file; by default the newest in runs, else `pretrained`,
             the one that comes with the program.
+        preprocessing: Of a model made elsewhere; the gallery remembers it.
     """
     from siamese.gallery import Gallery
 
     Gallery(gallery).info()
-    opened = _open(gallery, model)
+    opened = _open(gallery, model, preprocessing)
     with counting("images") as progress:
         count = opened.reembed(progress=progress)
     print(f"embedded     {count:,} images with the model {opened.model.fingerprint}")
@@ -292,14 +301,10 @@ def index(gallery: str = "gallery") -> None:
     print(f"indexed      {len(opened):,} images")
 
 
-def _open(gallery: str, model: Path | None) -> "Gallery":
+def _open(gallery: str, model: Path | None, preprocessing: Preprocessing = UNSTATED) -> "Gallery":
     from siamese.gallery import Gallery
-    from siamese.inference import find_fastest, load_model
 
-    path = find_fastest(model)
-    if path.suffix.lower() == ".keras":
-        import_quietly("keras")
-    return Gallery(gallery, load_model(path))
+    return Gallery(gallery, open_or_name(model, preprocessing))
 
 
 def _print_list(

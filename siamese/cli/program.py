@@ -8,13 +8,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import tyro
 
 from siamese.errors import InputError
+from siamese.preprocessing import Preprocessing
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
+Stated: TypeAlias = Annotated[Preprocessing, tyro.conf.arg(name="")]
+"""The options --image_size, --channels, --pixels, --mean and --deviation."""
 
 
 def guard(call: Callable[[], Any]) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from siamese.cli.program import Flag, import_quietly
+from siamese.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from siamese.explain import Explanation
@@ -27,7 +28,7 @@ def open_model(model: Path | None, **options: Any) -> "Model":
     from siamese.inference import find_fastest, load_model
 
     path = find_fastest(model)
-    if path.suffix.lower() == ".onnx":
+    if path.suffix.lower() != ".keras":
         return load_model(path, **options)
     # A million objects are made that stay; to look for garbage among them takes an eighth longer.
     gc.disable()
@@ -36,6 +37,26 @@ def open_model(model: Path | None, **options: Any) -> "Model":
         return load_model(path, **options)
     finally:
         gc.enable()
+
+
+def open_or_name(model: Path | None, preprocessing: Preprocessing) -> "Model | Path":
+    """Opens a model that is stated; names it otherwise, to be opened as it was when it embedded.
+
+    Args:
+        model: What the option --model gave.
+        preprocessing: What is stated of a model made elsewhere.
+
+    Returns:
+        An open model or the file, for a stage that knows what was stated before.
+    """
+    from siamese.inference import find_fastest
+
+    path = find_fastest(model)
+    if preprocessing.given():
+        return open_model(path, **preprocessing.given())
+    if path.suffix.lower() == ".keras":
+        import_quietly("keras")
+    return path
 
 
 def verify(

@@ -27,7 +27,7 @@ _OPTIONS = (
     "expand_queries",
     "tracklets",
     "image_size",
-    "normalisation",
+    "preprocessing",
 )
 
 

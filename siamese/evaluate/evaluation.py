@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from siamese import __version__
 from siamese.datasets import recognise
@@ -28,7 +29,8 @@ from siamese.evaluate.scoring import (
     sample_of,
     score_sources,
 )
-from siamese.inference import Model, load_model
+from siamese.inference import Model, doubt_channels, load_model
+from siamese.inference.channels import SAMPLE
 from siamese.metrics.blocks import Metric, check_metric
 from siamese.metrics.bootstrap import (
     Interval,
@@ -71,7 +73,7 @@ def evaluate(
     set in its folder `records`, or, without one, for all its images.
 
     Args:
-        model: A model file, `.keras` or `.onnx`, or an open model.
+        model: A model file, `.keras`, `.onnx` or `.xml`, or an open model.
         data: A dataset folder, a CSV file of identities, or the folder of a record set.
         flip: Average each embedding with that of the mirrored image.
         metric: "euclidean" or "cosine"; of unit vectors, as these are, both rank alike.
@@ -117,6 +119,7 @@ def evaluate(
     )
     embedded = time.perf_counter()
     images = query_gallery.images
+    doubt = None if model.tells_channels else doubt_channels(model, _some_images(query_gallery))
     query, gallery = images.rows(query_gallery.query), images.rows(query_gallery.gallery)
     options: dict[str, Any] = {
         "metric": metric,
@@ -164,7 +167,7 @@ def evaluate(
         "dataset": query_gallery.dataset,
         "data_digest": query_gallery.digest(),
         "source": query_gallery.source,
-        "notes": list(query_gallery.notes),
+        "notes": [*query_gallery.notes, *([doubt] if doubt else [])],
         "tracklets": _describe_tracklets(query_gallery, frames),
         **describe_model(model),
         "dimensions": int(images.embeddings.shape[1]),
@@ -211,8 +214,8 @@ def describe_model(model: Model) -> dict[str, Any]:
         "model": str(model.path),
         "fingerprint": model.fingerprint,
         "image_size": list(model.image_size),
-        "normalisation": model.metadata.get("normalisation"),
-        "backend": _backend(model),
+        "preprocessing": model.preprocessing,
+        "backend": model.runtime,
         "versions": _versions(model),
     }
 
@@ -280,6 +283,13 @@ def _sizes(query_gallery: QueryGallery) -> dict[str, int]:
     }
 
 
+def _some_images(query_gallery: QueryGallery) -> list[NDArray[np.uint8]]:
+    """Reads enough images, evenly spaced, to look at the order of their colours."""
+    last = len(query_gallery.images.names) - 1
+    rows = np.unique(np.linspace(0, last, SAMPLE).astype(int)).tolist()
+    return list(query_gallery.read_pictures(rows).values())
+
+
 def _describe_tracklets(
     query_gallery: QueryGallery, most_frames: int | None
 ) -> dict[str, Any] | None:
@@ -330,16 +340,8 @@ def _describe_calibration(
     }
 
 
-def _backend(model: Model) -> str:
-    if model.path.suffix.lower() == ".onnx":
-        return "onnxruntime"
-    import keras
-
-    return str(keras.config.backend())
-
-
 def _versions(model: Model) -> dict[str, str]:
-    names = ["numpy", "scipy"]
-    names += ["onnxruntime"] if _backend(model) == "onnxruntime" else ["keras", _backend(model)]
+    names = ["numpy", "scipy", model.runtime]
+    names += [] if model.runtime in ("onnxruntime", "openvino") else ["keras"]
     found = {name: importlib.metadata.version(name) for name in names}
     return {"siamese": __version__, "python": platform.python_version(), **found}

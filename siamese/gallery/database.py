@@ -22,7 +22,8 @@ from siamese.gallery.searching import Searcher
 from siamese.gallery.selection import find_own, listed, name_some, named_people, select_rows
 from siamese.gallery.sources import GalleryImage, RecordSet, Source
 from siamese.gallery.table import NEW_ROWS, Table
-from siamese.inference import Model, load_model
+from siamese.inference import Model, load_model, reopen_model
+from siamese.inference.channels import warn_of_channels
 from siamese.inference.reading import read_any
 
 
@@ -35,7 +36,7 @@ class Gallery:
     Args:
         path: The folder. It is made by the first `add`.
         model: An open model, a model file, or None: what `siamese.load_model()` finds. It is opened
-            when an image has to be embedded.
+            when an image has to be embedded, as it was when the gallery was made.
     """
 
     def __init__(self, path: str | Path, model: str | Path | Model | None = None) -> None:
@@ -55,9 +56,16 @@ class Gallery:
         """
         with self._guard:
             if self._model is None:
-                given = self._given
-                self._model = given if isinstance(given, Model) else load_model(given)
+                self._model = self._open_model()
             return self._model
+
+    def _open_model(self) -> Model:
+        if isinstance(self._given, Model):
+            return self._given
+        if not self._table.exists():
+            return load_model(self._given)
+        space = self._table.space()
+        return reopen_model(self._given, space.fingerprint, space.preprocessing)
 
     def __len__(self) -> int:
         """The number of images; 0 before the first `add`."""
@@ -99,6 +107,8 @@ class Gallery:
             if self._table.exists():
                 self._check_model()
                 self._table.drop(NEW_ROWS)
+            elif not isinstance(images, RecordSet):
+                warn_of_channels(self.model, [each.path for each in images])
             adding = Adding(self._table, self.model, total, progress)
             if isinstance(images, RecordSet):
                 if workers:
@@ -110,9 +120,7 @@ class Gallery:
             elif workers:
                 from siamese.gallery.distributed import embed_on_cluster
 
-                for read, embeddings in embed_on_cluster(
-                    images, adding.known, self.model.path, workers
-                ):
+                for read, embeddings in embed_on_cluster(images, adding.known, self.model, workers):
                     adding.commit(read, embeddings)
             else:
                 adding.embed(sources.read_gallery_images(images, adding.known))

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,14 @@ from numpy.typing import NDArray
 from siamese.errors import InputError
 from siamese.gallery.ingest import COMMIT_IMAGES
 from siamese.gallery.sources import GalleryImage, ReadImage, read_gallery_images
+from siamese.inference import Model
+from siamese.telemetry import import_silent
 
 ACTOR_IMAGES = 128
 
 
 def embed_on_cluster(
-    images: Sequence[GalleryImage], known: Mapping[str, str], model: Path, workers: int
+    images: Sequence[GalleryImage], known: Mapping[str, str], model: Model, workers: int
 ) -> Iterator[tuple[list[ReadImage], NDArray[np.float32]]]:
     """Reads and embeds images on a Ray cluster: the one of `RAY_ADDRESS`, or a local one.
 
@@ -27,7 +28,7 @@ def embed_on_cluster(
     Args:
         images: Which; paths are absolute.
         known: Path to digest of what the gallery has: it is not embedded again.
-        model: The model file.
+        model: The model, whose file is opened again by each actor.
         workers: Actors; each holds the model.
 
     Yields:
@@ -39,9 +40,8 @@ def embed_on_cluster(
     """
     if workers < 1:
         raise InputError(f"`workers` must be at least 0. Received: workers={workers}.")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        import ray
+        ray = import_silent("ray")
     except ImportError:
         raise InputError(
             'workers need Ray. Install it: pip install "siamese-reid[cluster]", or leave --workers '
@@ -59,7 +59,7 @@ def embed_on_cluster(
         blocks = max(workers, len(rows) // (4 * ACTOR_IMAGES))
         embedded = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
             _Embedder,
-            fn_constructor_args=[str(model.absolute())],
+            fn_constructor_args=[str(model.path.absolute()), model.preprocessing or {}],
             batch_size=ACTOR_IMAGES,
             concurrency=workers,
         )
@@ -92,10 +92,10 @@ def _start(ray: Any, workers: int) -> None:
 class _Embedder:
     """An actor: opens the model once, then reads and embeds batch after batch."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, preprocessing: dict[str, Any]) -> None:
         from siamese.inference import load_model
 
-        self._model = load_model(model)
+        self._model = load_model(model, **preprocessing)
 
     def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         images = [GalleryImage(str(path)) for path in batch["path"]]

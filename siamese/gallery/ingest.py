@@ -90,7 +90,7 @@ class Adding:
     def _commit(self, read: Sequence[ReadImage], embeddings: NDArray[np.float32]) -> None:
         if not read:
             return
-        space = Space(self._model.fingerprint, embeddings.shape[1])
+        space = space_of(self._model)
         columns: dict[str, list[Any]] = {
             name: [getattr(each.image, name) for each in read] for name in COLUMNS
         }
@@ -110,6 +110,11 @@ class Adding:
         self._commits += 1
         if self._commits % COMPACT_COMMITS == 0:
             self._table.clean()
+
+
+def space_of(model: Model) -> Space:
+    """Returns the space that a model embeds into."""
+    return Space(model.fingerprint, model.dimensions, preprocessing=model.preprocessing)
 
 
 def read_digests(table: Table) -> dict[str, str]:
@@ -144,7 +149,7 @@ def reembed(table: Table, model: Model, progress: Progress | None = None) -> int
             f"{table.uri}: {len(missing):,} image files have gone, the first is {missing[0]}. "
             "Copy them back, or erase them with `siamese gallery remove --missing`."
         )
-    space = Space(model.fingerprint, model.dimensions)
+    space = space_of(model)
     done = _staged_paths(table, space)
     if not table.has(NEW_ROWS):
         table.create(space, name=NEW_ROWS)

@@ -58,6 +58,7 @@ def describe(table: Table) -> Info:
         last=times["max"],
         dimensions=space.dimensions,
         fingerprint=space.fingerprint,
+        preprocessing=space.preprocessing,
         schema_version=space.schema_version,
         version=table.version(),
         index=table.has_index(),

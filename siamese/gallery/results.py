@@ -77,6 +77,7 @@ class Info:
         last: The latest.
         dimensions: Of an embedding.
         fingerprint: Of the model that made them.
+        preprocessing: What was stated of a model made elsewhere; None for others.
         schema_version: Of the table.
         version: Of its content: each commit counts one.
         index: Whether there is an approximate index.
@@ -90,6 +91,7 @@ class Info:
     last: datetime | None
     dimensions: int
     fingerprint: str
+    preprocessing: dict[str, Any] | None
     schema_version: int
     version: int
     index: bool

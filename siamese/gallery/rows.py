@@ -24,11 +24,13 @@ class Space:
         fingerprint: Of the model that made them.
         dimensions: Of each.
         schema_version: `SCHEMA_VERSION` of the writer.
+        preprocessing: What was stated of a model made elsewhere, as `Model.preprocessing`.
     """
 
     fingerprint: str
     dimensions: int
     schema_version: int = SCHEMA_VERSION
+    preprocessing: dict[str, Any] | None = None
 
 
 def make_rows(space: Space, columns: dict[str, list[Any]], embeddings: NDArray[np.float32]) -> Any:

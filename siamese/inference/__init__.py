@@ -1,11 +1,22 @@
 """A model file and images of any kind -> embeddings and verdicts.
 
-model      what `siamese.load_model` gives, and which file it opens
-networks   what computes: Keras, or onnxruntime alone
-reading    images of any kind to batches
+model         what `siamese.load_model` gives, and which file it opens
+networks      what computes: Keras
+runtimes      what computes without Keras: ONNX and OpenVINO files, ours or others'
+preprocessor  RGB 0 to 255 to what a network made elsewhere takes
+channels      finds a model that gets its colours in the wrong order
+reading       images of any kind to batches
 """
 
-from siamese.inference.model import Model, Verification, find_fastest, find_model, load_model
+from siamese.inference.channels import doubt_channels
+from siamese.inference.model import (
+    Model,
+    Verification,
+    find_fastest,
+    find_model,
+    load_model,
+    reopen_model,
+)
 from siamese.inference.reading import ImageLike, Images
 
 __all__ = [
@@ -13,7 +24,9 @@ __all__ = [
     "Images",
     "Model",
     "Verification",
+    "doubt_channels",
     "find_fastest",
     "find_model",
     "load_model",
+    "reopen_model",
 ]

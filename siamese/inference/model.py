@@ -1,6 +1,7 @@
 """An open model: embeds images and says whether two show the same person."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.errors import InputError
-from siamese.inference.networks import (
-    KerasNetwork,
-    Network,
-    OnnxNetwork,
-    can_run_onnx,
-    check_no_options,
-)
+from siamese.inference.networks import KerasNetwork, Network
+from siamese.inference.preprocessor import check_none_given
 from siamese.inference.reading import (
     ImageLike,
     Images,
@@ -25,7 +21,9 @@ from siamese.inference.reading import (
     read_any,
     read_batches,
 )
+from siamese.inference.runtimes import OnnxNetwork, OpenVinoNetwork, can_run_onnx
 from siamese.metrics.calibration import Calibration, Verdict
+from siamese.preprocessing import Channels, Pixels, Preprocessing, Three
 
 PRETRAINED_FOLDER = Path(__file__).parents[1] / "pretrained"
 """Where the model that comes with the package lies."""
@@ -104,6 +102,22 @@ class Model:
         return str(self.metadata["fingerprint"])
 
     @property
+    def preprocessing(self) -> dict[str, Any] | None:
+        """Options by which `load_model` opens a model made elsewhere as this one was; else None."""
+        found: dict[str, Any] | None = self.metadata.get("preprocessing")
+        return found
+
+    @property
+    def runtime(self) -> str:
+        """The package that computes: "tensorflow", "jax", "onnxruntime" or "openvino"."""
+        return self._network.runtime
+
+    @property
+    def tells_channels(self) -> bool:
+        """Whether the file itself says in which order it takes colours."""
+        return self._network.tells_channels
+
+    @property
     def image_size(self) -> tuple[int, int]:
         """Height and width in pixels that images are resized to."""
         return self._network.image_size
@@ -172,7 +186,7 @@ class Model:
         calibration = self.calibration
         if calibration is None:
             fix = "Finish the training with train_siamese_network.py --resume"
-            if self.path.suffix.lower() == ".onnx":
+            if self.preprocessing is not None:
                 fix = "Give a model that holds one; find_similar lists distances without"
             raise InputError(
                 f"{self.path}: holds no calibration, because its training has not ended or because "
@@ -238,18 +252,26 @@ def load_model(
     path: str | Path | None = None,
     *,
     image_size: tuple[int, int] | None = None,
-    mean: Sequence[float] | None = None,
-    deviation: Sequence[float] | None = None,
+    channels: Channels | None = None,
+    pixels: Pixels | None = None,
+    mean: Three | None = None,
+    deviation: Three | None = None,
 ) -> Model:
     """Opens a model.
 
+    The options are for a model made elsewhere, where its file does not say what it expects. It is
+    still given RGB 0 to 255: what it expects is made of them.
+
     Args:
         path: A `.keras` file that training wrote; "pretrained"; an `.onnx` file that `siamese
-            export` wrote, or anybody else's that takes images, which runs without TensorFlow and
-            Keras. None: the one of `find_fastest`.
-        image_size: Height and width in pixels, for another's ONNX file that does not say.
-        mean: Of red, green and blue, for pixels scaled to 1, subtracted; for another's ONNX file
-            that takes floats. ImageNet's by default.
+            export` wrote, or anybody else's that takes images, or an `.xml` of OpenVINO with its
+            `.bin` beside it, which run without TensorFlow and Keras. None: the one of
+            `find_fastest`.
+        image_size: Height and width in pixels.
+        channels: "rgb" or "bgr"; by default as the `.xml` says, and "rgb" for `.onnx`.
+        pixels: "imagenet", "0..255", "0..1" or "minus_one_to_one"; by default as the `.xml` says,
+            and "imagenet" for `.onnx`.
+        mean: In place of `pixels`: of red, green and blue, for pixels scaled to 1, subtracted.
         deviation: What is divided by, in the same way.
 
     Returns:
@@ -259,10 +281,38 @@ def load_model(
         InputError: The file is missing, damaged or not a model, or the options do not fit it.
     """
     path = find_fastest(path)
-    if path.suffix.lower() == ".onnx":
-        return Model(path, OnnxNetwork(path, image_size, mean, deviation))
-    check_no_options(path, image_size, mean, deviation)
+    given = Preprocessing(image_size, channels, pixels, mean, deviation)
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
+        return Model(path, OnnxNetwork(path, given))
+    if suffix in (".xml", ".bin"):
+        return Model(path, OpenVinoNetwork(path, given))
+    check_none_given(path, given)
     return Model(path, KerasNetwork(path))
+
+
+def reopen_model(
+    path: str | Path | None, fingerprint: str, preprocessing: Mapping[str, Any] | None
+) -> Model:
+    """Opens a model as it was when it made some embeddings, if it is the one that made them.
+
+    Args:
+        path: As `load_model` takes it.
+        fingerprint: Of the model that made the embeddings.
+        preprocessing: What was stated then, `Model.preprocessing`.
+
+    Returns:
+        The open model; another than that one is opened as its file says.
+
+    Raises:
+        InputError: From `load_model`.
+    """
+    if preprocessing is not None:
+        with contextlib.suppress(InputError):  # what was stated of the one does not fit another
+            model = load_model(path, **preprocessing)
+            if model.fingerprint == fingerprint:
+                return model
+    return load_model(path)
 
 
 def find_model(model: str | Path | None) -> Path:

@@ -7,7 +7,6 @@ installed.
 """
 
 import contextlib
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from siamese.errors import InputError
 from siamese.filesystem import as_path, is_remote, reaching
 from siamese.records.shards import ShardJob, WrittenShard, write_shard
 from siamese.records.writer import Engine
+from siamese.telemetry import import_silent
 
 RETRIES = 3
 """Times that a shard is begun again when the worker that writes it dies."""
@@ -42,10 +42,8 @@ def open_ray(address: str | None = None) -> Iterator[Engine]:
     Raises:
         InputError: Ray is not installed, or there is no cluster at the address.
     """
-    # Read by Ray when it is imported: nothing is reported to anybody.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        import ray
+        ray = import_silent("ray")
     except ImportError:
         raise InputError(
             "Ray is needed to write records on a cluster. Received: an installation without it. "
@@ -79,8 +77,7 @@ def _knock(address: str | None) -> None:
 
 def _write_on_ray(jobs: Sequence[ShardJob], step: Callable[[int], None]) -> Iterator[WrittenShard]:
     """Keeps two tasks a processor in line, so that a million images are not all sent at once."""
-    import ray
-
+    ray = import_silent("ray")
     task = ray.remote(num_cpus=1, max_retries=RETRIES)(_write_in_folder)
     rest = iter(jobs)
     waiting: dict[Any, ShardJob] = {}
