@@ -2,6 +2,7 @@
 
 import random
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,6 +185,23 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
         tmp_path / "a.pth", described, {"0": bytes(4 * 10**7)}, compression=zipfile.ZIP_DEFLATED
     )
     with pytest.raises(InputError, match="compressed"):
+        read_tensors(path)
+
+
+def test_an_archive_whose_entries_share_bytes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", ONE)
+        archive.writestr("archive/data/0", SIX)
+        archive.writestr("archive/data/1", bytes(4000))
+        outer, inner = archive.infolist()[1:]
+        # The first storage goes on to the end of the second, whose header it holds.
+        start = outer.header_offset + 30 + len(outer.filename)
+        shared = path.read_bytes()[start : inner.header_offset + 30 + len(inner.filename) + 4000]
+        outer.file_size = outer.compress_size = len(shared)
+        outer.CRC = zlib.crc32(shared)
+    assert zipfile.ZipFile(path).read("archive/data/0") == shared
+    with pytest.raises(InputError, match="overlap"):
         read_tensors(path)
 
 
