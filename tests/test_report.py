@@ -127,7 +127,7 @@ def test_every_entry_of_the_card_is_documented(scored: Path) -> None:
     section = page.split("## The entries of `scores.json`")[1].split("\n## ")[0]
     documented = set(re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE))
     card = json.loads((scored / "scores.json").read_text(encoding="utf-8"))
-    assert set(card) == documented
+    assert set(card) == documented - {"sources"}  # records of several datasets alone have it
 
 
 def test_results_are_printed_and_written_by_default_to_results(
