@@ -21,6 +21,7 @@ from siamese.models.embedder import build_embedder, embed, join_embedder
 from siamese.models.layers import GeneralisedMean, ResizeImages
 from siamese.models.osnet import UnifiedAggregationGate, build_osnet
 from siamese.models.pair import ConsecutiveDifference, build_pair_model
+from siamese.models.pooling import Pooling, build_pooling
 from siamese.models.transfer import PRETRAINED, architecture_of
 from siamese.train.precision import computing_in
 
@@ -269,15 +270,30 @@ def test_generalised_mean_of_nothing_is_small_and_learns() -> None:
     assert float(model.get_weights()[0]) < power
 
 
-def test_pooling_and_no_layer_after_it_are_options_that_a_file_keeps(tmp_path: Path) -> None:
+def test_global_depthwise_pooling_is_a_weighted_sum_of_positions_that_begins_as_the_mean() -> None:
+    maps = np.random.default_rng(3).normal(size=(2, 4, 2, 5)).astype(np.float32)
+    pool = build_pooling("global_depthwise", (4, 2))
+    np.testing.assert_allclose(pool(maps), maps.mean((1, 2)), rtol=1e-5, atol=1e-6)
+    weights = np.random.default_rng(4).normal(size=(4, 2, 5)).astype(np.float32)
+    pool.set_weights([weights[..., np.newaxis]])
+    by_hand = np.zeros((2, 5))
+    for image, row, column, channel in np.ndindex(maps.shape):
+        by_hand[image, channel] += weights[row, column, channel] * maps[image, row, column, channel]
+    np.testing.assert_allclose(pool(maps), by_hand, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["gem", "global_depthwise"])
+def test_pooling_and_no_layer_after_it_are_options_that_a_file_keeps(
+    tmp_path: Path, pooling: Pooling
+) -> None:
     keras.utils.set_random_seed(1)
-    parts = build_embedder(**{**SMALL, "embedding_size": 0}, pooling="gem", bnneck=True)
+    parts = build_embedder(**{**SMALL, "embedding_size": 0}, pooling=pooling, bnneck=True)
     model = join_embedder(parts)
     assert model.output_shape == (None, 256)
     save_checkpoint(tmp_path / "model.keras", model, image_size=(32, 32))
     loaded = load_checkpoint(tmp_path / "model.keras").embedder
     np.testing.assert_array_equal(embed(loaded, [IMAGES]), embed(model, [IMAGES]))
-    with pytest.raises(InputError, match="`pooling` must be one of average, gem"):
+    with pytest.raises(InputError, match="`pooling` must be one of average, gem, global_depthwise"):
         build_embedder(**SMALL, pooling="max")
 
 

@@ -51,7 +51,7 @@ def build_embedder(
         bnneck: Batch normalisation between feature and embedding (BNNeck, Luo et al. 2019,
             section 3.5): the metric loss sees the feature, the identity loss what follows.
         dropout: Share of the pooled features that training sets to 0.
-        pooling: `average`, or `gem`: the generalised mean with a power that is learnt.
+        pooling: A kind of `siamese.models.pooling.build_pooling`.
         last_stride: 1 for a ResNet or an EfficientNet-Lite whose last reduction is left out.
 
     Returns:
@@ -70,7 +70,7 @@ def build_embedder(
     convolutions = build_backbone(backbone, "none" if start else weights, image_size, last_stride)
     # From here on float32, also when the backbone computes in half precision: distances between
     # people are smaller than what its 8 or 11 bits of mantissa leave.
-    outputs = build_pooling(pooling)(convolutions(outputs))
+    outputs = build_pooling(pooling, convolutions.output_shape[1:3])(convolutions(outputs))
     if dropout:
         outputs = layers.Dropout(dropout, dtype="float32", name="dropout")(outputs)
     if embedding_size:

@@ -22,8 +22,9 @@ class ModelSection:
     bnneck: bool = False
     """Batch normalisation between the feature and the embedding (BNNeck, Luo et al. 2019)."""
     dropout: float = 0.0
-    pooling: Literal["average", "gem"] = "average"
-    """`gem`: the generalised mean of Radenovic et al. (2018), with a power that is learnt."""
+    pooling: Literal["average", "gem", "global_depthwise"] = "average"
+    """`gem`: the generalised mean of Radenovic et al. (2018), with a power that is learnt;
+    `global_depthwise`: a mean with learnt weights by position and channel (Chen et al. 2018)."""
     last_stride: Literal[1, 2] = 2
     """1: the last reduction of a ResNet or an EfficientNet-Lite is left out (Luo et al. 2019)."""
 
