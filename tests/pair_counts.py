@@ -13,7 +13,7 @@ def counted(same, different, people=20):
         np.bincount((np.ceil(np.asarray(d) * BINS - 1e-6) - 1).astype(int).clip(0), minlength=BINS)
         for d in (same, different)
     )
-    return PairCounts(same, different, 1 / BINS, "cosine", "cross-camera pairs", people, 0)
+    return PairCounts(same, different, 1 / BINS, "euclidean", "cross-camera pairs", people, 0)
 
 
 def overlapping(seed=0, size=20_000, gap=0.3):

@@ -243,16 +243,6 @@ def test_a_model_without_calibration_gives_no_verdict(
         load_model(tmp_path / "model.keras").verify(files[0], files[1])
 
 
-def test_verdict_goes_by_the_metric_of_the_calibration(model: Model, files: list[Path]) -> None:
-    from dataclasses import replace
-
-    assert model.calibration is not None
-    other = Model(model.path, model._network)
-    other.calibration = replace(model.calibration, metric="cosine")
-    euclidean = model.verify(files[0], files[-1]).distance
-    assert other.verify(files[0], files[-1]).distance == pytest.approx(euclidean**2 / 2, abs=1e-5)
-
-
 def test_a_pair_is_two_single_images(model: Model, files: list[Path], pedestrians: Path) -> None:
     with pytest.raises(InputError, match="one image is needed"):
         model.verify(files[0], pedestrians)

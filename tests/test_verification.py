@@ -270,14 +270,16 @@ def test_bad_requests_are_refused_in_a_sentence():
     values["middle"] = values.pop("centre")
     with pytest.raises(InputError, match="unknown: centre, middle"):
         Calibration.from_dict(values)
+    values = calibration.to_dict()
     with pytest.raises(InputError, match="rows of threshold"):
         Calibration.from_dict({**calibration.to_dict(), "table": [1, 2]})
     with pytest.raises(InputError, match="`bins`"):
         measure_reliability(calibration, pairs, bins=0)
     with pytest.raises(InputError, match="calibration's metric"):
-        measure_reliability(
-            calibration, count_pairs([[0.0], [1.0], [3.0]], ["a", "a", "b"], [1, 2, 3])
-        )
+        measure_reliability(calibration, replace(pairs, metric="cosine"))
+    for make in (calibrate, lambda _: Calibration.from_dict({**values, "metric": "cosine"})):
+        with pytest.raises(InputError, match="Euclidean distances"):
+            make(replace(pairs, metric="cosine"))
     with pytest.raises(InputError, match="maximum_images"):
         count_pairs(*made(), maximum_images=1)
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from siamese.datasets.samples import read_name
 from siamese.errors import InputError
 from siamese.files import whole_file
-from siamese.metrics.blocks import Metric
 from siamese.metrics.calibration import Calibration, calibrate
 from siamese.metrics.pairs import BINS, PairCounts, count_pairs
 
@@ -287,7 +286,6 @@ def recalibrate(
     paths: Sequence[str],
     cameras: Sequence[int | None],
     *,
-    metric: Metric = "euclidean",
     false_accept_rate: float = 1e-2,
 ) -> Calibration:
     """Measures the error rates anew, on people of this gallery instead of those of the model.
@@ -302,7 +300,6 @@ def recalibrate(
         embeddings: `(images, dimensions)`, of the gallery.
         paths: `(images,)`.
         cameras: `(images,)`, None where not known.
-        metric: Of the distances.
         false_accept_rate: What the threshold is set for.
 
     Returns:
@@ -316,11 +313,11 @@ def recalibrate(
     chosen = [row for row, path in enumerate(paths) if path in groups.named]
     people = [groups.person[paths[row]] for row in chosen]
     counts = PairCounts(
-        np.zeros(BINS, np.int64), np.zeros(BINS, np.int64), _LARGEST_DISTANCE / BINS, metric,
-        "all pairs", 0, 0,
+        np.zeros(BINS, np.int64), np.zeros(BINS, np.int64), _LARGEST_DISTANCE / BINS,
+        "euclidean", "all pairs", 0, 0,
     )  # fmt: skip
     if len(set(people)) >= 2 and len(people) > len(set(people)):
-        counts = count_pairs(embeddings[chosen], people, _numbers(cameras)[chosen], metric=metric)
+        counts = count_pairs(embeddings[chosen], people, _numbers(cameras)[chosen])
     same, different = counts.same.copy(), counts.different.copy()
     taking_part = set(people)
     for each in {frozenset((each.first, each.second)): each for each in answers}.values():
@@ -332,8 +329,6 @@ def recalibrate(
             continue  # counted above
         one, other = (embeddings[row_of[path]].astype(np.float64) for path in pair)
         distance = float(np.linalg.norm(one - other))
-        if metric == "cosine":
-            distance = distance**2 / 2
         place = int(np.clip(np.ceil(distance / counts.resolution) - 1, 0, BINS - 1))
         (same if each.same else different)[place] += 1
     if same.sum() < ENOUGH_PAIRS or different.sum() < ENOUGH_PAIRS:

@@ -123,9 +123,9 @@ class Desk:
         return self._own is not None
 
     def distance(self, first: Pixels, second: Pixels) -> float:
-        """The distance of two images, by the calibration's metric."""
+        """The Euclidean distance of two images."""
         one, other = self.model.embed([first, second]).astype(np.float64)
-        return self._distance(one, other)
+        return float(np.linalg.norm(one - other))
 
     def heat_maps(self, first: Pixels, second: Pixels) -> tuple[Pixels, Pixels, float]:
         """Where the two images were found alike.
@@ -279,13 +279,10 @@ class Desk:
                 for each in self._answers
                 if each.first in row_of and each.second in row_of
             }
-        threshold = self.calibration.threshold
-        if self.calibration.metric == "cosine":
-            threshold = float(np.sqrt(2 * threshold))
         chosen = uncertain_pairs(
             embeddings,
             [row.camera for row in rows],
-            threshold,
+            self.calibration.threshold,
             skip=answered,
             last=[row.person for row in rows],
             count=count,
@@ -294,9 +291,7 @@ class Desk:
             Pair(
                 rows[one],
                 rows[other],
-                self._distance(
-                    embeddings[one].astype(np.float64), embeddings[other].astype(np.float64)
-                ),
+                float(np.linalg.norm(embeddings[one].astype(np.float64) - embeddings[other])),
             )
             for one, other in chosen
         ]
@@ -339,7 +334,6 @@ class Desk:
                 embeddings,
                 [row.path for row in rows],
                 [row.camera for row in rows],
-                metric=self.model_calibration.metric,
                 false_accept_rate=self.model_calibration.false_accept_rate,
             )
             path = self.home / "review" / CALIBRATION
@@ -365,11 +359,6 @@ class Desk:
             if self._answers:
                 self._save_answers()  # triplets go by names too
         return changed
-
-    def _distance(self, one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-        if self.model_calibration.metric == "cosine":
-            return float(1 - one @ other)
-        return float(np.linalg.norm(one - other))
 
     def _rows(self) -> tuple[NDArray[np.float32], list[GalleryImage]]:
         embeddings, table = self.gallery.read_rows()

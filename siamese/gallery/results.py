@@ -22,8 +22,7 @@ class SearchResult:
         camera: The camera's number; None when not known.
         time: When it was taken; None when not known.
         tracklet: The number of the walk past the camera; None when not known.
-        distance: To the query, Euclidean between unit vectors, 0 to 2 (cosine, where the model was
-            calibrated so).
+        distance: To the query, Euclidean between unit vectors, 0 to 2.
         prior: The probability, before the images were compared, that this is who is looked for: 0.5
             that the person is there at all, divided by the number of people searched.
         probability: That both are one person, 0 to 1, with this prior; None for a model without
@@ -128,8 +127,6 @@ def make_results(
     if len(itself):
         others = np.setdiff1d(np.arange(len(paths)), itself)
         rows, distances = rows.take(others), distances[others]
-    if calibration is not None and calibration.metric == "cosine":
-        distances = distances**2 / 2  # of unit vectors
     found = []
     for row, distance in zip(rows.to_pylist(), distances.tolist(), strict=True):
         result = SearchResult(

@@ -37,8 +37,7 @@ class Verification:
         verdict: "same", "probably same", "unsure", "probably different" or "different", by the
             probability: from 0.95, 0.6, 0.4 and 0.05 on, and below.
         same: Whether the distance is within the threshold: yes or no at a stated false-accept rate.
-        distance: Between the two unit vectors, by the metric that the model was calibrated with:
-            Euclidean unless its metadata says otherwise, 0 to 2.
+        distance: Between the two unit vectors, Euclidean, 0 to 2.
         threshold: The largest distance that is `same`.
         probability: Of the same person, 0 to 1.
         prior: The probability before the images were seen; 0.5 where nothing is known.
@@ -193,17 +192,13 @@ class Model:
                 f"it was made elsewhere. {fix}"
             )
         one, other = (self._embed_once(image) for image in pixels)
-        if calibration.metric == "cosine":
-            distance = float(1 - one @ other)
-        else:
-            distance = float(np.linalg.norm(one - other))
-        return self.judge(distance, calibration, prior)
+        return self.judge(float(np.linalg.norm(one - other)), calibration, prior)
 
     def judge(self, distance: float, calibration: Calibration, prior: float = 0.5) -> Verification:
         """Says what a distance between two of the model's embeddings means.
 
         Args:
-            distance: By the calibration's metric.
+            distance: Euclidean.
             calibration: The model's own, or another of its distances.
             prior: As in `verify`.
 

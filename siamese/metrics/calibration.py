@@ -41,7 +41,7 @@ class Calibration:
     """How to read a distance, with the error rates measured on people that training never saw.
 
     Attributes:
-        metric: The metric of the distances, "euclidean" or "cosine".
+        metric: The metric of the distances: "euclidean".
         slope: Of the logistic curve, >= 0; 0 where distance says nothing.
         centre: The distance at which both answers are equally likely.
         threshold: Up to here, two images are taken for the same person, at `false_accept_rate`.
@@ -54,6 +54,9 @@ class Calibration:
         false_accept_interval: 95 % interval of the false-accept rate at `threshold`, as
             `siamese.metrics.bootstrap.bootstrap_error_rates` gives it; None where nobody asked.
         false_reject_interval: Of the false-reject rate.
+
+    Raises:
+        InputError: The metric is another one.
     """
 
     metric: Metric
@@ -68,6 +71,13 @@ class Calibration:
     protocol: PairProtocol
     false_accept_interval: tuple[float, float] | None = None
     false_reject_interval: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.metric != "euclidean":
+            raise InputError(
+                "A calibration must be of Euclidean distances, which is what a model measures. "
+                f"Received: metric={self.metric!r}. Count the pairs again without `metric`."
+            )
 
     def probability(self, distances: ArrayLike, prior: float = 0.5) -> Floats:
         """Gives the chance that two images show one person.
@@ -206,7 +216,7 @@ def calibrate(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibrat
         The calibration.
 
     Raises:
-        InputError: The rate is not between 0 and 1.
+        InputError: The rate is not between 0 and 1, or the distances are not Euclidean.
 
     Example:
         >>> from siamese.metrics.pairs import count_pairs
