@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO := demo
 INSTALL := $(shell command -v uv >/dev/null && echo "uv pip install --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet")
 
-.PHONY: help demo test lint types layers pytest notebooks docs test-slow parity benchmark clean
+.PHONY: help demo test lint types layers pytest notebooks docs test-slow mutants parity benchmark clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ docs: .venv/ready-to-develop  ## the documentation as a site, in build/site
 
 test-slow: .venv/ready-to-develop  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+mutants: .venv/ready-to-develop  ## break the code in small ways and count what the tests notice: hours
+	$(BIN)/python tests/mutants.py
 
 parity: .venv/ready-to-develop  ## our losses against tensorflow-addons 0.23.0, in an environment of its own
 	test -x .venv-addons/bin/python || $(PYTHON) -m venv .venv-addons

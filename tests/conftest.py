@@ -3,8 +3,14 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 from siamese.synthetic import write_mars_tree
+
+# A mutant is killed by the first example that fails: it is not made smaller, nor kept.
+settings.register_profile(
+    "mutants", phases=[Phase.explicit, Phase.generate], derandomize=True, database=None
+)
 
 
 @pytest.fixture(scope="session")
