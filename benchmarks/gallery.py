@@ -21,10 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.gallery.filters import Filter
-from siamese.gallery.rows import Space, make_rows
-from siamese.gallery.searching import Searcher
-from siamese.gallery.table import Table
+from siamese.gallery.search import Filter, Searcher
+from siamese.gallery.table import Space, Table, make_rows
 
 BATCH = 50_000
 IMAGES_A_PERSON = 20
@@ -83,7 +81,7 @@ def _measure_search(folder: Path, options: argparse.Namespace) -> None:
         start = time.perf_counter()
         searcher.search(queries[:1], K, Filter())
         _row("first search, which reads the table", f"{time.perf_counter() - start:.2f} s")
-        embeddings = searcher.rows().embeddings
+        embeddings = searcher.rows()[0]
         exact = _against_product(searcher, embeddings, queries)
         one_camera = _seconds(lambda: searcher.search(queries[:1], K, Filter(frozenset({3}))), 5)
         _row("exact, one of 20 cameras", f"{one_camera * 1e3:.1f} ms")

@@ -1,4 +1,4 @@
-"""Stage: a folder -> a table of embeddings in one file; an image -> the nearest of a table."""
+"""Stage: a folder -> stored embeddings in one file; an image -> the nearest of them."""
 
 import csv
 import json
@@ -21,38 +21,12 @@ from siamese.filesystem import as_path
 from siamese.inference import ImageLike, Model, load_model, reopen_model
 from siamese.inference.channels import warn_of_channels
 from siamese.inference.reading import Progress
+from siamese.vectors import Embeddings, nearest_rows
 
 SUFFIXES = (".csv", ".npz", ".parquet")
-COLUMNS = ("image", "person", "camera", "tracklet", "embedding")
-_FLIPPED = "-flip"
 BLOCK = 1024
 """Images whose embeddings are written at a time: so many are computed again after a kill."""
-
-
-@dataclass(frozen=True)
-class EmbeddingTable:
-    """Embeddings of a folder of images.
-
-    Attributes:
-        images: `(images,)`, text, paths of the files.
-        people: `(images,)`, text; "" is not known.
-        cameras: `(images,)`, int64; -1 is not known.
-        tracklets: `(images,)`, int64; -1 is not known.
-        embeddings: `(images, dimensions)`, float32 unit vectors.
-        fingerprint: Of the model that made them; others' do not compare.
-        preprocessing: What was stated of a model made elsewhere, as `Model.preprocessing`.
-    """
-
-    images: NDArray[np.str_]
-    people: NDArray[np.str_]
-    cameras: NDArray[np.int64]
-    tracklets: NDArray[np.int64]
-    embeddings: NDArray[np.float32]
-    fingerprint: str
-    preprocessing: dict[str, Any] | None = None
-
-    def __len__(self) -> int:
-        return len(self.images)
+_FLIPPED = "-flip"
 
 
 @dataclass(frozen=True)
@@ -74,7 +48,7 @@ class SimilarImage:
     distance: float
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, ready for JSON."""
+        """Gives the fields by name, ready for JSON."""
         return asdict(self)
 
 
@@ -85,7 +59,7 @@ def embed_folder(
     *,
     flip: bool = False,
     progress: Progress | None = None,
-) -> EmbeddingTable:
+) -> Embeddings:
     """Embeds all images of a folder into one file.
 
     While it works, finished blocks lie in a folder beside the output; after an interruption the
@@ -106,7 +80,7 @@ def embed_folder(
         InputError: The folder, an image, the model or the output cannot be used.
     """
     folder, output = Path(folder), Path(output)
-    _check_output(output)
+    check_output(output)
     samples = list_all(folder)
     opened = model if isinstance(model, Model) else load_model(model)
     warn_of_channels(opened, [each.path for each in samples])
@@ -129,18 +103,19 @@ def embed_folder(
         found.append(np.load(path, allow_pickle=False))
         if progress is not None:
             progress(first + len(block), len(samples))
-    table = EmbeddingTable(
-        np.array([each.path for each in samples]),
-        np.array([each.person for each in samples]),
-        np.array([each.camera for each in samples], np.int64),
-        np.array([each.tracklet for each in samples], np.int64),
-        np.concatenate(found),
-        _space(opened, flip),
-        opened.preprocessing,
+    store = Embeddings(
+        images=np.array([each.path for each in samples]),
+        people=np.array([each.person for each in samples]),
+        cameras=np.array([each.camera for each in samples], np.int64),
+        tracklets=np.array([each.tracklet for each in samples], np.int64),
+        frames=np.array([each.frame for each in samples], np.int64),
+        embeddings=np.concatenate(found),
+        fingerprint=_space(opened, flip),
+        preprocessing=opened.preprocessing,
     )
-    write_embeddings(table, output)
+    write_embeddings(store, output)
     shutil.rmtree(parts)
-    return table
+    return store
 
 
 def list_all(folder: Path) -> list[Sample]:
@@ -174,7 +149,7 @@ def list_all(folder: Path) -> list[Sample]:
 
 def find_similar_images(
     image: ImageLike,
-    embeddings: str | Path | EmbeddingTable,
+    embeddings: str | Path | Embeddings,
     k: int = 5,
     *,
     model: str | Path | Model | None = None,
@@ -182,8 +157,8 @@ def find_similar_images(
     """Finds the stored images that are nearest to an image.
 
     Args:
-        image: A file, a Pillow image or an array `(height, width, 3)`, RGB 0 to 255.
-        embeddings: A file of `embed_folder`, or what it returned.
+        image: An image file, or an image of another kind that `Model.embed` takes.
+        embeddings: A file of `embed_folder` or `Gallery.export`, or what `embed_folder` returned.
         k: How many; fewer where there are no more.
         model: The model that made the embeddings: a file, which is opened as it was then, an open
             model, or None as for `siamese.load_model`.
@@ -196,84 +171,103 @@ def find_similar_images(
     """
     if k < 1:
         raise InputError(f"`k` must be at least 1. Received: k={k}.")
-    table = embeddings if isinstance(embeddings, EmbeddingTable) else read_embeddings(embeddings)
+    store = embeddings if isinstance(embeddings, Embeddings) else read_embeddings(embeddings)
     opened = model
     if not isinstance(opened, Model):
-        fingerprint = table.fingerprint.removesuffix(_FLIPPED)
-        opened = reopen_model(opened, fingerprint, table.preprocessing)
-    flip = table.fingerprint == _space(opened, flip=True)
-    if not flip and table.fingerprint != _space(opened, flip=False):
+        fingerprint = store.fingerprint.removesuffix(_FLIPPED)
+        opened = reopen_model(opened, fingerprint, store.preprocessing)
+    flip = store.fingerprint == _space(opened, flip=True)
+    if not flip and store.fingerprint != _space(opened, flip=False):
         raise InputError(
-            f"these embeddings were made by the model {table.fingerprint}, but {opened.path} is "
+            f"these embeddings were made by the model {store.fingerprint}, but {opened.path} is "
             f"{opened.fingerprint}. Give that model, or embed the folder again."
         )
     query = opened.embed(image, flip=flip)
     if len(query) != 1:
         raise InputError(f"one image is needed. Received: {len(query)}. Give a single image.")
-    distances = np.concatenate(
-        [
-            np.linalg.norm(table.embeddings[first : first + 65_536] - query, axis=1)
-            for first in range(0, len(table), 65_536)
-        ]
-    )
-    return [
-        SimilarImage(
-            str(table.images[row]),
-            str(table.people[row]),
-            int(table.cameras[row]),
-            int(table.tracklets[row]),
-            float(distances[row]),
-        )
-        for row in np.argsort(distances, kind="stable")[:k]
-    ]
+    [rows], [distances] = nearest_rows(store.embeddings, query, k)
+    columns = (store.images, store.people, store.cameras, store.tracklets)
+    found = [each[rows].tolist() for each in columns]
+    return [SimilarImage(*each) for each in zip(*found, distances.tolist(), strict=True)]
 
 
-def write_embeddings(table: EmbeddingTable, path: str | Path) -> None:
-    """Writes a table under a temporary name and renames it.
+def write_embeddings(store: Embeddings, path: str | Path) -> None:
+    """Writes embeddings under a temporary name and renames it.
+
+    The columns are image, person, camera, tracklet, frame and time (where known), embedding.
 
     Args:
-        table: What to write.
+        store: What to write.
         path: Ends in `.csv` (a row an image, the numbers of an embedding separated by spaces, the
             model's fingerprint and preprocessing as last columns), `.npz` (an array a column, no
-            pickle) or `.parquet`.
+            pickle) or `.parquet` (these two in the metadata).
 
     Raises:
         InputError: The suffix is another, or pyarrow is not installed.
+        OSError: The file cannot be written.
     """
     path = Path(path)
-    _check_output(path)
+    suffix = check_output(path)
+    columns: dict[str, NDArray[Any]] = {
+        "image": store.images,
+        "person": store.people,
+        "camera": store.cameras,
+        "tracklet": store.tracklets,
+    }
+    columns |= {} if store.frames is None else {"frame": store.frames}
+    columns |= {} if store.times is None else {"time": store.times}
+    origin = {"fingerprint": store.fingerprint}
+    if store.preprocessing is not None:
+        origin["preprocessing"] = json.dumps(store.preprocessing)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
-        if path.suffix == ".csv":
-            _write_csv(table, temporary)
-        elif path.suffix == ".npz":
-            arrays: dict[str, Any] = dict(zip(COLUMNS, _columns(table), strict=True))
-            np.savez(temporary, **arrays, **_origin(table))
+        if suffix == ".npz":
+            with temporary.open("wb") as opened:  # to a name, NumPy would add another suffix
+                np.savez(
+                    opened, allow_pickle=False, embedding=store.embeddings, **columns, **origin
+                )
+        elif suffix == ".csv":
+            with temporary.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow([*columns, "embedding", *origin])
+                for *row, embedding in zip(*columns.values(), store.embeddings, strict=True):
+                    # Nine digits give every float32 back as it was.
+                    numbers = " ".join(f"{value:.9g}" for value in embedding.tolist())
+                    writer.writerow([*row, numbers, *origin.values()])
         else:
-            _write_parquet(table, temporary)
+            import pyarrow
+            from pyarrow import parquet
+
+            values = pyarrow.array(store.embeddings.ravel())
+            vectors = pyarrow.FixedSizeListArray.from_arrays(values, store.embeddings.shape[1])
+            lists = {name: pyarrow.array(each.tolist()) for name, each in columns.items()}
+            made = pyarrow.table({**lists, "embedding": vectors})
+            parquet.write_table(made.replace_schema_metadata(origin), temporary)
 
 
-def read_embeddings(path: str | Path) -> EmbeddingTable:
-    """Reads what `write_embeddings` wrote.
+def read_embeddings(path: str | Path) -> Embeddings:
+    """Reads what `write_embeddings` wrote, also that of version 0.1.0.
 
     Raises:
         InputError: The file is missing, damaged, empty or another.
     """
     path = Path(path)
-    _check_output(path)
+    suffix = check_output(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file. Make it with siamese embed FOLDER --output {path}")
     readers = {".csv": _read_csv, ".npz": _read_npz, ".parquet": _read_parquet}
     try:
-        *columns, origin = readers[path.suffix](path)
-        images, people, cameras, tracklets, embeddings = columns
-        table = EmbeddingTable(
-            np.array(images, np.str_),
-            np.array(people, np.str_),
-            np.array(cameras, np.int64),
-            np.array(tracklets, np.int64),
-            np.array(embeddings, np.float32),
-            str(origin["fingerprint"]),
-            json.loads(str(origin.get("preprocessing", "null"))),
+        columns = readers[suffix](path)
+        store = Embeddings(
+            images=np.array(columns["image"], np.str_),
+            people=np.array(columns["person"], np.str_),
+            cameras=np.array(columns["camera"], np.int64),
+            tracklets=np.array(columns["tracklet"], np.int64),
+            embeddings=np.array(columns["embedding"], np.float32),
+            fingerprint=str(columns["fingerprint"]),
+            preprocessing=json.loads(str(columns.get("preprocessing", "null"))),
+            frames=np.array(columns["frame"], np.int64) if "frame" in columns else None,
+            times=np.array(columns["time"], "datetime64[us]") if "time" in columns else None,
         )
     except (
         ValueError,
@@ -289,16 +283,48 @@ def read_embeddings(path: str | Path) -> EmbeddingTable:
             f"{path}: is not a file of embeddings, or a damaged one "
             f"({' '.join(str(error).split())[:120]}). Make it again with siamese embed."
         ) from None
-    if table.embeddings.ndim != 2 or not len(table) or not np.isfinite(table.embeddings).all():
+    if store.embeddings.ndim != 2 or not len(store) or not np.isfinite(store.embeddings).all():
         raise InputError(
             f"{path}: must hold a finite embedding of equal length for each image. Received: shape "
-            f"{table.embeddings.shape}. Make it again with siamese embed."
+            f"{store.embeddings.shape}. Make it again with siamese embed."
         )
-    return table
+    return store
+
+
+def _read_csv(path: Path) -> dict[str, Any]:
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    prints = {row["fingerprint"] for row in rows}
+    if len(prints) > 1:
+        raise ValueError(f"embeddings of {len(prints)} models in one file")
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+    columns["embedding"] = np.stack(
+        [np.array(text.split(), np.float32) for text in columns["embedding"]]
+    )
+    origin = {
+        name: columns[name][0] for name in ("fingerprint", "preprocessing") if name in columns
+    }
+    return columns | origin
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    # Opened here, because NumPy forgets to close a damaged file.
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        return dict(file)
+
+
+def _read_parquet(path: Path) -> dict[str, Any]:
+    from pyarrow import parquet
+
+    read = parquet.read_table(path)
+    columns = {name: read.column(name).to_pylist() for name in read.column_names[:-1]}
+    vectors = read.column("embedding").combine_chunks().flatten().to_numpy()
+    origin = {name.decode(): text.decode() for name, text in (read.schema.metadata or {}).items()}
+    return {**columns, "embedding": vectors.reshape(len(read), -1), **origin}
 
 
 def _space(model: Model, flip: bool) -> str:
-    """What tells embeddings apart that do not compare."""
+    """Returns what tells embeddings apart that do not compare."""
     return model.fingerprint + (_FLIPPED if flip else "")
 
 
@@ -318,13 +344,19 @@ def _start_or_resume(parts: Path, model: Model, samples: Sequence[Sample], flip:
         temporary.write_text(json.dumps(plan))
 
 
-def _check_output(path: Path) -> None:
-    if path.suffix not in SUFFIXES:
+def check_output(path: str | Path) -> str:
+    """Returns the suffix of a file of embeddings, in lower case.
+
+    Raises:
+        InputError: There is no such format, or pyarrow is not installed for it.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
         raise InputError(
-            f"{path}: the name of a file of embeddings must end in {' '.join(SUFFIXES)}. Give "
-            "another name."
+            f"{path}: the name of a file of embeddings must end in one of {' '.join(SUFFIXES)}. "
+            "Give another name."
         )
-    if path.suffix == ".parquet":
+    if suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401
         except ImportError:
@@ -332,69 +364,4 @@ def _check_output(path: Path) -> None:
                 f"{path}: needs pyarrow, which is not installed. Install it with pip install "
                 "pyarrow, or write .npz"
             ) from None
-
-
-def _origin(table: EmbeddingTable) -> dict[str, Any]:
-    """Returns what a file says about the model, as text; preprocessing only where it was stated."""
-    origin = {"fingerprint": table.fingerprint}
-    if table.preprocessing is not None:
-        origin["preprocessing"] = json.dumps(table.preprocessing)
-    return origin
-
-
-def _columns(table: EmbeddingTable) -> tuple[NDArray[Any], ...]:
-    return table.images, table.people, table.cameras, table.tracklets, table.embeddings
-
-
-def _write_csv(table: EmbeddingTable, path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        origin = _origin(table)
-        writer.writerow([*COLUMNS, *origin])
-        for *row, embedding in zip(*_columns(table), strict=True):
-            # Nine digits give every float32 back as it was.
-            numbers = " ".join(f"{value:.9g}" for value in embedding.tolist())
-            writer.writerow([*row, numbers, *origin.values()])
-
-
-def _read_csv(path: Path) -> tuple[Any, ...]:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    prints = {row["fingerprint"] for row in rows}
-    if len(prints) > 1:
-        raise ValueError(f"embeddings of {len(prints)} models in one file")
-    embeddings = [np.array(row["embedding"].split(), np.float32) for row in rows]
-    text = [[row[name] for row in rows] for name in COLUMNS[:-1]]
-    images, people, cameras, tracklets = text
-    numbers = ([int(each) for each in column] for column in (cameras, tracklets))
-    return images, people, *numbers, np.stack(embeddings), rows[0]
-
-
-def _read_npz(path: Path) -> tuple[Any, ...]:
-    # Opened here, because NumPy forgets to close a damaged file.
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        columns = tuple(file[name] for name in COLUMNS)
-        return *columns, {name: file[name] for name in file.files if name not in COLUMNS}
-
-
-def _write_parquet(table: EmbeddingTable, path: Path) -> None:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    dimensions = table.embeddings.shape[1]
-    *columns, embeddings = _columns(table)
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), dimensions)
-    arrays = [*(pa.array(each.tolist()) for each in columns), vectors]
-    made = pa.Table.from_arrays(arrays, names=list(COLUMNS))
-    parquet.write_table(made.replace_schema_metadata(_origin(table)), path)
-
-
-def _read_parquet(path: Path) -> tuple[Any, ...]:
-    from pyarrow import parquet
-
-    read = parquet.read_table(path)
-    columns = [read.column(name).to_pylist() for name in COLUMNS[:-1]]
-    vectors = read.column("embedding").combine_chunks()
-    embeddings = vectors.flatten().to_numpy().reshape(len(read), -1)
-    metadata = read.schema.metadata or {}
-    return *columns, embeddings, {name.decode(): text.decode() for name, text in metadata.items()}
+    return suffix

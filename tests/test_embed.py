@@ -11,7 +11,6 @@ from PIL import Image
 import siamese
 from siamese.cli import main
 from siamese.embeddings import (
-    EmbeddingTable,
     embed_folder,
     find_similar_images,
     read_embeddings,
@@ -19,6 +18,7 @@ from siamese.embeddings import (
 )
 from siamese.errors import InputError
 from siamese.inference import Model, load_model
+from siamese.vectors import Embeddings
 
 
 @pytest.fixture(scope="module")
@@ -27,21 +27,19 @@ def model(calibrated: Path) -> Model:
 
 
 @pytest.fixture(scope="module")
-def table(
-    model: Model, pedestrians: Path, tmp_path_factory: pytest.TempPathFactory
-) -> EmbeddingTable:
+def table(model: Model, pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> Embeddings:
     return embed_folder(pedestrians, tmp_path_factory.mktemp("table") / "all.npz", model)
 
 
-def _assert_equal(one: EmbeddingTable, other: EmbeddingTable) -> None:
-    for name in ("images", "people", "cameras", "tracklets", "embeddings"):
+def _assert_equal(one: Embeddings, other: Embeddings) -> None:
+    for name in ("images", "people", "cameras", "tracklets", "frames", "embeddings"):
         left, right = getattr(one, name), getattr(other, name)
         assert left.dtype.kind == right.dtype.kind
         np.testing.assert_array_equal(left, right)
     assert one.fingerprint == other.fingerprint
 
 
-def test_table_says_who_is_where(model: Model, table: EmbeddingTable, pedestrians: Path) -> None:
+def test_table_says_who_is_where(model: Model, table: Embeddings, pedestrians: Path) -> None:
     paths = sorted(str(path) for path in pedestrians.rglob("*.jpg"))
     assert table.images.tolist() == paths
     assert table.people.tolist() == [Path(path).name[:4] for path in paths]
@@ -53,7 +51,7 @@ def test_table_says_who_is_where(model: Model, table: EmbeddingTable, pedestrian
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz", ".parquet"])
 def test_every_format_gives_back_what_was_written(
-    table: EmbeddingTable, suffix: str, tmp_path: Path
+    table: Embeddings, suffix: str, tmp_path: Path
 ) -> None:
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
@@ -62,12 +60,30 @@ def test_every_format_gives_back_what_was_written(
     assert [path.name for path in tmp_path.iterdir()] == [f"table{suffix}"]
 
 
-def test_other_programs_read_the_tables(table: EmbeddingTable, tmp_path: Path) -> None:
+def test_a_file_of_version_0_1_0_is_read(tmp_path: Path) -> None:
+    """It had no column `frame`."""
+    path = tmp_path / "old.csv"
+    path.write_text(
+        "image,person,camera,tracklet,embedding,fingerprint\n"
+        "a.jpg,0001,1,-1,0.6 0.8,0123456789abcdef\nb.jpg,,-1,-1,1 0,0123456789abcdef\n"
+    )
+    store = read_embeddings(path)
+    assert store.people.tolist() == ["0001", ""]
+    assert store.cameras.tolist() == [1, -1]
+    assert store.embeddings.tolist() == np.float32([[0.6, 0.8], [1, 0]]).tolist()
+    assert (store.fingerprint, store.frames, store.preprocessing) == (
+        "0123456789abcdef",
+        None,
+        None,
+    )
+
+
+def test_other_programs_read_the_tables(table: Embeddings, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     write_embeddings(table, tmp_path / "table.csv")
     frame = pandas.read_csv(tmp_path / "table.csv", dtype={"person": str})
     assert frame.columns.tolist() == [
-        "image", "person", "camera", "tracklet", "embedding", "fingerprint",
+        "image", "person", "camera", "tracklet", "frame", "embedding", "fingerprint",
     ]  # fmt: skip
     first = np.array(frame.embedding[0].split(), np.float32)
     np.testing.assert_array_equal(first, table.embeddings[0])
@@ -79,7 +95,7 @@ def test_other_programs_read_the_tables(table: EmbeddingTable, tmp_path: Path) -
 
 
 def test_nearest_are_found_as_by_a_plain_loop(
-    model: Model, table: EmbeddingTable, pedestrians: Path
+    model: Model, table: Embeddings, pedestrians: Path
 ) -> None:
     image = sorted(pedestrians.rglob("*.jpg"))[20]
     query = model.embed(image)[0]
@@ -101,7 +117,7 @@ def test_nearest_are_found_as_by_a_plain_loop(
 def test_equal_distances_keep_the_stored_order(model: Model, pedestrians: Path) -> None:
     image = min(pedestrians.rglob("*.jpg"))
     row = model.embed(image)
-    twice = EmbeddingTable(
+    twice = Embeddings(
         np.array(["b", "a", "c"]), np.array([""] * 3), np.full(3, -1), np.full(3, -1),
         np.concatenate([row, row, -row]), model.fingerprint,
     )  # fmt: skip
@@ -111,9 +127,9 @@ def test_equal_distances_keep_the_stored_order(model: Model, pedestrians: Path) 
 
 
 def test_embeddings_of_another_model_are_refused(
-    model: Model, table: EmbeddingTable, pedestrians: Path
+    model: Model, table: Embeddings, pedestrians: Path
 ) -> None:
-    other = EmbeddingTable(
+    other = Embeddings(
         table.images, table.people, table.cameras, table.tracklets, table.embeddings, "0" * 16
     )
     image = next(pedestrians.rglob("*.jpg"))
@@ -203,11 +219,11 @@ def test_folder_that_is_no_dataset_is_embedded_all_the_same(
 
 
 def test_files_that_hold_no_embeddings_are_named(
-    table: EmbeddingTable, tmp_path: Path, pedestrians: Path
+    table: Embeddings, tmp_path: Path, pedestrians: Path
 ) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_embeddings(tmp_path / "gone.npz")
-    with pytest.raises(InputError, match=r"must end in \.csv \.npz \.parquet"):
+    with pytest.raises(InputError, match=r"must end in one of \.csv \.npz \.parquet"):
         read_embeddings(tmp_path / "table.xlsx")
     for suffix in (".csv", ".npz", ".parquet"):
         path = tmp_path / f"table{suffix}"
@@ -227,7 +243,7 @@ def test_files_that_hold_no_embeddings_are_named(
         read_embeddings(tmp_path / "cut.npz")
     broken = table.embeddings.copy()
     broken[3] = np.nan
-    nan = EmbeddingTable(
+    nan = Embeddings(
         table.images, table.people, table.cameras, table.tracklets, broken, table.fingerprint
     )
     write_embeddings(nan, tmp_path / "nan.npz")

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from PIL import Image
 
 from siamese.cli import main
 from siamese.cli.gallery_commands import ANSWERS, FILTERED_ANSWERS
-from siamese.gallery import Gallery
+from siamese.embeddings import read_embeddings
+from siamese.gallery import Gallery, GalleryImage
 from siamese.synthetic import write_mars_tree
 
 
@@ -138,27 +140,35 @@ def test_names_are_given_people_erased_and_rows_checked(
     assert main(["gallery", "verify"]) == 0
 
 
-def test_export_gives_everything_back(place: Path) -> None:
-    embeddings, rows = Gallery("gallery").read_rows()
-    paths = rows["path"].to_pylist()
-    for name in ("rows.csv", "rows.parquet", "rows.npz"):
-        assert main(["gallery", "export", name]) == 0
-    with Path("rows.csv").open(newline="", encoding="utf-8") as file:
-        table = list(csv.DictReader(file))
-    assert [row["path"] for row in table] == paths
-    assert table[0]["time"] == ""
-    vectors = np.array([[row[f"e{n}"] for n in range(24)] for row in table], np.float32)
-    np.testing.assert_array_equal(vectors, embeddings)
-    assert main(["gallery", "export", "AGAIN.NPZ"]) == 0
-    assert Path("AGAIN.NPZ").stat().st_size == Path("rows.npz").stat().st_size
-    with np.load("rows.npz", allow_pickle=False) as arrays:
-        np.testing.assert_array_equal(arrays["embedding"], embeddings)
-        assert arrays["path"].tolist() == paths
-        assert arrays["camera"].tolist() == rows["camera"].to_pylist()
-        assert np.isnat(arrays["time"]).all()
-    from pyarrow import parquet
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet", "ROWS.NPZ"])
+def test_export_gives_everything_back(name: str, place: Path) -> None:
+    gallery = Gallery("gallery")
+    embeddings, rows = gallery.read_rows()
+    assert main(["gallery", "export", name]) == 0
+    store = read_embeddings(name)
+    np.testing.assert_array_equal(store.embeddings, embeddings)
+    assert store.images.tolist() == rows["path"].to_pylist()
+    assert store.people.tolist() == rows["person"].to_pylist()
+    assert store.cameras.tolist() == rows["camera"].to_pylist()
+    assert store.tracklets.tolist() == rows["tracklet"].to_pylist()
+    assert store.times is not None
+    assert np.isnat(store.times).all()
+    assert store.fingerprint == gallery.info().fingerprint
 
-    assert parquet.read_table("rows.parquet")["embedding"].to_pylist() == embeddings.tolist()
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet", "rows.npz"])
+def test_export_keeps_times_and_what_is_not_known(name: str, place: Path) -> None:
+    time = datetime(2026, 11, 20, 8, 15)
+    images = sorted(place.rglob("*.jpg"))[:2]
+    gallery = Gallery("few", "model.onnx")
+    gallery.add([GalleryImage(str(images[0]), "Ann", 3, time, 7), GalleryImage(str(images[1]))])
+    assert gallery.export(name) == 2
+    store = read_embeddings(name)
+    assert store.people.tolist() == ["Ann", ""]
+    assert store.cameras.tolist() == [3, -1]
+    assert store.tracklets.tolist() == [7, -1]
+    assert store.times is not None
+    assert store.times.tolist() == [time, None]
 
 
 def test_damaged_image_is_named_and_the_code_says_so(

@@ -9,15 +9,14 @@ import pytest
 from colours import write_colour_model
 from numpy.typing import NDArray
 
+from siamese import vectors
 from siamese.errors import InputError
-from siamese.gallery import Gallery, exact, searching
-from siamese.gallery.exact import nearest_rows
-from siamese.gallery.filters import Filter, make_filter
-from siamese.gallery.rows import Space, make_rows
-from siamese.gallery.searching import Searcher
-from siamese.gallery.table import Table
+from siamese.gallery import Gallery, search
+from siamese.gallery.search import Filter, Searcher, make_filter
+from siamese.gallery.table import Space, Table, make_rows
 from siamese.images import read_image
 from siamese.synthetic import write_mars_tree
+from siamese.vectors import nearest_rows
 
 SPACE = Space("made-up", 16)
 
@@ -58,7 +57,7 @@ def test_of_equal_rows_the_first_come_first() -> None:
 def test_nearest_agrees_with_a_slow_loop(
     elements: int, share: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exact, "ELEMENTS", elements)
+    monkeypatch.setattr(vectors, "ELEMENTS", elements)
     embeddings, queries = _unit(300), _unit(9, seed=1)
     embeddings[200] = embeddings[100]  # a tie: the first row comes first
     queries[0] = embeddings[100]
@@ -127,7 +126,7 @@ def test_index_finds_what_the_exact_search_finds(
     with table.writing():
         table.build_index()
     assert table.has_index()
-    monkeypatch.setattr(searching, "SELECTIVE_ROWS", 400)
+    monkeypatch.setattr(search, "SELECTIVE_ROWS", 400)
     hits = 0
     for chosen in (Filter(), make_filter(1)):
         wanted = exact_lists if chosen == Filter() else searcher.search(queries, 10, chosen)
@@ -138,7 +137,7 @@ def test_index_finds_what_the_exact_search_finds(
     assert hits >= 0.95 * 200
     # A filter that leaves few rows goes past the index: all ten are right, where a coarse look at
     # the index would miss some.
-    monkeypatch.setattr(searching, "REFINE", 1)
+    monkeypatch.setattr(search, "REFINE", 1)
     few = make_filter(person="p3", since="2026-01-05")
     for (rows, _), (exact_rows, _) in zip(
         searcher.search(queries, 10, few, approximate=True),
@@ -160,10 +159,10 @@ def test_index_is_used_beyond_the_limit_only(
     with table.writing():
         table.build_index()
     for limit, loaded in ((499, False), (500, True)):
-        monkeypatch.setattr(searching, "EXACT_ROWS", limit)
+        monkeypatch.setattr(search, "EXACT_ROWS", limit)
         searcher = Searcher(table)
         searcher.search(_unit(1), 5, Filter())
-        assert searcher.has_read() == loaded
+        assert (searcher._cached is not None) == loaded
 
 
 def test_rows_of_a_newer_or_another_program_are_refused(tmp_path: Path) -> None:

@@ -351,8 +351,7 @@ def test_a_gallery_of_before_takes_more_images(tmp_path: Path, pedestrians: Path
     """Its table says nothing of preprocessing."""
     pytest.importorskip("lancedb")
     from siamese.gallery import Gallery
-    from siamese.gallery.rows import Space
-    from siamese.gallery.table import Table
+    from siamese.gallery.table import Space, Table
 
     model = load_model(mean_colour(tmp_path / "mean.onnx", ["n", 3, 8, 4]))
     table = Table(str(tmp_path / "gallery"))

@@ -28,7 +28,7 @@ ENTRIES = {
     ),
     "worker": (
         "onnxruntime",
-        "from siamese.gallery.distributed import _Embedder as E; E(model, {})",
+        "from siamese.gallery.ingest import _Embedder as E; E(model, {})",
     ),
     "page": ("gradio", "import siamese.app.page"),
     "records by workers": (
@@ -37,7 +37,7 @@ ENTRIES = {
     ),
     "gallery by workers": (
         "ray",
-        "from siamese.gallery.distributed import embed_on_cluster; "
+        "from siamese.gallery.ingest import embed_on_cluster; "
         "next(embed_on_cluster([], {}, None, 1))",
     ),
 }

@@ -63,7 +63,7 @@ def add(
     from siamese.gallery import sources
 
     for each in source:  # a wrong path is answered before the model is opened
-        sources.list_gallery_images(each, pattern=pattern, anonymous=anonymous)
+        sources.list_gallery_images(each, pattern=pattern)
     opened = _open(gallery, model, preprocessing)
     counts = {"added": 0, "replaced": 0, "unchanged": 0}
     refused: list[str] = []

@@ -1,17 +1,12 @@
 """A searchable collection of images of people.
 
-stage      `Gallery`: add, search, merge, remove, check
-results    what it answers
-sources    folders, files and record sets -> images with who, where, when
-filters    which rows a search looks at
-exact      the exact search, in NumPy
-ingest     images -> committed rows
-table      the rows on the disk, in LanceDB; `rows`: what a row is
-searching  from memory, or by the index
-distributed  reading and embedding by Ray
-integrity  what it holds, and what is wrong with it
-selection  names and paths that a user gives -> rows
-exporting  its rows as one file
+database  stage: `Gallery`: add, search, merge, remove, check
+sources   folders, files and record sets -> images with who, where, when
+ingest    images -> committed rows, in this process or by Ray
+table     the rows on the disk, in LanceDB; what a row is
+search    filters and queries -> rows, from memory or by the index
+results   what a gallery answers
+contents  what a user names -> rows; what the gallery holds, and what is wrong with it
 """
 
 from siamese.gallery.database import Gallery

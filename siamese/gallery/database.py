@@ -2,29 +2,25 @@
 
 import contextlib
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese.embeddings import check_output, write_embeddings
 from siamese.errors import InputError
-from siamese.gallery import sources
-from siamese.gallery.exporting import check_name, write_export
-from siamese.gallery.filters import Filter, make_filter
-from siamese.gallery.ingest import Adding, Progress, read_digests, reembed
-from siamese.gallery.integrity import describe, find_problems
+from siamese.gallery import contents, sources
+from siamese.gallery.contents import find_problems
+from siamese.gallery.ingest import add_images, reembed
 from siamese.gallery.results import Added, Info, SearchResult, make_results
-from siamese.gallery.rows import COLUMNS
-from siamese.gallery.searching import Searcher
-from siamese.gallery.selection import find_own, listed, name_some, named_people, select_rows
-from siamese.gallery.sources import GalleryImage, RecordSet, Source
-from siamese.gallery.table import NEW_ROWS, Table
+from siamese.gallery.search import Filter, Filters, Searcher, WhereAndWhen, make_filter
+from siamese.gallery.sources import GalleryImage, Source, list_gallery_images
+from siamese.gallery.table import COLUMNS, NEW_ROWS, Table
 from siamese.inference import Model, load_model, reopen_model
 from siamese.inference.channels import warn_of_channels
-from siamese.inference.reading import read_any
+from siamese.inference.reading import Progress, read_any
 
 
 class Gallery:
@@ -56,16 +52,14 @@ class Gallery:
         """
         with self._guard:
             if self._model is None:
-                self._model = self._open_model()
+                if isinstance(self._given, Model):
+                    self._model = self._given
+                elif self._table.exists():
+                    space = self._table.space()
+                    self._model = reopen_model(self._given, space.fingerprint, space.preprocessing)
+                else:
+                    self._model = load_model(self._given)
             return self._model
-
-    def _open_model(self) -> Model:
-        if isinstance(self._given, Model):
-            return self._given
-        if not self._table.exists():
-            return load_model(self._given)
-        space = self._table.space()
-        return reopen_model(self._given, space.fingerprint, space.preprocessing)
 
     def __len__(self) -> int:
         """The number of images; 0 before the first `add`."""
@@ -101,53 +95,31 @@ class Gallery:
             InputError: There is no such folder or no image in it, the gallery was made with another
                 model, or another program is writing to it.
         """
-        images = sources.list_gallery_images(source, pattern=pattern, anonymous=anonymous)
-        total = images.images if isinstance(images, RecordSet) else len(images)
+        images = list_gallery_images(source, pattern=pattern)
         with self._table.writing():
             if self._table.exists():
                 self._check_model()
                 self._table.drop(NEW_ROWS)
-            elif not isinstance(images, RecordSet):
+            elif not sources.is_record(images[0].path):
                 warn_of_channels(self.model, [each.path for each in images])
-            adding = Adding(self._table, self.model, total, progress)
-            if isinstance(images, RecordSet):
-                if workers:
-                    raise InputError(
-                        "workers go with image files. Received: a record set. Leave --workers out."
-                    )
-                size = self.model.image_size
-                adding.embed(sources.read_records(images, size, adding.known, anonymous=anonymous))
-            elif workers:
-                from siamese.gallery.distributed import embed_on_cluster
-
-                for read, embeddings in embed_on_cluster(images, adding.known, self.model, workers):
-                    adding.commit(read, embeddings)
-            else:
-                adding.embed(sources.read_gallery_images(images, adding.known))
-            return adding.finish()
+            return add_images(self._table, self.model, images, anonymous, workers, progress)
 
     def search(
         self,
         image: Any,
         k: int = 10,
         *,
-        camera: int | Collection[int] | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        person: str | None = None,
         approximate: bool | None = None,
+        **filters: Unpack[Filters],
     ) -> list[SearchResult]:
         """Finds the images nearest to an image.
 
         Args:
-            image: An image file, a Pillow image or an array `(height, width, 3)`, RGB 0 to 255.
+            image: An image file, or an image of another kind that `Model.embed` takes.
             k: How many.
-            camera: Only images of this camera, or of these.
-            since: Only images of this time or later: a `datetime`, or text as "2026-11-20 08:15".
-            until: Only images of this time or earlier; a day counts to its end.
-            person: Only images of this person.
             approximate: Use the index of `build_index`; by default beyond `EXACT_ROWS` images where
                 there is one. A filter that leaves few images is searched exactly all the same.
+            **filters: `camera`, `since`, `until` and `person`; see `Filters`.
 
         Returns:
             At most k, nearest first, without the query's own file (see `own_images`). `answer` says
@@ -158,10 +130,10 @@ class Gallery:
         Raises:
             InputError: The image or the gallery cannot be used.
         """
-        chosen = make_filter(camera, since, until, person)
+        chosen = make_filter(**filters)
         pixels = read_any(image)  # a wrong path is answered before the model is opened
         self._check_search(k)
-        embeddings = self.model.embed([pixels])
+        embeddings = self.model.embed(pixels)
         own = self.own_images([image]) if isinstance(image, str | Path) else []
         return self._rank(embeddings, k, chosen, approximate, own)[0]
 
@@ -170,24 +142,18 @@ class Gallery:
         folder: Source,
         k: int = 10,
         *,
-        camera: int | Collection[int] | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        person: str | None = None,
         approximate: bool | None = None,
         progress: Progress | None = None,
+        **filters: Unpack[Filters],
     ) -> dict[str, list[SearchResult]]:
         """Searches for each image of a folder; see `search`.
 
         Args:
             folder: A folder, a CSV file, or images one by one.
             k: How many for each.
-            camera: See `search`.
-            since: See `search`.
-            until: See `search`.
-            person: See `search`.
-            approximate: See `search`.
+            approximate: As in `search`.
             progress: Called with the number of images done and of all.
+            **filters: As in `search`.
 
         Returns:
             The path of each image to its rank list.
@@ -195,14 +161,11 @@ class Gallery:
         Raises:
             InputError: An image or the gallery cannot be used.
         """
-        chosen = make_filter(camera, since, until, person)
-        images = sources.list_gallery_images(folder)
-        if isinstance(images, RecordSet):
-            raise InputError(
-                f"{folder}: is a record set. Give a folder of images to search for them."
-            )
+        chosen = make_filter(**filters)
+        paths = [image.path for image in list_gallery_images(folder)]
+        if sources.is_record(paths[0]):
+            raise InputError(f"{folder}: is a record set. Give a folder of images to search for.")
         self._check_search(k)
-        paths = [image.path for image in images]
         embeddings = self.model.embed([Path(path) for path in paths], progress=progress)
         lists = self._rank(embeddings, k, chosen, approximate, self.own_images(paths))
         return dict(zip(paths, lists, strict=True))
@@ -216,17 +179,15 @@ class Gallery:
         Returns:
             For each file the paths of these images.
         """
-        return find_own(self._table, files)
+        return contents.find_own(self._table, files)
 
     def search_person(
         self,
         person: str,
         k: int = 10,
         *,
-        camera: int | Collection[int] | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
         approximate: bool | None = None,
+        **filters: Unpack[WhereAndWhen],
     ) -> list[SearchResult]:
         """Finds where else a person of the gallery was seen, among all images not named so.
 
@@ -236,10 +197,8 @@ class Gallery:
         Args:
             person: Someone in the gallery.
             k: How many.
-            camera: See `search`.
-            since: See `search`.
-            until: See `search`.
-            approximate: See `search`.
+            approximate: As in `search`.
+            **filters: `camera`, `since` and `until`, as in `search`.
 
         Returns:
             At most k, nearest first.
@@ -247,33 +206,23 @@ class Gallery:
         Raises:
             InputError: Nobody in the gallery has this name.
         """
-        chosen = make_filter(camera, since, until, without=person)
+        chosen = make_filter(**filters, without=person)
         self._check_search(k)
-        own = Filter(person=person)
-        embeddings, _ = self._table.read_embeddings(["path"], own.sql())
+        embeddings, _ = self._table.read_embeddings(["path"], Filter(person=person).sql())
         if not len(embeddings):
-            raise InputError(f"{self.path}: nobody is named {person!r}. {name_some(self._table)}")
+            raise contents.unknown_person(self._table, person)
         mean = embeddings.mean(axis=0, dtype=np.float64)
-        length = float(np.linalg.norm(mean))
-        query = (mean / length if length else mean).astype(np.float32)
+        query = (mean / max(np.linalg.norm(mean), 1e-12)).astype(np.float32)
         return self._rank(query[None], k, chosen, approximate)[0]
 
-    def images(
-        self,
-        *,
-        camera: int | Collection[int] | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        person: str | None = None,
-    ) -> list[GalleryImage]:
-        """Lists the images of the gallery, or those that a filter leaves; see `search`."""
-        where = make_filter(camera, since, until, person).sql()
-        rows = self._table.read(COLUMNS, where).to_pylist()
-        return [GalleryImage(**row) for row in rows]
+    def images(self, **filters: Unpack[Filters]) -> list[GalleryImage]:
+        """Lists the images of the gallery, or those that filters leave; see `search`."""
+        rows = self._table.read(COLUMNS, make_filter(**filters).sql())
+        return [GalleryImage(**row) for row in rows.to_pylist()]
 
     def people(self) -> dict[str, int]:
-        """The named people and how many images each has, sorted by name."""
-        return named_people(self._table)
+        """Counts the images of each named person, sorted by name."""
+        return contents.named_people(self._table)
 
     def merge(
         self, into: str, *, people: str | Iterable[str] = (), images: str | Iterable[str] = ()
@@ -294,7 +243,7 @@ class Gallery:
         if not into.strip():
             raise InputError("`into` must be a name. Received: an empty one. Give one.")
         with self._changing():
-            where = select_rows(self._table, people, images)
+            where = contents.select_rows(self._table, people, images)
             return self._table.update(where, into)
 
     def remove(
@@ -321,13 +270,13 @@ class Gallery:
         Raises:
             InputError: There is no such person or image.
         """
-        people, images = listed(people), listed(images)
+        people, images = contents.listed(people), contents.listed(images)
         with self._changing():
             if missing:
-                images += [path for path in read_digests(self._table) if not sources.exists(path)]
-            if missing and not (people or images):
-                return 0
-            where = select_rows(self._table, people, images)
+                images += contents.missing_files(self._table)
+                if not (people or images):
+                    return 0
+            where = contents.select_rows(self._table, people, images)
             rows = self._table.count(where)
             # A condition on a person who is not known is neither true nor false.
             self._table.rewrite(f"({where}) IS NOT TRUE")
@@ -335,12 +284,8 @@ class Gallery:
         return rows
 
     def info(self) -> Info:
-        """Says what the gallery holds.
-
-        Raises:
-            InputError: There is no gallery.
-        """
-        return describe(self._table)
+        """Says what the gallery holds; an `InputError` where there is none."""
+        return contents.describe(self._table)
 
     def verify(self, *, contents: bool = False) -> list[str]:
         """Checks every row: its embedding, its model, its path, its image file.
@@ -384,7 +329,7 @@ class Gallery:
             self._table.build_index()
 
     def read_rows(self) -> tuple[NDArray[np.float32], Any]:
-        """All embeddings and what is known of their images, for export and for other programs.
+        """Reads all embeddings and what is known of their images.
 
         Returns:
             `(images, dimensions)`, float32, and a `pyarrow.Table` with path, person, camera, time,
@@ -393,7 +338,7 @@ class Gallery:
         return self._table.read_embeddings([*COLUMNS, "digest", "model"])
 
     def export(self, path: str | Path) -> int:
-        """Writes all rows to one file.
+        """Writes all rows to one file, which `siamese.embeddings.read_embeddings` reads.
 
         Args:
             path: Where to; ends in `.csv`, `.parquet` or `.npz`.
@@ -405,14 +350,14 @@ class Gallery:
             InputError: The suffix is another, or there is no gallery.
             OSError: The file cannot be written.
         """
-        path = check_name(path)
-        embeddings, rows = self.read_rows()
-        write_export(path, embeddings, rows)
-        return len(embeddings)
+        check_output(path)
+        store = contents.to_embeddings(self._table)
+        write_embeddings(store, path)
+        return len(store)
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
-        """The right to write to a gallery that is there; unfinished re-embedding is dropped."""
+        """Holds the right to write to a gallery; what is left of a re-embedding is dropped."""
         self._table.space()
         with self._table.writing():
             self._table.drop(NEW_ROWS)

@@ -1,126 +1,131 @@
-"""Images -> rows: reading, embedding and committing side by side, whole batches at a time."""
+"""Images -> rows: reading, embedding and committing side by side, whole batches at a time.
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+A batch is what was read, and the embeddings of those images that are new: made in this process, or
+by the actors of a Ray cluster.
+"""
+
+import os
+import pickle
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, islice
-from typing import Any
+from itertools import islice
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from siamese.errors import InputError
 from siamese.gallery import sources
+from siamese.gallery.contents import missing_files, one_of, read_digests
 from siamese.gallery.results import Added
-from siamese.gallery.rows import COLUMNS, Space, make_rows
-from siamese.gallery.sources import GalleryImage, ReadImage
-from siamese.gallery.table import NEW_ROWS, Table, one_of
+from siamese.gallery.sources import GalleryImage, ReadImage, read_images
+from siamese.gallery.table import COLUMNS, NEW_ROWS, Space, Table, make_rows
 from siamese.inference import Model
-
-Progress = Callable[[int, int], None]
+from siamese.inference.reading import Progress
 
 COMMIT_IMAGES = 512
 """Images in a batch that is committed whole: what a power cut can cost."""
 
 COMPACT_COMMITS = 500
+ACTOR_IMAGES = 128
+
+Batch: TypeAlias = tuple[list[ReadImage], NDArray[np.float32]]
+"""What was read, without pixels, and the embeddings of those that had pixels, in order."""
 
 
-class Adding:
-    """Adds images to a table and counts what became of them; the caller holds the right to write.
+def add_images(
+    table: Table,
+    model: Model,
+    images: Sequence[GalleryImage],
+    anonymous: bool,
+    workers: int,
+    progress: Progress | None,
+) -> Added:
+    """Adds images to a gallery; the caller holds the right to write.
 
     Args:
-        table: Where to.
-        model: That embeds.
-        total: How many images there will be.
+        table: The gallery's, which is made when missing.
+        model: What embeds.
+        images: Which.
+        anonymous: Leave people unknown.
+        workers: Processes of a Ray cluster that read and embed; 0: this process does.
         progress: Called with the number of images done and of all.
+
+    Returns:
+        What became of them.
     """
+    known = read_digests(table) if table.exists() else {}
+    space = space_of(model)
+    if workers:
+        batches = embed_on_cluster(images, known, model, workers)
+    else:
+        reads = read_images(images, known=known, image_size=model.image_size)
+        batches = _embed(_counted(reads, len(images), progress), model)
+    counts: Counter[str] = Counter()
+    refused: list[str] = []
+    commits = 0
+    for read, embeddings in batches:
+        refused += [each.error for each in read if each.error]
+        fresh = [e for e in read if not e.error and e.digest != known.get(e.image.path)]
+        replaced = [each.image.path for each in fresh if each.image.path in known]
+        counts.update(read=len(read), added=len(fresh) - len(replaced), replaced=len(replaced))
+        if fresh:
+            columns = {name: [getattr(e.image, name) for e in fresh] for name in COLUMNS}
+            if anonymous:
+                columns["person"] = [None] * len(fresh)
+            if replaced:
+                # A name that was given to an image by hand outlives a change of its file.
+                there = table.read(["path", "person"], one_of("path", replaced)).to_pylist()
+                names = {row["path"]: row["person"] for row in there}
+                both = zip(columns["path"], columns["person"], strict=True)
+                columns["person"] = [names.get(path) or person for path, person in both]
+            columns["digest"] = [each.digest for each in fresh]
+            rows = make_rows(space, columns, embeddings)
+            table.create(space)
+            table.append(rows, replace=bool(replaced))
+            commits += 1
+            if commits % COMPACT_COMMITS == 0:
+                table.clean()
+        if workers and progress is not None:
+            progress(counts["read"], len(images))
+    if commits:
+        table.clean()
+    added, changed = counts["added"], counts["replaced"]
+    unchanged = counts["read"] - added - changed - len(refused)
+    return Added(added, changed, unchanged, tuple(refused))
 
-    def __init__(
-        self, table: Table, model: Model, total: int, progress: Progress | None = None
-    ) -> None:
-        self._table = table
-        self._model = model
-        self._total = total
-        self._progress = progress
-        self._made = table.exists()
-        self.known = read_digests(table) if self._made else {}
-        self._added = self._replaced = self._unchanged = self._commits = 0
-        self._refused: list[str] = []
 
-    def embed(self, reader: Iterator[ReadImage]) -> None:
-        """Embeds images as they arrive and commits them; the reader's threads are ahead."""
-        fresh = (read for read in reader if self._take(read))
-        while (first := next(fresh, None)) is not None:
-            kept: list[ReadImage] = []
-            images = chain([first], islice(fresh, COMMIT_IMAGES - 1))
-            embeddings = self._model.embed(_pixels(images, kept))
-            self._commit(kept, embeddings)
+def _counted(
+    reads: Iterator[ReadImage], total: int, progress: Progress | None
+) -> Iterator[ReadImage]:
+    for done, read in enumerate(reads, start=1):
+        yield read
+        if progress is not None:
+            progress(done, total)
 
-    def commit(self, read: Sequence[ReadImage], embeddings: NDArray[np.float32]) -> None:
-        """Commits a batch that was embedded elsewhere.
 
-        Args:
-            read: Images, without pixels; those with an error or without a change have no embedding.
-            embeddings: `(images, dimensions)`, of the others in their order.
-        """
-        self._commit([each for each in read if self._take(each)], embeddings)
+def _embed(reads: Iterator[ReadImage], model: Model) -> Iterator[Batch]:
+    """Embeds images as they are read; the threads that read are ahead meanwhile."""
+    kept: list[ReadImage] = []
 
-    def finish(self) -> Added:
-        """Joins the files of many commits, and tells the result."""
-        if self._commits:
-            self._table.clean()
-        return Added(self._added, self._replaced, self._unchanged, tuple(self._refused))
+    def pixels() -> Iterator[NDArray[np.uint8]]:
+        for each in islice(reads, COMMIT_IMAGES):
+            kept.append(replace(each, pixels=None))  # so that pixels are soon freed
+            if each.pixels is not None:
+                yield each.pixels
 
-    def _take(self, read: ReadImage) -> bool:
-        """Counts an image; true where it has to be embedded."""
-        path = read.image.path
-        fresh = not read.error and read.digest != self.known.get(path)
-        if read.error:
-            self._refused.append(read.error)
-        elif not fresh:
-            self._unchanged += 1
-        elif path in self.known:
-            self._replaced += 1
-        else:
-            self._added += 1
-        if self._progress is not None:
-            done = self._added + self._replaced + self._unchanged + len(self._refused)
-            self._progress(done, self._total)
-        return fresh
-
-    def _commit(self, read: Sequence[ReadImage], embeddings: NDArray[np.float32]) -> None:
-        if not read:
+    while True:
+        embeddings = model.embed(pixels())
+        if not kept:
             return
-        space = space_of(self._model)
-        columns: dict[str, list[Any]] = {
-            name: [getattr(each.image, name) for each in read] for name in COLUMNS
-        }
-        columns["digest"] = [each.digest for each in read]
-        replaced = [path for path in columns["path"] if path in self.known]
-        if replaced:
-            # A name that was given to an image by hand outlives a change of its file.
-            there = self._table.read(["path", "person"], one_of("path", replaced)).to_pylist()
-            names = {row["path"]: row["person"] for row in there}
-            both = zip(columns["path"], columns["person"], strict=True)
-            columns["person"] = [names.get(path) or person for path, person in both]
-        rows = make_rows(space, columns, embeddings)
-        if not self._made:
-            self._table.create(space)
-            self._made = True
-        self._table.append(rows, replace=bool(replaced))
-        self._commits += 1
-        if self._commits % COMPACT_COMMITS == 0:
-            self._table.clean()
+        yield kept, embeddings
+        kept = []
 
 
 def space_of(model: Model) -> Space:
     """Returns the space that a model embeds into."""
     return Space(model.fingerprint, model.dimensions, preprocessing=model.preprocessing)
-
-
-def read_digests(table: Table) -> dict[str, str]:
-    """Path to digest of every row."""
-    rows = table.read(["path", "digest"])
-    return dict(zip(rows["path"].to_pylist(), rows["digest"].to_pylist(), strict=True))
 
 
 def reembed(table: Table, model: Model, progress: Progress | None = None) -> int:
@@ -139,31 +144,33 @@ def reembed(table: Table, model: Model, progress: Progress | None = None) -> int
     Raises:
         InputError: An image file has gone or is damaged.
     """
-    if table.space().fingerprint == model.fingerprint:
+    space = space_of(model)
+    if table.space().fingerprint == space.fingerprint:
         table.drop(NEW_ROWS)
         return 0
     rows = table.read([*COLUMNS, "digest"]).to_pylist()
-    missing = [row["path"] for row in rows if not sources.exists(row["path"])]
+    missing = missing_files(table)
     if missing:
         raise InputError(
             f"{table.uri}: {len(missing):,} image files have gone, the first is {missing[0]}. "
             "Copy them back, or erase them with `siamese gallery remove --missing`."
         )
-    space = space_of(model)
-    done = _staged_paths(table, space)
-    if not table.has(NEW_ROWS):
-        table.create(space, name=NEW_ROWS)
+    # The table says whose it is before it has a row.
+    if table.exists(NEW_ROWS) and table.space(name=NEW_ROWS) != space:
+        table.drop(NEW_ROWS)
+    table.create(space, name=NEW_ROWS)
+    done = set(table.read(["path"], name=NEW_ROWS)["path"].to_pylist())
     left = {row["path"]: row for row in rows if row["path"] not in done}
     count = len(rows) - len(left)
-    reader = sources.read_again([GalleryImage(path) for path in left], model.image_size)
-    while (first := next(reader, None)) is not None:
-        kept: list[ReadImage] = []
-        images = chain([first], islice(reader, COMMIT_IMAGES - 1))
-        embeddings = model.embed(_pixels(images, kept))
-        chosen = [left[each.image.path] | {"digest": each.digest} for each in kept]
+    reads = read_images([GalleryImage(path) for path in left], image_size=model.image_size)
+    for read, embeddings in _embed(reads, model):
+        errors = [each.error for each in read if each.error]
+        if errors:
+            raise InputError(errors[0])
+        chosen = [left[each.image.path] | {"digest": each.digest} for each in read]
         columns = {name: [row[name] for row in chosen] for name in (*COLUMNS, "digest")}
         table.append(make_rows(space, columns, embeddings), name=NEW_ROWS)
-        count += len(kept)
+        count += len(read)
         if progress is not None:
             progress(count, len(rows))
     table.rewrite(source=NEW_ROWS)
@@ -171,22 +178,70 @@ def reembed(table: Table, model: Model, progress: Progress | None = None) -> int
     return len(left)
 
 
-def _staged_paths(table: Table, space: Space) -> set[str]:
-    """What an interrupted re-embedding into this space has done."""
-    if not table.has(NEW_ROWS):
-        return set()
-    # The table says whose it is before it has a row.
-    if table.space(name=NEW_ROWS) == space:
-        return set(table.read(["path"], name=NEW_ROWS)["path"].to_pylist())
-    table.drop(NEW_ROWS)
-    return set()
+def embed_on_cluster(
+    images: Sequence[GalleryImage], known: Mapping[str, str], model: Model, workers: int
+) -> Iterator[Batch]:
+    """Reads and embeds images on a Ray cluster: the one of `RAY_ADDRESS`, or a local one.
+
+    Every machine must see the image files and the model file at the same paths.
+
+    Args:
+        images: Files; paths are absolute.
+        known: Path to digest of what the gallery has: it is not embedded again.
+        model: The model, whose file is opened again by each actor.
+        workers: Actors; each holds the model.
+
+    Yields:
+        Batches, in any order.
+
+    Raises:
+        InputError: Ray is not installed, the number of workers is negative, or there are records.
+    """
+    if workers < 1:
+        raise InputError(f"`workers` must be at least 0. Received: workers={workers}.")
+    if any(sources.is_record(each.path) for each in images):
+        raise InputError("workers go with image files. Received: a record set. Leave --workers out")
+    from siamese.records.cluster import open_ray
+    from siamese.telemetry import import_silent
+
+    address = os.environ.get("RAY_ADDRESS")
+    with open_ray(address):
+        ray = import_silent("ray")
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        rows = [
+            {"image": pickle.dumps(image), "known": known.get(image.path, "")} for image in images
+        ]
+        # Here the actors leave a share of the processors to Ray's own tasks.
+        share = 1.0 if address else min(1.0, (os.cpu_count() or 1) / (workers + 1))
+        embedded = ray.data.from_items(
+            rows, override_num_blocks=max(workers, len(rows) // (4 * ACTOR_IMAGES))
+        ).map_batches(
+            _Embedder,
+            fn_constructor_args=[str(model.path.absolute()), model.preprocessing or {}],
+            batch_size=ACTOR_IMAGES,
+            concurrency=workers,
+            num_cpus=share,
+        )
+        for batch in embedded.iter_batches(batch_size=COMMIT_IMAGES, batch_format="numpy"):
+            embeddings = np.asarray(batch["embedding"][batch["fresh"]], np.float32)
+            yield [pickle.loads(each) for each in batch["read"]], embeddings
 
 
-def _pixels(images: Iterable[ReadImage], kept: list[ReadImage]) -> Iterator[NDArray[np.uint8]]:
-    """Hands out pixels, and keeps what else was read, so that pixels are soon freed."""
-    for each in images:
-        if each.error:
-            raise InputError(each.error)
-        assert each.pixels is not None
-        kept.append(replace(each, pixels=None))
-        yield each.pixels
+class _Embedder:
+    """An actor: opens the model once, then reads and embeds batch after batch."""
+
+    def __init__(self, model: str, preprocessing: dict[str, Any]) -> None:
+        from siamese.inference import load_model
+
+        self._model = load_model(model, **preprocessing)
+
+    def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        images = [pickle.loads(each) for each in batch["image"]]
+        digests = (str(each) for each in batch["known"])
+        known = {image.path: digest for image, digest in zip(images, digests, strict=True)}
+        read = list(read_images(images, known=known))
+        fresh = np.array([each.pixels is not None for each in read])
+        embeddings = np.zeros((len(read), self._model.dimensions), np.float32)
+        embeddings[fresh] = self._model.embed([e.pixels for e in read if e.pixels is not None])
+        done = [pickle.dumps(replace(each, pixels=None)) for each in read]
+        return {"read": np.array(done, object), "fresh": fresh, "embedding": embeddings}

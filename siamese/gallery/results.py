@@ -38,12 +38,12 @@ class SearchResult:
     tracklet: int | None
     distance: float
     prior: float
-    probability: float | None
-    verdict: Verdict | None
+    probability: float | None = None
+    verdict: Verdict | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, ready for JSON."""
-        return {**asdict(self), "time": None if self.time is None else self.time.isoformat()}
+        """Gives the fields by name, ready for JSON."""
+        return _plain(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +96,15 @@ class Info:
     index: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, ready for JSON."""
-        times = {"first": self.first, "last": self.last}
-        shown = {name: None if t is None else t.isoformat() for name, t in times.items()}
-        return {**asdict(self), **shown}
+        """Gives the fields by name, ready for JSON."""
+        return _plain(self)
+
+
+def _plain(record: SearchResult | Info) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(record).items()
+    }
 
 
 def make_results(
@@ -121,19 +126,15 @@ def make_results(
     Returns:
         The places of the rank list.
     """
-    paths = rows["path"].to_pylist()
-    itself = np.flatnonzero([path in own for path in paths])
-    prior = 0.5 / max(1, _count_others(people, rows["person"].take(itself).to_pylist()))
-    if len(itself):
-        others = np.setdiff1d(np.arange(len(paths)), itself)
-        rows, distances = rows.take(others), distances[others]
-    found = []
-    for row, distance in zip(rows.to_pylist(), distances.tolist(), strict=True):
-        result = SearchResult(
-            row.pop("path"), **row, distance=distance, prior=prior, probability=None, verdict=None
-        )
-        found.append(result if calibration is None else judge_result(result, calibration))
-    return found
+    found = list(zip(rows.to_pylist(), distances.tolist(), strict=True))
+    itself = [row["person"] for row, _ in found if row["path"] in own]
+    prior = 0.5 / max(1, _count_others(people, itself))
+    results = [
+        SearchResult(row.pop("path"), **row, distance=distance, prior=prior)
+        for row, distance in found
+        if row["path"] not in own
+    ]
+    return results if calibration is None else [judge_result(each, calibration) for each in results]
 
 
 def _count_others(people: Mapping[str | None, int], own: Sequence[str | None]) -> int:

@@ -2,8 +2,10 @@
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -59,7 +61,7 @@ class ReadImage:
     """What reading one image gave.
 
     Attributes:
-        image: Which one, its time read from the file where it was not known.
+        image: Which one, with what reading told of it: of a file the time, of a record all.
         digest: Sixteen hexadecimal digits of its content.
         pixels: `(height, width, 3)`, uint8; None where the gallery has this content already, or the
             image cannot be used.
@@ -72,55 +74,43 @@ class ReadImage:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordSet:
-    """A record set as a source: its folder and the number of its images."""
-
-    folder: Path
-    images: int
-
-
-def list_gallery_images(
-    source: Source, *, pattern: str | None = None, anonymous: bool = False
-) -> list[GalleryImage] | RecordSet:
+def list_gallery_images(source: Source, *, pattern: str | None = None) -> list[GalleryImage]:
     """Lists the images of a source.
 
     People, cameras and tracklets come from the folder's layout and the file names, as everywhere.
     A folder of no known layout gives all images below it, of unknown people. A dataset's
-    "distractor" is an unknown person.
+    "distractor" is an unknown person. What is known of records is in them: `read_images` tells it.
 
     Args:
         source: A folder, the folder of a record set, a CSV file, an image file, or images.
         pattern: A regular expression for names of the user's own form, as `list_samples` has it.
-        anonymous: Do not read people from names.
 
     Returns:
-        The images, paths absolute, each once; or a record set, which is read in order.
+        The images, paths absolute, each once.
 
     Raises:
         InputError: There is no such folder or no image in it, or the pattern is wrong.
     """
     if isinstance(source, str | Path):
-        path = Path(source)
-        if (path / "manifest.json").is_file():
-            from siamese.records import read_manifest
-
-            parts = read_manifest(path).parts.values()
-            return RecordSet(Path(whole_path(path)), sum(part.images for part in parts))
-        images = _list_path(path, pattern)
+        images = _list_path(Path(source), pattern)
     else:
         images = [_to_image(each) for each in source]
     if not images:
         raise InputError(f"{source}: holds no image. Give a folder of images.")
-    by_path = {}
-    for image in images:
-        path_text = whole_path(image.path)
-        person = None if anonymous else image.person
-        by_path[path_text] = replace(image, path=path_text, person=person)
+    by_path = {(path := whole_path(each.path)): replace(each, path=path) for each in images}
     return list(by_path.values())
 
 
 def _list_path(path: Path, pattern: str | None) -> list[GalleryImage]:
+    if (path / "manifest.json").is_file():
+        from siamese.records import read_manifest
+
+        shards = [each for part in read_manifest(path).parts.values() for each in part.shards]
+        return [
+            GalleryImage(f"{path / each.file}#{number}")
+            for each in shards
+            for number in range(each.records)
+        ]
     if path.is_file() and path.suffix.lower() != ".csv":
         return [_to_image(path)]
     try:
@@ -159,22 +149,42 @@ def _to_image(
     )
 
 
-def read_gallery_images(
-    images: Sequence[GalleryImage], known: Mapping[str, str]
+def read_images(
+    images: Sequence[GalleryImage],
+    *,
+    known: Mapping[str, str] | None = None,
+    image_size: tuple[int, int] | None = None,
 ) -> Iterator[ReadImage]:
-    """Reads image files in threads, a few ahead, and hands them out in order.
+    """Reads image files, in threads that are a few ahead, and then records.
 
     Args:
-        images: Which.
-        known: Path to digest of what the gallery has: content it has is not decoded.
+        images: Files and records.
+        known: Path to digest of what the gallery has: a file with this content is not decoded.
+        image_size: Height and width that records of various sizes are resized to; None: the
+            commonest of them.
 
     Yields:
-        One for each image.
+        One for each image: files in order, then records in the order of their shards.
     """
+    known = known or {}
+    shards: dict[str, set[int]] = defaultdict(set)
+    files = []
+    for image in images:
+        shard, _, number = image.path.rpartition("#")
+        if is_record(image.path):
+            shards[shard].add(int(number))
+        else:
+            files.append(image)
+    yield from _read_files(files, known)
+    for shard, numbers in shards.items():
+        yield from _read_shard(shard, numbers, known, image_size)
+
+
+def _read_files(images: Sequence[GalleryImage], known: Mapping[str, str]) -> Iterator[ReadImage]:
     with ThreadPoolExecutor(thread_name_prefix="gallery") as pool:
 
         def start(image: GalleryImage) -> Future[ReadImage]:
-            return pool.submit(read_one, image, known.get(image.path))
+            return pool.submit(_read_file, image, known.get(image.path))
 
         rest = iter(images)
         waiting = [start(image) for image in islice(rest, AHEAD)]
@@ -183,127 +193,70 @@ def read_gallery_images(
                 yield waiting.pop(0).result()
                 waiting += [start(image) for image in islice(rest, 1)]
         finally:
-            for future in waiting:
-                future.cancel()
+            pool.shutdown(cancel_futures=True)
 
 
-def digest_of(data: bytes) -> str:
-    """Sixteen hexadecimal digits of a content."""
-    return blake2b(data, digest_size=8).hexdigest()
-
-
-def read_one(image: GalleryImage, known: str | None = None) -> ReadImage:
-    """Reads one image file; see `read_gallery_images`."""
+def _read_file(image: GalleryImage, known: str | None) -> ReadImage:
     digest = ""
     try:
         data = read_bytes(image.path)
         digest = digest_of(data)
-        if digest == known:
-            return ReadImage(image, digest, None)
-        pixels = decode_image(data, image.path)
+        pixels = None if digest == known else decode_image(data, image.path)
     except InputError as error:
         return ReadImage(image, digest, None, str(error))
-    if image.time is None:
+    if image.time is None and pixels is not None:
         image = replace(image, time=read_time(Path(image.path).name) or _exif_time(data))
     return ReadImage(image, digest, pixels)
 
 
-def read_records(
-    records: RecordSet,
-    image_size: tuple[int, int],
-    known: Mapping[str, str],
-    *,
-    anonymous: bool = False,
-    wanted: Collection[str] | None = None,
-) -> Iterator[ReadImage]:
-    """Reads the images of a record set, training and validation, in order.
-
-    Args:
-        records: Which.
-        image_size: Height and width that images of various sizes are resized to.
-        known: Path to digest of what the gallery has.
-        anonymous: Do not read people.
-        wanted: Paths of the images to read, no shard further than the last of them; None: all.
-
-    Yields:
-        One for each image, as `shard.tfrecord#number`.
-    """
-    from siamese.loader.from_records import batch_image_size
-    from siamese.records import read_manifest, shard_paths
-
-    last: dict[str, int] = {}
-    for path in wanted or ():
-        shard, _, number = path.rpartition("#")
-        last[shard] = max(last.get(shard, 0), int(number))
-    manifest = read_manifest(records.folder)
-    for name, part in manifest.parts.items():
-        size = batch_image_size(part, image_size)
-        for shard in shard_paths(records.folder, manifest, name):
-            if wanted is not None and shard not in last:
-                continue
-            for place, read in enumerate(_read_shard(shard, size, known, anonymous)):
-                if wanted is None or read.image.path in wanted:
-                    yield read
-                if place == last.get(shard):
-                    break
-
-
 def _read_shard(
-    shard: str, image_size: tuple[int, int], known: Mapping[str, str], anonymous: bool
+    shard: str,
+    numbers: Collection[int],
+    known: Mapping[str, str],
+    image_size: tuple[int, int] | None,
 ) -> Iterator[ReadImage]:
-    from siamese.loader.from_records import evaluation_batches
+    """Reads some records of a shard, counted from 0, in order."""
+    from siamese.loader.from_records import batch_image_size, evaluation_batches
+    from siamese.records import read_manifest
 
-    number = 0
-    for batch in evaluation_batches([shard], image_size=image_size, batch_size=AHEAD):
+    path = Path(shard)
+    parts = read_manifest(path.parent).parts.values()
+    [part] = [each for each in parts if path.name in {shard.file for shard in each.shards}]
+    if image_size is None:
+        height, width = max(part.image_sizes, key=part.image_sizes.__getitem__).split("x")
+        image_size = int(height), int(width)
+    size = batch_image_size(part, image_size)
+    place = 0
+    for batch in evaluation_batches([shard], image_size=size, batch_size=AHEAD):
         for row, pixels in enumerate(batch.images):
-            digest = digest_of(pixels.tobytes())
-            path = f"{shard}#{number}"
-            number += 1
-            image = _to_image(
-                Sample(
-                    path,
-                    "" if anonymous else str(batch.people[row]),
-                    int(batch.cameras[row]),
-                    int(batch.tracklets[row]),
-                )
-            )
-            image = replace(image, time=read_time(str(batch.names[row])))
-            fresh = known.get(path) != digest
-            yield ReadImage(image, digest, pixels if fresh else None)
+            if place + row in numbers:
+                name = f"{shard}#{place + row}"
+                person, camera = str(batch.people[row]), int(batch.cameras[row])
+                image = _to_image(Sample(name, person, camera, int(batch.tracklets[row])))
+                image = replace(image, time=read_time(str(batch.names[row])))
+                digest = digest_of(pixels.tobytes())
+                yield ReadImage(image, digest, None if digest == known.get(name) else pixels)
+        place += len(batch.images)
+        if place > max(numbers):
+            return
+    for number in sorted(each for each in numbers if each >= place):
+        image = GalleryImage(f"{shard}#{number}")
+        error = f"{image.path}: the record file has fewer records. Add the record set again."
+        yield ReadImage(image, "", None, error)
 
 
-def read_again(images: Sequence[GalleryImage], image_size: tuple[int, int]) -> Iterator[ReadImage]:
-    """Reads the images of a gallery once more, for another model.
-
-    Args:
-        images: Files and records.
-        image_size: Height and width that records of various sizes are resized to.
-
-    Yields:
-        One for each image: files first, in order, then records.
-    """
-    yield from read_gallery_images([each for each in images if not is_record(each.path)], {})
-    by_folder: dict[Path, set[str]] = {}
-    for image in images:
-        if is_record(image.path):
-            by_folder.setdefault(Path(image.path).parent, set()).add(image.path)
-    for folder, wanted in sorted(by_folder.items()):
-        found = set()
-        for read in read_records(RecordSet(folder, 0), image_size, {}, wanted=wanted):
-            found.add(read.image.path)
-            yield read
-        for path in sorted(wanted - found):
-            error = f"{path}: the record file has fewer records. Add the record set again."
-            yield ReadImage(GalleryImage(path), "", None, error)
+def digest_of(data: bytes) -> str:
+    """Returns sixteen hexadecimal digits of a content."""
+    return blake2b(data, digest_size=8).hexdigest()
 
 
 def whole_path(path: str | Path) -> str:
-    """A path from the root on and without `..`, so that an image has one; links stay."""
+    """Writes a path from the root on and without `..`, so that an image has one; links stay."""
     return os.path.abspath(path)  # noqa: PTH100 - `resolve` follows links
 
 
 def is_record(path: str) -> bool:
-    """Whether the path of a gallery's image is that of a record of a shard, counted from 0.
+    """Returns whether the path of a gallery's image is that of a record, counted from 0.
 
     Example:
         >>> is_record("mars_train_00000-of-00001.tfrecord.gz#12"), is_record("a.jpg")
@@ -326,20 +279,14 @@ def open_image(path: str) -> NDArray[np.uint8]:
     """
     if not is_record(path):
         return read_image(path)
-    from siamese.records import read_manifest
-
-    folder = Path(path).parent
-    sizes = [part.image_sizes for part in read_manifest(folder).parts.values()]
-    commonest = max((count, size) for part in sizes for size, count in part.items())[1]
-    height, width = (int(side) for side in commonest.split("x"))
-    [read] = read_again([GalleryImage(path)], (height, width))
+    [read] = read_images([GalleryImage(path)])
     if read.pixels is None:
         raise InputError(read.error)
     return read.pixels
 
 
 def exists(path: str) -> bool:
-    """Whether the file of a gallery's image is still there."""
+    """Returns whether the file of a gallery's image is still there."""
     return Path(path.rpartition("#")[0] if is_record(path) else path).is_file()
 
 
@@ -361,22 +308,18 @@ def read_time(name: str) -> datetime | None:
         True
     """
     match = TIME_IN_NAME.search(name)
-    return _to_time([int(group) for group in match.groups()]) if match else None
+    return _to_time(match.groups()) if match else None
 
 
 def _exif_time(data: bytes) -> datetime | None:
     with Image.open(BytesIO(data)) as image:
         texts = [read_exif(image, tag, part) for part, tag in EXIF_TIMES]
-    for text in texts:
-        numbers = re.findall(r"\d+", str(text or ""))
-        if len(numbers) == 6:
-            return _to_time([int(number) for number in numbers])
-    return None
+    found = (re.findall(r"\d+", str(text or "")) for text in texts)
+    return next((_to_time(numbers) for numbers in found if len(numbers) == 6), None)
 
 
-def _to_time(numbers: Sequence[int]) -> datetime | None:
-    year, month, day, hour, minute, second = numbers
-    try:
+def _to_time(numbers: Sequence[str]) -> datetime | None:
+    year, month, day, hour, minute, second = map(int, numbers)
+    with suppress(ValueError):  # such as 0000:00:00, of a camera that was never set
         return datetime(year, month, day, hour, minute, second)
-    except ValueError:  # such as 0000:00:00, of a camera that was never set
-        return None
+    return None

@@ -1,10 +1,12 @@
-"""The table of a gallery on the disk: rows in LanceDB, whole batches, one writer at a time."""
+"""The rows of a gallery on the disk: in LanceDB, whole batches, one writer at a time."""
 
 import contextlib
 import errno
+import json
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,11 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.errors import InputError
-from siamese.gallery.rows import Space, copy_vectors, make_schema, read_space
 
 ROWS = "images"
 NEW_ROWS = "images_of_the_next_model"
+COLUMNS = ("path", "person", "camera", "time", "tracklet")
+"""What is known of an image; `digest`, `model` and `embedding` are the other columns."""
 
+SCHEMA_VERSION = 1
+KEY = b"siamese"
 PARTITION_ROWS = 4096
 KEEP_VERSIONS = timedelta(hours=1)
 """Readers that hold an older version go on with it for as long."""
@@ -26,6 +31,112 @@ _RUST = re.compile(r"\S*/(?:rustc|rust|src|\.cargo)/")
 """Where Lance names a place in its own source, which helps nobody here."""
 
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Space:
+    """The space of a gallery's embeddings.
+
+    Attributes:
+        fingerprint: Of the model that made them.
+        dimensions: Of each.
+        schema_version: `SCHEMA_VERSION` of the writer.
+        preprocessing: What was stated of a model made elsewhere, as `Model.preprocessing`.
+    """
+
+    fingerprint: str
+    dimensions: int
+    schema_version: int = SCHEMA_VERSION
+    preprocessing: dict[str, Any] | None = None
+
+
+def make_rows(
+    space: Space, columns: Mapping[str, Sequence[Any]], embeddings: NDArray[np.float32]
+) -> Any:
+    """Makes rows for `Table.append`.
+
+    Args:
+        space: Of the gallery.
+        columns: `COLUMNS` and `digest` of each row.
+        embeddings: `(rows, dimensions)`, float32, of length 1.
+
+    Returns:
+        A `pyarrow.Table`.
+
+    Raises:
+        InputError: The embeddings are of another size, or not of length 1.
+    """
+    import pyarrow
+
+    if embeddings.shape != (len(columns["path"]), space.dimensions):
+        raise InputError(
+            f"embeddings must have {space.dimensions} dimensions, as the gallery has. Received: "
+            f"shape {embeddings.shape}. Use the gallery's model."
+        )
+    wrong = bad_lengths(embeddings)
+    if len(wrong):
+        raise InputError(
+            "embeddings must have length 1. Received: another length, NaN or infinity for "
+            f"{columns['path'][wrong[0]]}. Leave the image out, or check the model."
+        )
+    vectors = pyarrow.FixedSizeListArray.from_arrays(
+        np.ascontiguousarray(embeddings, np.float32).ravel(), space.dimensions
+    )
+    model = [space.fingerprint] * len(embeddings)
+    return pyarrow.table({**columns, "model": model, "embedding": vectors}, _make_schema(space))
+
+
+def bad_lengths(embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Finds the rows whose length is not 1, or not a number.
+
+    Example:
+        >>> bad_lengths(np.array([[1, 0], [1, 1], [np.nan, 0]], np.float32)).tolist()
+        [1, 2]
+    """
+    lengths = np.einsum("ij,ij->i", embeddings, embeddings)
+    return np.asarray(np.flatnonzero(~(np.abs(lengths - 1) < 2e-3)), np.int64)
+
+
+def vectors_of(rows: Any) -> NDArray[np.float32]:
+    """Gives the column `embedding` of a `pyarrow` table or batch as `(rows, dimensions)`."""
+    column = rows.column("embedding")
+    if hasattr(column, "combine_chunks"):
+        column = column.combine_chunks()
+    values: NDArray[np.float32] = column.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(column), column.type.list_size)
+
+
+def _make_schema(space: Space) -> Any:
+    import pyarrow
+
+    text, whole = pyarrow.string(), pyarrow.int64()
+    vector = pyarrow.list_(pyarrow.float32(), space.dimensions)
+    return pyarrow.schema(
+        [
+            pyarrow.field("path", text, nullable=False),
+            pyarrow.field("digest", text, nullable=False),
+            pyarrow.field("person", text),
+            pyarrow.field("camera", whole),
+            pyarrow.field("time", pyarrow.timestamp("us")),
+            pyarrow.field("tracklet", whole),
+            pyarrow.field("model", text, nullable=False),
+            pyarrow.field("embedding", vector, nullable=False),
+        ],
+        metadata={KEY: json.dumps(asdict(space)).encode()},
+    )
+
+
+def _read_space(uri: str, schema: Any) -> Space:
+    values = json.loads((schema.metadata or {}).get(KEY, b"{}"))
+    version = values.get("schema_version")
+    if version is None:
+        raise InputError(f"{uri}: is a LanceDB table, but not a gallery. Give another folder.")
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{uri}: has schema version {version}; this program reads {SCHEMA_VERSION}. Use the "
+            "program's version that wrote it, or make a new gallery."
+        )
+    return Space(**values)
 
 
 class Table:
@@ -44,44 +155,37 @@ class Table:
         self._database: Any = None
         self._tables: dict[str, Any] = {}
 
-    def exists(self) -> bool:
-        """Whether the gallery has been made."""
-        if self.is_local and not (Path(self.uri) / f"{ROWS}.lance").is_dir():
+    def exists(self, name: str = ROWS) -> bool:
+        """Returns whether a table has been made."""
+        if self.is_local and not (Path(self.uri) / f"{name}.lance").is_dir():
             return False
-        return ROWS in self._names()
+        with self._one_line():
+            return name in self._connect().list_tables().tables
 
     def space(self, *, name: str = ROWS) -> Space:
-        """The space of the embeddings.
-
-        Args:
-            name: Of the table.
+        """Reads the space of a table's embeddings.
 
         Raises:
-            InputError: There is no gallery, or it is damaged or of a newer program.
+            InputError: There is no gallery, or it is damaged or of another program's version.
         """
-        return read_space(self.uri, self._open(name).schema)
+        return _read_space(self.uri, self._open(name).schema)
 
     def version(self) -> int:
-        """The number of the newest version."""
+        """Reads the number of the newest version."""
         return self._try(lambda table: int(table.version))
 
     def count(self, where: str | None = None) -> int:
-        """The number of rows, or of those that an SQL condition holds for."""
+        """Counts the rows, or those that an SQL condition holds for."""
         return self._try(lambda table: int(table.count_rows(where)))
 
     def read(self, columns: Sequence[str], where: str | None = None, *, name: str = ROWS) -> Any:
-        """Some columns of the rows, in the table's order, as a `pyarrow.Table`."""
-
-        def scan(table: Any) -> Any:
-            query = table.search().select(list(columns))
-            return (query if where is None else query.where(where)).to_arrow()
-
-        return self._try(scan, name)
+        """Reads some columns of the rows, in the table's order, as a `pyarrow.Table`."""
+        return self._try(lambda table: _query(table, columns, where).to_arrow(), name)
 
     def read_embeddings(
         self, columns: Sequence[str], where: str | None = None
     ) -> tuple[NDArray[np.float32], Any]:
-        """The embeddings and some other columns, in one pass and without a second copy.
+        """Reads the embeddings and some other columns, in one pass and without a second copy.
 
         Returns:
             `(rows, dimensions)`, float32, and a `pyarrow.Table`.
@@ -89,18 +193,13 @@ class Table:
         import pyarrow
 
         def scan(table: Any) -> tuple[NDArray[np.float32], Any]:
-            query = table.search().select([*columns, "embedding"])
-            if where is not None:
-                query = query.where(where)
             dimensions = table.schema.field("embedding").type.list_size
             embeddings = np.empty((table.count_rows(where), dimensions), np.float32)
             batches, done = [], 0
-            for batch in query.to_batches(batch_size=8192):
+            for batch in _query(table, [*columns, "embedding"], where).to_batches(batch_size=8192):
                 if done + len(batch) > len(embeddings):  # a writer came between
-                    grown = np.empty((2 * (done + len(batch)), dimensions), np.float32)
-                    grown[:done] = embeddings[:done]
-                    embeddings = grown
-                copy_vectors(batch.column("embedding"), embeddings[done : done + len(batch)])
+                    embeddings.resize((2 * (done + len(batch)), dimensions), refcheck=False)
+                embeddings[done : done + len(batch)] = vectors_of(batch)
                 done += len(batch)
                 # A slice would keep the whole batch in memory, its embeddings included.
                 everything = pyarrow.array(np.arange(len(batch)))
@@ -125,7 +224,8 @@ class Table:
         folder = Path(self.uri)
         if folder.is_file():
             raise InputError(f"{folder}: is a file. Give the folder of a gallery.")
-        if folder.is_dir() and not self.exists() and any(_foreign(folder)):
+        own = {".lock", f"{ROWS}.lance", f"{NEW_ROWS}.lance"}
+        if folder.is_dir() and not self.exists() and {p.name for p in folder.iterdir()} - own:
             raise InputError(
                 f"{folder}: is neither a gallery nor empty. Give the folder of a gallery, or a new "
                 "one."
@@ -142,9 +242,11 @@ class Table:
             yield
 
     def create(self, space: Space, *, name: str = ROWS) -> None:
-        """Makes the table, without rows."""
-        with self._words():
-            self._tables[name] = self._connect().create_table(name, schema=make_schema(space))
+        """Makes a table without rows, unless it is there."""
+        if not self.exists(name):
+            with self._one_line():
+                schema = _make_schema(space)
+                self._tables[name] = self._connect().create_table(name, schema=schema)
 
     def append(self, rows: Any, *, replace: bool = False, name: str = ROWS) -> None:
         """Commits a batch of rows, whole.
@@ -154,20 +256,16 @@ class Table:
             replace: Rows of the same path are replaced.
             name: Of the table.
         """
-
-        def commit(table: Any) -> None:
+        with self._one_line():
             if replace:
-                upsert = table.merge_insert("path").when_matched_update_all()
+                upsert = self._open(name).merge_insert("path").when_matched_update_all()
                 upsert.when_not_matched_insert_all().execute(rows)
             else:
-                table.add(rows)
-
-        with self._words():
-            commit(self._open(name))
+                self._open(name).add(rows)
 
     def update(self, where: str, person: str | None) -> int:
         """Gives rows another person and returns how many there were."""
-        with self._words():
+        with self._one_line():
             return int(self._open().update(where=where, values={"person": person}).rows_updated)
 
     def rewrite(self, where: str | None = None, *, source: str = ROWS) -> None:
@@ -180,10 +278,9 @@ class Table:
             where: An SQL condition; all rows when None.
             source: The table to take rows from.
         """
-        with self._words():
+        with self._one_line():
             table = self._open(source)
-            query = table.search()
-            batches = (query if where is None else query.where(where)).to_batches(batch_size=8192)
+            batches = _query(table, None, where).to_batches(batch_size=8192)
             self._tables[ROWS] = self._connect().create_table(
                 ROWS, data=batches, schema=table.schema, mode="overwrite"
             )
@@ -191,13 +288,9 @@ class Table:
 
     def drop(self, name: str) -> None:
         """Removes a table that is there or not."""
-        with self._words():
+        with self._one_line():
             self._tables.pop(name, None)
             self._connect().drop_table(name, ignore_missing=True)
-
-    def has(self, name: str) -> bool:
-        """Whether there is such a table."""
-        return name in self._names()
 
     def clean(self, *, everything: bool = False) -> None:
         """Joins small files and removes old versions.
@@ -206,7 +299,7 @@ class Table:
             everything: Also versions that a reader may hold at this moment, and the leftovers of
                 writers that were killed.
         """
-        with self._words(), warnings.catch_warnings():
+        with self._one_line(), warnings.catch_warnings():
             # LanceDB warns that readers of an older version will fail: they try again, see `_try`.
             warnings.simplefilter("ignore", UserWarning)
             age = timedelta(0) if everything else KEEP_VERSIONS
@@ -214,15 +307,14 @@ class Table:
 
     def build_index(self) -> None:
         """Builds the approximate index over the rows that are there."""
-        partitions = max(1, self.count() // PARTITION_ROWS)
-        with self._words():
+        with self._one_line():
             from lancedb.index import IvfPq
 
             # Lance's own 50 iterations on 8 times the rows take 30 times as long; the recall after
             # `refine_factor`, which measures with the embeddings themselves, is the same.
             config = IvfPq(
                 distance_type="l2",
-                num_partitions=partitions,
+                num_partitions=max(1, self.count() // PARTITION_ROWS),
                 num_sub_vectors=max(1, self.space().dimensions // 8),
                 max_iterations=10,
                 sample_rate=32,
@@ -230,33 +322,26 @@ class Table:
             self._open().create_index("embedding", config=config, replace=True)
 
     def has_index(self) -> bool:
-        """Whether there is an approximate index."""
+        """Returns whether there is an approximate index."""
         return bool(self._try(lambda table: len(table.list_indices())))
 
     def search_index(
-        self,
-        query: NDArray[np.float32],
-        k: int,
-        columns: Sequence[str],
-        *,
-        where: str | None = None,
-        probes: int,
-        refine: int,
+        self, query: NDArray[np.float32], k: int, where: str | None, probes: int, refine: int
     ) -> Any:
-        """The nearest rows of one query by the index: candidates, their embeddings included."""
+        """Finds the nearest rows of one query by the index: candidates, with their embeddings."""
 
         def search(table: Any) -> Any:
             found = table.search(query, vector_column_name="embedding").distance_type("l2")
             found = found.nprobes(probes).refine_factor(refine).limit(k)
             if where is not None:
                 found = found.where(where, prefilter=True)
-            return found.select([*columns, "embedding", "_distance"]).to_arrow()
+            return found.select([*COLUMNS, "embedding", "_distance"]).to_arrow()
 
         return self._try(search)
 
     def _try(self, read: Callable[[Any], Answer], name: str = ROWS) -> Answer:
         """Reads; once more from the newest version where an erasure took the files away."""
-        with self._words():
+        with self._one_line():
             table = self._open(name)
             try:
                 return read(table)
@@ -275,11 +360,6 @@ class Table:
             self._database = lancedb.connect(self.uri, read_consistency_interval=timedelta(0))
         return self._database
 
-    def _names(self) -> list[str]:
-        with self._words():
-            names: list[str] = list(self._connect().list_tables().tables)
-            return names
-
     def _open(self, name: str = ROWS) -> Any:
         if name not in self._tables:
             if self.is_local and not (Path(self.uri) / f"{name}.lance").is_dir():
@@ -288,14 +368,14 @@ class Table:
                     f"{self.uri}: {what}. Give the folder of one, or make one with `siamese "
                     "gallery add`."
                 )
-            with self._words():
+            with self._one_line():
                 table = self._connect().open_table(name)
-                read_space(self.uri, table.schema)
+                _read_space(self.uri, table.schema)
                 self._tables[name] = table
         return self._tables[name]
 
     @contextlib.contextmanager
-    def _words(self) -> Iterator[None]:
+    def _one_line(self) -> Iterator[None]:
         """Says in one line what LanceDB says in many."""
         try:
             yield
@@ -314,21 +394,7 @@ class Table:
             ) from None
 
 
-def quote(text: str) -> str:
-    """A text as SQL has it.
-
-    Example:
-        >>> print(quote("O'Brien"))
-        'O''Brien'
-    """
-    return "'" + text.replace("'", "''") + "'"
-
-
-def one_of(column: str, texts: Iterable[str]) -> str:
-    """The SQL condition that a column is one of some texts."""
-    return f"{column} IN ({', '.join(quote(text) for text in texts)})"
-
-
-def _foreign(folder: Path) -> Iterator[Path]:
-    own = {".lock", f"{ROWS}.lance", f"{NEW_ROWS}.lance"}
-    return (path for path in folder.iterdir() if path.name not in own)
+def _query(table: Any, columns: Sequence[str] | None, where: str | None) -> Any:
+    query = table.search()
+    query = query if columns is None else query.select(list(columns))
+    return query if where is None else query.where(where)

@@ -1,13 +1,45 @@
-"""Exact search over embeddings in memory: a product, then a partition."""
+"""Embeddings in memory, with what is known of their images; the nearest of them."""
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 ELEMENTS = 1 << 25
 """Of a block of similarities: 128 MB, 32 queries at a time in a gallery of a million."""
-
 MARGIN = 16
 """More candidates than asked for: their exact distances are measured after the quick product."""
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Embeddings of images, and what is known of these.
+
+    Attributes:
+        images: `(images,)`, text, paths of the files.
+        people: `(images,)`, text; "" is not known.
+        cameras: `(images,)`, int64; -1 is not known.
+        tracklets: `(images,)`, int64; -1 is not known.
+        embeddings: `(images, dimensions)`, float32 unit vectors.
+        fingerprint: Of the model that made them; others' do not compare.
+        preprocessing: What was stated of a model made elsewhere, as `Model.preprocessing`.
+        frames: `(images,)`, int64; -1 is not known; None where that is so of all.
+        times: `(images,)`, datetime64[us]; NaT is not known; None where that is so of all.
+    """
+
+    images: NDArray[np.str_]
+    people: NDArray[np.str_]
+    cameras: NDArray[np.int64]
+    tracklets: NDArray[np.int64]
+    embeddings: NDArray[np.float32]
+    fingerprint: str
+    preprocessing: dict[str, Any] | None = None
+    frames: NDArray[np.int64] | None = None
+    times: NDArray[np.datetime64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
 def nearest_rows(
@@ -53,7 +85,10 @@ def nearest_rows(
         if chosen is not None:
             similarities[:, ~chosen] = -np.inf
         for query, row in zip(part, similarities, strict=True):
-            found = _largest(row, candidates)
+            if candidates == len(row):
+                found = np.arange(len(row))
+            else:
+                found = np.argpartition(row, len(row) - candidates)[len(row) - candidates :]
             if candidates < count:  # of copies of one image, all, so that the first come first
                 found = np.flatnonzero(row >= row[found].min())
             exact = np.linalg.norm(embeddings[found].astype(np.float64) - query, axis=1)
@@ -61,11 +96,3 @@ def nearest_rows(
             found_rows.append(found[order])
             found_distances.append(exact[order])
     return found_rows, found_distances
-
-
-def _largest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    if count >= len(values):
-        return np.arange(len(values))
-    if not count:
-        return np.arange(0)
-    return np.asarray(np.argpartition(values, len(values) - count)[-count:], np.int64)
