@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Explanation:
-    """Where two images were found alike.
+    """The places where two images were found alike.
 
     Attributes:
         first: Contributions `(rows, columns)` of the positions of the first image; their sum is
@@ -91,7 +91,7 @@ def explain(a: ImageLike, b: ImageLike, model: str | Path | Model | None = None)
 
 
 def _open(model: str | Path | Model | None) -> Model:
-    """A model with Keras behind it."""
+    """Opens a model with Keras behind it."""
     if isinstance(model, Model) and isinstance(model._network, KerasNetwork):
         return model
     path = model.path if isinstance(model, Model) else find_model(model)
@@ -110,13 +110,13 @@ def _open(model: str | Path | Model | None) -> Model:
 
 @functools.lru_cache(maxsize=2)
 def _original(path: Path, fingerprint: str) -> Model:  # noqa: ARG001  # tells a new file from an old
-    """The file that an ONNX file was exported from, read once: a page asks at every pair."""
+    """Opens the file that an ONNX file was exported from, once: a page asks at every pair."""
     return load_model(path)
 
 
 @functools.lru_cache(maxsize=2)
 def _split(model: Model) -> Callable[[NDArray[np.float32]], tuple[Floats, Floats, Floats]]:
-    """A function from images to `A u_p`, `b` and `h(v)` of the derivation above."""
+    """Builds the function from images to `A u_p`, `b` and `h(v)` of the derivation above."""
     import keras
     from keras import ops
 

@@ -5,9 +5,8 @@ import io
 import itertools
 import json
 import logging
-import secrets
-import shutil
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.errors import InputError
-from siamese.files import whole_file
-from siamese.images import read_image
+from siamese.images import resize_image
 from siamese.inference import Images
 from siamese.inference.reading import list_images, read_any
 from siamese.inference.runtimes import METADATA, OnnxNetwork
@@ -40,6 +38,12 @@ if TYPE_CHECKING:
 Format: TypeAlias = Literal["onnx", "savedmodel", "litert", "keras"]
 Compute: TypeAlias = Callable[[NDArray[np.float32]], NDArray[Any]]
 
+SUFFIXES: dict[Format, str] = {
+    "onnx": ".onnx",
+    "litert": ".tflite",
+    "savedmodel": "",
+    "keras": ".keras",
+}
 TOLERANCE = 1e-4
 """Largest allowed difference of an exported embedding from the original: 1 - cosine."""
 OPSET = 15
@@ -50,7 +54,7 @@ SMALLEST_HALVED = 256
 
 @dataclass(frozen=True)
 class Export:
-    """What was written.
+    """A model that was written, and its agreement with the original.
 
     Attributes:
         path: The file, or the folder of a SavedModel.
@@ -95,8 +99,8 @@ def export_model(
         format: "onnx", "savedmodel", "litert" or "keras".
         half: Store kernels in half precision, ONNX and Keras only: half the size, computed in
             float32 as before.
-        images: What to compare on, of any kind that `Model.embed` takes, at most 32 of them; by
-            default drawn pedestrians.
+        images: What to compare on, of any kind that `Model.embed` takes, the first 32 of them; by
+            default crops of made-up colours.
 
     Returns:
         What was written, and how well it agrees.
@@ -115,11 +119,13 @@ def export_model(
             f"export needs Keras on TensorFlow. Received: KERAS_BACKEND={keras.config.backend()}. "
             "A .keras file that was trained on it can be exported without that setting."
         )
-    pictures = list(itertools.islice(_pictures(images), CHECKED_IMAGES))
+    given = _made_up_crops() if images is None else list_images(images)
+    pictures = [read_any(each) for each in itertools.islice(given, CHECKED_IMAGES)]
     if not pictures:
         raise InputError("at least one image is needed to compare on. Received: none.")
     output.parent.mkdir(parents=True, exist_ok=True)
-    with _quietly(), whole_output(output, format) as temporary:
+    with _quietly(), tempfile.TemporaryDirectory(dir=output.parent, prefix=".") as scratch:
+        temporary = Path(scratch) / output.name
         compute = _WRITERS[format](loaded, temporary, half)
         difference = largest_difference(loaded, compute, pictures, resized=format == "litert")
         if not difference <= TOLERANCE:
@@ -127,6 +133,7 @@ def export_model(
                 f"{output}: was not written, as its embeddings differ from the original's by "
                 f"{difference:.2g} in cosine; at most {TOLERANCE:g} is allowed. Try another format."
             )
+        temporary.replace(output)
     made = read_metadata(output) if format == "keras" else loaded.metadata
     return Export(str(output), format, made["fingerprint"], len(pictures), difference)
 
@@ -145,8 +152,6 @@ def largest_difference(
     Returns:
         The largest 1 - cosine; NaN where an embedding is.
     """
-    from siamese.images import resize_image
-
     differences = []
     for image in images:
         pixels = resize_image(image, loaded.image_size) if resized else image
@@ -158,20 +163,16 @@ def largest_difference(
     return float(np.max(differences))
 
 
-def _pictures(images: Images | None) -> Iterator[NDArray[np.uint8]]:
-    if images is not None:
-        yield from (read_any(each) for each in list_images(images))
-        return
-    from siamese.synthetic import write_mars_tree
-
-    with tempfile.TemporaryDirectory() as folder:
-        write_mars_tree(Path(folder), people=4, cameras=2, frames=1)
-        for path in sorted(Path(folder).rglob("*.jpg")):
-            yield read_image(path)
+def _made_up_crops() -> list[NDArray[np.uint8]]:
+    """Paints crops of several sizes, each of rough patches of colours."""
+    random = np.random.default_rng(0)
+    sizes = [(128, 64), (96, 40), (256, 128), (160, 71)]
+    patches = [random.integers(0, 256, (8, 4, 3), dtype=np.uint8) for _ in range(2 * len(sizes))]
+    return [resize_image(each, size) for each, size in zip(patches, 2 * sizes, strict=True)]
 
 
 def _check_output(output: Path, kind: Format, half: bool) -> None:
-    suffix = {"onnx": ".onnx", "litert": ".tflite", "savedmodel": "", "keras": ".keras"}[kind]
+    suffix = SUFFIXES[kind]
     if half and kind not in ("onnx", "keras"):
         raise InputError(
             f"`half` is for the formats onnx and keras. Received: {kind}. Leave it out."
@@ -195,31 +196,16 @@ def _check_output(output: Path, kind: Format, half: bool) -> None:
 
 
 @contextmanager
-def whole_output(output: Path, kind: Format) -> Iterator[Path]:
-    """A temporary name for the file or folder, which is renamed when the block ends well."""
-    if kind != "savedmodel":
-        with whole_file(output) as temporary:
-            yield temporary
-        return
-    folder = output.with_name(f".{output.name[:40]}.{secrets.token_hex(6)}.partial")
-    try:
-        yield folder
-        folder.rename(output)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
 def _quietly() -> Iterator[None]:
     """Keeps back what converters write about their steps."""
-    loggers = [logging.getLogger(name) for name in ("tensorflow", "tf2onnx", "absl")]
-    levels = [each.level for each in loggers]
+    names = ("tensorflow", "tf2onnx", "absl")
+    loggers = {each: each.level for each in map(logging.getLogger, names)}
     for each in loggers:
         each.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        for each, level in zip(loggers, levels, strict=True):
+        for each, level in loggers.items():
             each.setLevel(level)
 
 
@@ -310,7 +296,10 @@ def _write_litert(loaded: LoadedModel, path: Path, _half: bool) -> Compute:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as members:
         members.writestr(MEMBER, _card(loaded))
     path.write_bytes(converter.convert() + archive.getvalue())
-    interpreter = _interpreter(path)
+    with warnings.catch_warnings():
+        # It moves to a package of its own, which the export itself does not need.
+        warnings.simplefilter("ignore", UserWarning)
+        interpreter = tf.lite.Interpreter(str(path))
     interpreter.allocate_tensors()
     taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
@@ -320,17 +309,6 @@ def _write_litert(loaded: LoadedModel, path: Path, _half: bool) -> Compute:
         return np.asarray(interpreter.get_tensor(given["index"]))
 
     return compute
-
-
-def _interpreter(path: Path) -> Any:
-    import warnings
-
-    import tensorflow as tf
-
-    with warnings.catch_warnings():
-        # It moves to a package of its own, which the export itself does not need.
-        warnings.simplefilter("ignore", UserWarning)
-        return tf.lite.Interpreter(str(path))
 
 
 _WRITERS: dict[Format, Callable[[LoadedModel, Path, bool], Compute]] = {

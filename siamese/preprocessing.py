@@ -1,7 +1,7 @@
 """The preprocessing that a model of others expects: image size, colour order, range of pixels."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 Channels: TypeAlias = Literal["rgb", "bgr"]
@@ -45,6 +45,11 @@ class Preprocessing:
         """Returns what is not None: options of `siamese.load_model`, ready for JSON."""
         values = {name: each for name, each in asdict(self).items() if each is not None}
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+    def updated(self, other: "Preprocessing") -> "Preprocessing":
+        """Returns this, with what another states in its place."""
+        stated = {name: each for name, each in vars(other).items() if each is not None}
+        return replace(self, **stated)
 
 
 def describe_preprocessing(preprocessing: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
-"""Embeddings in memory, with what is known of their images; the nearest of them."""
+"""Embeddings in memory, with what is known of their images; making and searching them."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,37 @@ class Embeddings:
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+def embed_batches(
+    run: Callable[[Any], Any], batches: Iterable[Any], *, flip: bool = False
+) -> Iterator[NDArray[np.float32]]:
+    """Embeds batches of images: the one place where mirrored images are averaged.
+
+    Args:
+        run: Embeds `(images, height, width, 3)` to `(images, dimensions)`.
+        batches: The batches; sizes may differ from one to the next.
+        flip: Average each embedding with that of the mirrored image.
+
+    Yields:
+        Unit vectors, `(images, dimensions)`, float32, a batch at a time.
+
+    Example:
+        >>> batch = np.array([[[[3.0]], [[4.0]]]])
+        >>> [found] = embed_batches(lambda images: images.reshape(1, -1), [batch])
+        >>> found.astype(float).round(6).tolist()
+        [[0.6, 0.8]]
+    """
+    for batch in batches:
+        images = np.asarray(batch)
+        found = _unit(run(images))
+        yield _unit(found + _unit(run(images[:, :, ::-1]))) if flip else found
+
+
+def _unit(embeddings: Any) -> NDArray[np.float32]:
+    rows = np.asarray(embeddings, np.float32)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1e-12), np.float32)
 
 
 def nearest_rows(

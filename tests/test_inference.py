@@ -1,14 +1,18 @@
 """`siamese.inference`: images of any kind, any model file, one embedding."""
 
+import io
 import json
 import os
+import pickle
 import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from networks import mean_colour
 from PIL import Image
 
 from siamese.datasets.samples import walk_images
@@ -73,10 +77,104 @@ def test_every_kind_of_image_embeds_alike(
         pictures,
         sorted((pedestrians / "categories").iterdir()),
         [files[0], pictures[1], arrays[2], arrays[3:].astype(np.int64)],
+        np.array([str(path) for path in files]),
+        np.array([str(path) for path in files], object),
+        np.array([str(path).encode() for path in files]),
+        [path.read_bytes() for path in files],
+        [io.BytesIO(path.read_bytes()) for path in files],
     ):
         np.testing.assert_allclose(model.embed(images), expected, atol=1e-6)
     for image in (files[4], pictures[4], arrays[4]):
         np.testing.assert_allclose(model.embed(image), expected[4:5], atol=1e-6)
+
+
+def _tensorflow(array: np.ndarray) -> object:
+    import tensorflow as tf
+
+    return tf.constant(array)
+
+
+def _jax(array: np.ndarray) -> object:
+    return pytest.importorskip("jax").numpy.asarray(array)
+
+
+class _TorchTensor:
+    """As PyTorch's: NumPy reads it once it hangs on no graph and lies in main memory."""
+
+    def __init__(self, array: np.ndarray, free: bool = False) -> None:
+        self.array, self.free = array, free
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        assert self.free
+        return self.array
+
+    def detach(self) -> "_TorchTensor":
+        return self
+
+    def cpu(self) -> "_TorchTensor":
+        return _TorchTensor(self.array, free=True)
+
+    def is_floating_point(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("tensor", [_tensorflow, _jax, _TorchTensor])
+def test_tensors_of_other_libraries_are_arrays(
+    tensor: Any, model: Model, files: list[Path]
+) -> None:
+    arrays = np.stack([read_image(path) for path in files[:3]])
+    expected = model.embed(arrays)
+    for images in (tensor(arrays), [tensor(each) for each in arrays]):
+        np.testing.assert_allclose(model.embed(images), expected, atol=1e-6)
+
+
+def test_grey_and_transparent_arrays_are_read_as_files_of_them_are(
+    model: Model, files: list[Path], tmp_path: Path
+) -> None:
+    grey = read_image(files[0])[..., 1]
+    expected = model.embed(np.repeat(grey[..., None], 3, axis=2))
+    np.testing.assert_allclose(model.embed([grey, grey[..., None]]), [expected[0]] * 2, atol=1e-6)
+    rgba = np.dstack([read_image(files[0]), np.full(grey.shape, 100, np.uint8)])
+    Image.fromarray(rgba).save(tmp_path / "rgba.png")
+    np.testing.assert_allclose(model.embed(rgba), model.embed(tmp_path / "rgba.png"), atol=1e-6)
+    np.testing.assert_allclose(model.embed(rgba[None]), model.embed(rgba), atol=1e-6)
+
+
+def test_open_files_are_read_from_their_beginning(model: Model, files: list[Path]) -> None:
+    expected = model.embed(files[0])
+    with files[0].open("rb") as file:
+        for _ in range(2):
+            np.testing.assert_allclose(model.embed(file), expected, atol=1e-6)
+
+
+def test_an_image_among_others_is_named_by_its_number(model: Model, files: list[Path]) -> None:
+    with pytest.raises(InputError, match=r"image 2: must be a path.* Received: NoneType"):
+        model.embed([files[0], read_image(files[1]), None])
+    with pytest.raises(InputError, match=r"image 1: is not an image"):
+        model.embed([files[0], b"text"])
+    scaled = np.full((8, 8, 3), 0.5)
+    with pytest.raises(InputError, match=r"image 5: pixels must be 0 to 255"):
+        model.embed([np.zeros((5, 8, 8, 3)), scaled])
+
+
+@pytest.mark.parametrize("form", ["keras", "onnx"])
+def test_a_pickled_model_is_opened_again(
+    form: str, model: Model, files: list[Path], tmp_path: Path
+) -> None:
+    path = tmp_path / f"model.{form}"
+    if form == "keras":
+        shutil.copy(model.path, path)
+    else:
+        mean_colour(path, ["n", 3, 8, 4])
+    given = load_model(path, **({} if form == "keras" else {"channels": "bgr"}))
+    again = pickle.loads(pickle.dumps(given))
+    assert (again.fingerprint, again.preprocessing) == (given.fingerprint, given.preprocessing)
+    np.testing.assert_allclose(again.embed(files[0]), given.embed(files[0]), atol=1e-6)
+    if form == "onnx":
+        stored = pickle.dumps(given)
+        mean_colour(path, ["n", 8, 4, 3])
+        with pytest.raises(InputError, match="is not the model that was pickled"):
+            pickle.loads(stored)
 
 
 def test_embedding_depends_on_neither_batch_nor_neighbours(
@@ -146,7 +244,10 @@ def test_no_images_give_no_rows(model: Model) -> None:
     [
         ("gone.jpg", "no such file"),
         (7, "Received: int"),
-        (np.zeros((8, 8), np.uint8), r"shape \(8, 8\)"),
+        (np.zeros((8, 8, 2), np.uint8), r"shape \(8, 8, 2\)"),
+        (np.zeros(8, np.uint8), r"shape \(8,\)"),
+        (None, "Received: NoneType"),
+        (np.full((8, 8, 3), True), "must be numbers"),
         (np.zeros((3, 8, 8), np.uint8), r"shape \(3, 8, 8\)"),
         (np.full((8, 8, 3), 0.5), "Multiply them by 255"),
         (np.full((8, 8, 3), np.nan), "values from nan"),

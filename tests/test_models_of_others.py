@@ -69,7 +69,7 @@ def test_foreign_network_of_any_size_needs_one(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="Give image_size"):
             load_model(path, image_size=size)
     fixed = mean_colour(tmp_path / "fixed.onnx", ["n", 3, 8, 4])
-    with pytest.raises(InputError, match="takes images of 8 x 4"):
+    with pytest.raises(InputError, match="takes image_size 8 4"):
         load_model(fixed, image_size=(16, 8))
 
 

@@ -136,13 +136,10 @@ def test_openvino_model_that_tells_nothing_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (
-            {"channels": "rgb"},
-            "takes channels bgr, pixels 0..255, as the file says. Received: chan",
-        ),
+        ({"channels": "rgb"}, "takes channels bgr, as the file says. Received: channels=rgb."),
         ({"pixels": "imagenet"}, "Leave out pixels."),
         ({"mean": (0, 0, 0), "deviation": (1, 1, 1)}, "Leave out mean and deviation."),
-        ({"image_size": (16, 8)}, "takes images of 8 x 4 pixels"),
+        ({"image_size": (16, 8)}, "takes image_size 8 4, as the file says"),
     ],
 )
 def test_what_contradicts_the_file_is_refused(
@@ -333,9 +330,9 @@ def test_commands_take_openvino_models(
     added = ask("gallery", "add", data, *stated)
     assert added["added"] == 112
     assert ask("gallery", "add", data)["unchanged"] == 112  # the gallery remembers
-    matches = ask("gallery", "search", query, "-k", "1")["queries"][0]["matches"]
-    assert matches[0]["image"] == query
-    assert matches[0]["verdict"] is None
+    found = ask("gallery", "search", query, "-k", "1")["queries"][0]
+    assert found["left_out"] == [query]
+    assert found["matches"][0]["verdict"] is None
     assert main(["gallery", "info"]) == 0
     assert "channels bgr" in capsys.readouterr().out
     assert main(["gallery", "info", "--json"]) == 0
@@ -343,7 +340,7 @@ def test_commands_take_openvino_models(
     assert main(["gallery", "search", query, *model, "--channels", "rgb"]) != 0
     capsys.readouterr()
     assert main(["gallery", "reembed", *model, "--channels", "rgb", "--pixels", "0..1"]) == 0
-    assert ask("gallery", "search", query, "-k", "1")["queries"][0]["matches"][0]["image"] == query
+    assert ask("gallery", "search", query, "-k", "1")["queries"][0]["left_out"] == [query]
     assert main(["verify", "--img1", query, "--img2", query, "--model", str(told)]) == 2
 
 

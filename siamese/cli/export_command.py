@@ -1,6 +1,8 @@
 """The command export."""
 
 import json
+import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -44,11 +46,15 @@ def export(
         }[format]
         output = path.with_name(path.stem + suffix)
     import_quietly("keras")
-    from dataclasses import asdict
-
     from siamese.export import export_model
 
-    done = export_model(path, output, format=format, images=images, half=half)
+    with tempfile.TemporaryDirectory() as drawn:
+        if images is None:
+            from siamese.synthetic import write_mars_tree
+
+            images = Path(drawn)
+            write_mars_tree(images, people=4, cameras=2, frames=1)
+        done = export_model(path, output, format=format, images=images, half=half)
     if json_:
         print(json.dumps(asdict(done), ensure_ascii=False))
         return

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,15 +122,13 @@ def search(
         csv_: Table of the rank lists; none by default.
         json_: Print one JSON object and nothing else.
     """
-    from siamese.gallery import Gallery
-
     if (query is None) == (like is None):
         raise InputError("an image, a folder or --like NAME is needed. Received: none or two.")
     if like is not None and person is not None:
         raise InputError("--like goes without --person. Received: both. Leave one out.")
     if query is not None and not query.exists():
         raise InputError(f"{query}: no such image or folder. Check the path.")
-    images = Gallery(gallery).info().images  # a missing gallery is answered at once
+    images = _gallery(gallery).info().images  # a missing gallery is answered at once
     opened = _open(gallery, model)
     filters: dict[str, Any] = {"camera": camera or None, "since": since, "until": until}
     if like is not None:
@@ -174,9 +173,7 @@ def merge(
         person: People who are to have the name.
         image: Images that are to have it.
     """
-    from siamese.gallery import Gallery
-
-    count = Gallery(gallery).merge(name, people=person, images=image)
+    count = _gallery(gallery).merge(name, people=person, images=image)
     print(f"renamed      {count:,} images to {name}")
 
 
@@ -196,9 +193,7 @@ def remove(
         image: Images to erase.
         missing: Also erase the images whose file has gone.
     """
-    from siamese.gallery import Gallery
-
-    count = Gallery(gallery).remove(people=person, images=image, missing=missing)
+    count = _gallery(gallery).remove(people=person, images=image, missing=missing)
     print(f"erased       {count:,} images")
 
 
@@ -209,9 +204,7 @@ def info(gallery: str = "gallery", json_: Json = False) -> None:
         gallery: Folder of the gallery.
         json_: Print one JSON object and nothing else.
     """
-    from siamese.gallery import Gallery
-
-    found = Gallery(gallery).info()
+    found = _gallery(gallery).info()
     if json_:
         print(json.dumps(found.to_dict()))
         return
@@ -235,9 +228,7 @@ def export(output: Annotated[Path, tyro.conf.Positional], gallery: str = "galler
         output: The file; ends in .csv, .parquet or .npz.
         gallery: Folder of the gallery.
     """
-    from siamese.gallery import Gallery
-
-    count = Gallery(gallery).export(output)
+    count = _gallery(gallery).export(output)
     print(f"wrote        {output}, {count:,} images")
 
 
@@ -251,9 +242,7 @@ def verify_gallery(gallery: str = "gallery", contents: Flag = False, json_: Json
         contents: Also read every image file: has it changed since it was added?
         json_: Print one JSON object and nothing else.
     """
-    from siamese.gallery import Gallery
-
-    opened = Gallery(gallery)
+    opened = _gallery(gallery)
     problems = opened.verify(contents=contents)
     if json_:
         print(json.dumps({"images": len(opened), "problems": problems}, ensure_ascii=False))
@@ -279,9 +268,7 @@ def reembed(
             the one that comes with the program.
         preprocessing: Of a model made elsewhere; the gallery remembers it.
     """
-    from siamese.gallery import Gallery
-
-    Gallery(gallery).info()
+    _gallery(gallery).info()
     opened = _open(gallery, model, preprocessing)
     with counting("images") as progress:
         count = opened.reembed(progress=progress)
@@ -294,17 +281,19 @@ def index(gallery: str = "gallery") -> None:
     Args:
         gallery: Folder of the gallery.
     """
-    from siamese.gallery import Gallery
-
-    opened = Gallery(gallery)
+    opened = _gallery(gallery)
     opened.build_index()
     print(f"indexed      {len(opened):,} images")
 
 
-def _open(gallery: str, model: Path | None, preprocessing: Preprocessing = UNSTATED) -> "Gallery":
-    from siamese.gallery import Gallery
+def _gallery(path: str, model: "Model | Path | None" = None) -> "Gallery":
+    from siamese.gallery import Gallery  # takes a second, which --help does not need
 
-    return Gallery(gallery, open_or_name(model, preprocessing))
+    return Gallery(path, model)
+
+
+def _open(gallery: str, model: Path | None, preprocessing: Preprocessing = UNSTATED) -> "Gallery":
+    return _gallery(gallery, open_or_name(model, preprocessing))
 
 
 def _print_list(
@@ -368,21 +357,16 @@ def _to_dict(
 
 def _write_csv(lists: "Mapping[str, Sequence[SearchResult]]", path: Path) -> None:
     from siamese.files import whole_file
+    from siamese.gallery import SearchResult
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        names = ["image", "person", "camera", "time", "tracklet"]
-        names += ["distance", "prior", "probability", "verdict"]
+        names = [each.name for each in fields(SearchResult)]
         writer.writerow(["query", "rank", *names])
         for query, matches in lists.items():
             for rank, match in enumerate(matches, start=1):
-                row = match.to_dict()
-                writer.writerow([query, rank, *(row[name] for name in names)])
-
-
-def _camera(match: "SearchResult") -> str:
-    return "" if match.camera is None else f"cam {match.camera}  "
+                writer.writerow([query, rank, *match.to_dict().values()])
 
 
 def _plot(
@@ -403,15 +387,11 @@ def _plot(
         queries = [(open_image(name), Path(name).stem) for name in lists]
     else:
         queries = [(open_image(gallery.images(person=like)[0].path), like)]
-    ranked = [
-        [
-            plots.RankedImage(
-                open_image(match.image),
-                LEANINGS[match.verdict],
-                f"{match.person or '?'}\n{_camera(match)}{match.distance:.2f}",
-            )
-            for match in matches
-        ]
-        for matches in lists.values()
-    ]
+
+    def place(match: "SearchResult") -> plots.RankedImage:
+        camera = "" if match.camera is None else f"cam {match.camera}  "
+        caption = f"{match.person or '?'}\n{camera}{match.distance:.2f}"
+        return plots.RankedImage(open_image(match.image), LEANINGS[match.verdict], caption)
+
+    ranked = [[place(match) for match in matches] for matches in lists.values()]
     plots.save(plots.plot_rank_lists(queries, ranked), output)

@@ -5,8 +5,8 @@ sources   folders, files and record sets -> images with who, where, when
 ingest    images -> committed rows, in this process or by Ray
 table     the rows on the disk, in LanceDB; what a row is
 search    filters and queries -> rows, from memory or by the index
-results   what a gallery answers
-contents  what a user names -> rows; what the gallery holds, and what is wrong with it
+results   the answers: places of a rank list, what was added
+contents  names that a user gives -> rows; counts, and faults
 """
 
 from siamese.gallery.database import Gallery

@@ -1,4 +1,4 @@
-"""What a gallery holds: people and images that a user names, counts, and what is wrong with it."""
+"""The content of a gallery: people and images that a user names, counts, and faults."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence

@@ -62,7 +62,7 @@ class Gallery:
             return self._model
 
     def __len__(self) -> int:
-        """The number of images; 0 before the first `add`."""
+        """Counts the images; 0 before the first `add`."""
         return self._table.count() if self._table.exists() else 0
 
     def add(

@@ -1,4 +1,4 @@
-"""What a gallery answers: places of a rank list, what was added, what it holds."""
+"""Answers of a gallery: places of a rank list, what was added, what it holds."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -48,7 +48,7 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of the images that were to be added.
+    """Says what became of the images that were to be added.
 
     Attributes:
         added: New ones.
@@ -65,7 +65,7 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What a gallery holds.
+    """Says what a gallery holds.
 
     Attributes:
         images: Rows.

@@ -1,16 +1,14 @@
-"""What goes into a gallery: folders, files, record sets -> images with who, where and when."""
+"""Folders, files and record sets -> images for a gallery, with who, where and when."""
 
 import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,6 +20,7 @@ from siamese.datasets import Sample, list_samples, recognise
 from siamese.datasets.samples import JUNK_PERSONS, read_name, walk_images
 from siamese.errors import InputError
 from siamese.images import decode_image, read_bytes, read_exif, read_image
+from siamese.inference.reading import map_ahead
 
 _RECORD = re.compile(r"\.tfrecord(\.gz)?#\d+$", re.ASCII)
 
@@ -58,7 +57,7 @@ Source: TypeAlias = str | Path | Iterable[str | Path | Sample | GalleryImage]
 
 @dataclass(frozen=True, slots=True)
 class ReadImage:
-    """What reading one image gave.
+    """The outcome of reading one image.
 
     Attributes:
         image: Which one, with what reading told of it: of a file the time, of a record all.
@@ -175,25 +174,9 @@ def read_images(
             shards[shard].add(int(number))
         else:
             files.append(image)
-    yield from _read_files(files, known)
+    yield from map_ahead(lambda image: _read_file(image, known.get(image.path)), files, AHEAD)
     for shard, numbers in shards.items():
         yield from _read_shard(shard, numbers, known, image_size)
-
-
-def _read_files(images: Sequence[GalleryImage], known: Mapping[str, str]) -> Iterator[ReadImage]:
-    with ThreadPoolExecutor(thread_name_prefix="gallery") as pool:
-
-        def start(image: GalleryImage) -> Future[ReadImage]:
-            return pool.submit(_read_file, image, known.get(image.path))
-
-        rest = iter(images)
-        waiting = [start(image) for image in islice(rest, AHEAD)]
-        try:
-            while waiting:
-                yield waiting.pop(0).result()
-                waiting += [start(image) for image in islice(rest, 1)]
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _read_file(image: GalleryImage, known: str | None) -> ReadImage:

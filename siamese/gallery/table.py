@@ -109,19 +109,19 @@ def vectors_of(rows: Any) -> NDArray[np.float32]:
 def _make_schema(space: Space) -> Any:
     import pyarrow
 
-    text, whole = pyarrow.string(), pyarrow.int64()
-    vector = pyarrow.list_(pyarrow.float32(), space.dimensions)
+    kinds = {
+        "path": pyarrow.string(),
+        "digest": pyarrow.string(),
+        "person": pyarrow.string(),
+        "camera": pyarrow.int64(),
+        "time": pyarrow.timestamp("us"),
+        "tracklet": pyarrow.int64(),
+        "model": pyarrow.string(),
+        "embedding": pyarrow.list_(pyarrow.float32(), space.dimensions),
+    }
+    unknown = ("person", "camera", "time", "tracklet")
     return pyarrow.schema(
-        [
-            pyarrow.field("path", text, nullable=False),
-            pyarrow.field("digest", text, nullable=False),
-            pyarrow.field("person", text),
-            pyarrow.field("camera", whole),
-            pyarrow.field("time", pyarrow.timestamp("us")),
-            pyarrow.field("tracklet", whole),
-            pyarrow.field("model", text, nullable=False),
-            pyarrow.field("embedding", vector, nullable=False),
-        ],
+        [pyarrow.field(name, kind, name in unknown) for name, kind in kinds.items()],
         metadata={KEY: json.dumps(asdict(space)).encode()},
     )
 

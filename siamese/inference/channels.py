@@ -46,18 +46,18 @@ def doubt_channels(model: Model, images: Sequence[ImageLike]) -> str | None:
     count = len(read)
     if count < LEAST:
         return None
-    used, exchanged = (
-        _similarities(model.embed(each)) for each in (read, [pixels[..., ::-1] for pixels in read])
-    )
-    excess = used - exchanged
-    error = 2 * excess.std(ddof=1) / np.sqrt(count)
-    if excess.mean() <= LIMIT * error:
+    exchanged = [pixels[..., ::-1] for pixels in read]
+    rows = (model.embed(each).astype(np.float64) for each in (read, exchanged))
+    # The mean cosine of each image with all others.
+    used, turned = (((e @ e.T).sum(axis=1) - (e * e).sum(axis=1)) / (count - 1) for e in rows)
+    excess = used - turned
+    if excess.mean() <= LIMIT * 2 * excess.std(ddof=1) / np.sqrt(count):
         return None
     order = (model.preprocessing or {}).get("channels", "rgb")
     other = {"rgb": "bgr", "bgr": "rgb"}[order]
     return (
         f"{model.path.name}: its colours are probably in the wrong order: it finds {count} of "
-        f"these images less alike as {other} (mean cosine {exchanged.mean():.3f}) than as {order} "
+        f"these images less alike as {other} (mean cosine {turned.mean():.3f}) than as {order} "
         f"({used.mean():.3f}). Give --channels {other} if it was trained so."
     )
 
@@ -67,10 +67,3 @@ def warn_of_channels(model: Model, images: Sequence[ImageLike]) -> None:
     doubt = doubt_channels(model, images)
     if doubt is not None:
         logger.warning(doubt)
-
-
-def _similarities(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Returns `(images,)`, the mean cosine of each image with all others."""
-    rows = embeddings.astype(np.float64)
-    cosines = rows @ rows.T
-    return np.asarray((cosines.sum(axis=1) - np.diag(cosines)) / (len(rows) - 1), np.float64)

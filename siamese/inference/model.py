@@ -1,7 +1,8 @@
 """An open model: embeds images and says whether two show the same person."""
 
 import contextlib
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from siamese.inference.reading import (
     ImageLike,
     Images,
     Progress,
-    count_images,
     list_images,
     read_any,
     read_batches,
@@ -24,6 +24,7 @@ from siamese.inference.reading import (
 from siamese.inference.runtimes import OnnxNetwork, OpenVinoNetwork, can_run_onnx
 from siamese.metrics.calibration import Calibration, Verdict
 from siamese.preprocessing import Channels, Pixels, Preprocessing, Three
+from siamese.vectors import embed_batches
 
 PRETRAINED_FOLDER = Path(__file__).parents[1] / "pretrained"
 """Where the model that comes with the package lies."""
@@ -67,7 +68,7 @@ class Verification:
     fingerprint: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, ready for JSON; bounds that are infinite are None."""
+        """Gives the fields by name, ready for JSON; bounds that are infinite are None."""
         bounds = [bound if np.isfinite(bound) else None for bound in self.bounds]
         return {**asdict(self), "bounds": bounds}
 
@@ -113,7 +114,7 @@ class Model:
 
     @property
     def tells_channels(self) -> bool:
-        """Whether the file itself says in which order it takes colours."""
+        """True where the file itself says in which order it takes colours."""
         return self._network.tells_channels
 
     @property
@@ -137,9 +138,11 @@ class Model:
         """Embeds images.
 
         Args:
-            images: An image file, a folder (its images at any depth, in the order of their paths),
-                a Pillow image, an array `(height, width, 3)` or `(images, height, width, 3)`, RGB
-                0 to 255, or an iterable of any of these, such as a generator. Sizes may differ.
+            images: An image file, its bytes or an open file, a folder (its images at any depth, in
+                the order of their paths), a Pillow image, an array or a tensor `(height, width)`,
+                `(height, width, channels)` or `(images, height, width, channels)`, grey, RGB or
+                RGBA, 0 to 255, or an iterable of any of these, such as a generator. Sizes may
+                differ.
             flip: Average each embedding with that of the mirrored image.
             batch_size: Images computed at a time, at least 1.
             progress: Called with the images done and all images; of a generator the second number
@@ -153,24 +156,24 @@ class Model:
         """
         if batch_size < 1:
             raise InputError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}.")
-        total = count_images(images) if progress is not None else None
-        parts: list[NDArray[np.float32]] = []
-        done = 0
-        for batch in read_batches(images, self.image_size, batch_size):
-            found = _unit(self._network.run(batch))
-            if flip:
-                found = _unit(found + _unit(self._network.run(batch[:, :, ::-1])))
+        total = None
+        if isinstance(images, Sequence | os.PathLike | np.ndarray):  # an iterator may be endless
+            images = list(list_images(images))
+            total = len(images)
+        batches = read_batches(images, self.image_size, batch_size)
+        parts, done = [np.zeros((0, self.dimensions), np.float32)], 0
+        for found in embed_batches(self._network.run, batches, flip=flip):
             parts.append(found)
-            done += len(batch)
+            done += len(found)
             if progress is not None:
-                progress(done, done if total is None else total)
-        return np.concatenate(parts) if parts else np.zeros((0, self.dimensions), np.float32)
+                progress(done, total or done)
+        return np.concatenate(parts)
 
     def verify(self, a: ImageLike, b: ImageLike, prior: float = 0.5) -> Verification:
         """Says whether two images show the same person.
 
         Args:
-            a: An image: a file, a Pillow image or an array `(height, width, 3)`, RGB 0 to 255.
+            a: An image of any kind that `embed` takes.
             b: Another.
             prior: The probability of the same person before the images were seen, above 0 and below
                 1; see `Calibration.probability`.
@@ -225,22 +228,31 @@ class Model:
         )
 
     def _embed_once(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
-        batch = next(read_batches(image, self.image_size, 1))
-        return np.asarray(_unit(self._network.run_once(batch))[0], np.float64)
+        batches = read_batches(image, self.image_size, 1)
+        [found] = embed_batches(self._network.run_once, batches)
+        return np.asarray(found[0], np.float64)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the model as its path, its fingerprint and what was stated of it."""
+        return _unpickle, (str(self.path.absolute()), self.fingerprint, self.preprocessing)
+
+
+def _unpickle(path: str, fingerprint: str, preprocessing: Mapping[str, Any] | None) -> Model:
+    model = load_model(path, **(preprocessing or {}))
+    if model.fingerprint != fingerprint:
+        raise InputError(
+            f"{path}: is not the model that was pickled, {fingerprint}. Received: "
+            f"{model.fingerprint}. Pickle the model again."
+        )
+    return model
 
 
 def _read_one(image: ImageLike) -> NDArray[np.uint8]:
-    """An error about an image comes before the model has to be looked at."""
+    """Reads the one image: an error about it comes before the model has to be looked at."""
     single = list(list_images(image))
     if len(single) != 1:
         raise InputError(f"one image is needed. Received: {len(single)}. Give a single image.")
     return read_any(single[0])
-
-
-def _unit(embeddings: NDArray[Any]) -> NDArray[np.float32]:
-    rows = embeddings.astype(np.float32)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(lengths, 1e-12), np.float32)
 
 
 def load_model(
@@ -311,7 +323,7 @@ def reopen_model(
 
 
 def find_model(model: str | Path | None) -> Path:
-    """The model file to use: the given one, the newest of a finished run, or the pretrained one.
+    """Finds the model file to use: the given one, the newest of a finished run, or the pretrained.
 
     Args:
         model: A model file; "pretrained", the one that comes with the package, whatever was trained
@@ -338,7 +350,7 @@ def find_model(model: str | Path | None) -> Path:
 
 
 def find_fastest(model: str | Path | None) -> Path:
-    """The file that answers soonest: as `find_model`, or the ONNX file that was exported from it.
+    """Finds the file that answers soonest: as `find_model`, or the ONNX file exported from it.
 
     A `model.onnx` beside the `model.keras` is taken where onnxruntime is installed, because it
     needs neither TensorFlow nor Keras, whose import takes longer than the answer. It is taken only

@@ -2,13 +2,15 @@
 
 import functools
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese.models.checkpoint import load_checkpoint
 
-class Network(Protocol):
+
+class Network:
     """Turns images into embeddings, with what the file says about itself.
 
     Attributes:
@@ -23,23 +25,21 @@ class Network(Protocol):
     image_size: tuple[int, int]
     dimensions: int
     runtime: str
-    tells_channels: bool
+    tells_channels: bool = True
 
     def run(self, images: NDArray[np.float32]) -> NDArray[Any]:
         """Embeds a batch `(images, *image_size, 3)`, RGB 0 to 255, to `(images, dimensions)`."""
+        raise NotImplementedError
 
     def run_once(self, images: NDArray[np.float32]) -> NDArray[Any]:
-        """The same, by the way that gives the first answer soonest."""
+        """Embeds a batch by the way that gives the first answer soonest."""
+        return self.run(images)
 
 
-class KerasNetwork:
+class KerasNetwork(Network):
     """A `.keras` file, computed by Keras on any backend."""
 
-    tells_channels = True
-
     def __init__(self, path: Path) -> None:
-        from siamese.models.checkpoint import load_checkpoint
-
         loaded = load_checkpoint(path)
         import keras
 
@@ -55,17 +55,13 @@ class KerasNetwork:
 
     def run_once(self, images: NDArray[np.float32]) -> NDArray[Any]:
         """Embeds a batch without compiling: for a single pair that is three times faster."""
-        import keras
-
-        if keras.config.backend() != "tensorflow" or "_compiled" in vars(self):
+        if self.runtime != "tensorflow" or "_compiled" in vars(self):
             return self.run(images)
         return np.asarray(self.embedder(images, training=False))
 
     @functools.cached_property
     def _compiled(self) -> Any:
-        import keras
-
-        if keras.config.backend() != "tensorflow":
+        if self.runtime != "tensorflow":
             return self.embedder.predict_on_batch
         import tensorflow as tf
 

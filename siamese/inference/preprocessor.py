@@ -1,6 +1,6 @@
 """Makes of RGB images 0 to 255 what a network made elsewhere takes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -15,9 +15,15 @@ from siamese.preprocessing import (
     Channels,
     Pixels,
     Preprocessing,
+    describe_preprocessing,
 )
 
 DTYPES = ("float32", "float16", "uint8")
+CHOICES = {
+    "image_size": "height and width, such as 256 128",
+    "channels": " or ".join(get_args(Channels)),
+    "pixels": ", ".join(get_args(Pixels)),
+}
 
 
 @dataclass(frozen=True)
@@ -65,34 +71,40 @@ class Preprocessor:
         told: Preprocessing,
         default: Preprocessing,
     ) -> None:
-        size = _find_image_size(path, port, given.image_size)
+        height, width = port.shape[2:4] if port.channels_first else port.shape[1:3]
+        if height is not None and width is not None:
+            told = replace(told, image_size=(height, width))
         if port.dtype == "uint8":
             told = replace(told, pixels="0..255")
+        if given.image_size is not None:
+            size = (int(given.image_size[0]), int(given.image_size[1]))
+            given = replace(given, image_size=size if min(size) > 0 else None)
         _check_told(path, given, told)
-        channels = given.channels or told.channels or default.channels
         custom = given.mean is not None or given.deviation is not None
-        pixels = None if custom else given.pixels or told.pixels or default.pixels
-        if channels is None or (pixels is None and not custom):
-            raise InputError(
-                f"{path}: does not say what it expects of its images. Give channels "
-                f"({_words(Channels)}) and pixels ({_words(Pixels)})."
-            )
         if custom and given.pixels is not None:
             raise InputError(
                 f"mean and deviation go in place of pixels. Received: pixels={given.pixels} too. "
                 "Leave it out."
             )
-        mean, deviation = NORMALISATIONS[pixels or "imagenet"]
+        mean, deviation = NORMALISATIONS["imagenet"]
+        if custom:
+            default = replace(default, pixels=None, mean=mean, deviation=deviation)
+        whole = default.updated(told).updated(given)
+        missing = [
+            f"{name} ({choices})"
+            for name, choices in CHOICES.items()
+            if getattr(whole, name) is None and not (custom and name == "pixels")
+        ]
+        if missing:
+            raise InputError(
+                f"{path}: does not say what it expects of its images. Give {' and '.join(missing)}."
+            )
+        if whole.pixels is not None:
+            mean, deviation = NORMALISATIONS[whole.pixels]
         self._port = port
-        self._center = 255 * _three("mean", given.mean or mean, 0)
-        self._spread = 255 * _three("deviation", given.deviation or deviation, 1e-6)
-        self.preprocessing = Preprocessing(
-            size,
-            channels,
-            pixels,
-            (given.mean or mean) if custom else None,
-            (given.deviation or deviation) if custom else None,
-        )
+        self._center = 255 * _three("mean", whole.mean or mean, 0)
+        self._spread = 255 * _three("deviation", whole.deviation or deviation, 1e-6)
+        self.preprocessing = whole
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[Any]:
         """Prepares a batch `(images, height, width, 3)`, float32, RGB 0 to 255."""
@@ -134,29 +146,6 @@ def feed(images: NDArray[np.float32], port: Port) -> NDArray[Any]:
     return np.ascontiguousarray(images, port.dtype)
 
 
-def run_in_steps(
-    run: Callable[[NDArray[Any]], NDArray[Any]], batch: NDArray[Any], step: int | None
-) -> NDArray[Any]:
-    """Runs a network that takes a fixed number of images, or any number where `step` is None.
-
-    Args:
-        run: Embeds `(step, ...)` to `(step, dimensions)`.
-        batch: `(images, ...)`.
-        step: Images at a time; the last are filled up with zeros.
-
-    Returns:
-        `(images, dimensions)`.
-    """
-    if step is None:
-        return run(batch)
-    parts = []
-    for first in range(0, len(batch), step):
-        part = batch[first : first + step]
-        padding = [(0, step - len(part))] + [(0, 0)] * (batch.ndim - 1)
-        parts.append(run(np.pad(part, padding))[: len(part)])
-    return np.concatenate(parts)
-
-
 def find_port(path: Path, ports: Sequence[Port]) -> Port:
     """Returns the one input of a network that takes images.
 
@@ -183,36 +172,20 @@ def check_none_given(path: Path, given: Preprocessing) -> None:
         )
 
 
-def _find_image_size(path: Path, port: Port, given: tuple[int, int] | None) -> tuple[int, int]:
-    height, width = port.shape[2:4] if port.channels_first else port.shape[1:3]
-    if height is not None and width is not None:
-        if given is not None and tuple(given) != (height, width):
-            raise InputError(
-                f"{path}: takes images of {height} x {width} pixels. Received: image_size="
-                f"{tuple(given)}. Leave image_size out."
-            )
-        return height, width
-    if given is None or min(given) < 1:
-        raise InputError(
-            f"{path}: does not say which image size it takes. Give image_size as height and width, "
-            "such as 256 128."
-        )
-    return int(given[0]), int(given[1])
-
-
 def _check_told(path: Path, given: Preprocessing, told: Preprocessing) -> None:
-    wrong = []
-    if told.channels is not None and given.channels not in (None, told.channels):
-        wrong.append("channels")
-    if told.pixels is not None:
-        names = ("pixels", "mean", "deviation")
-        wrong += [name for name in names if getattr(given, name) not in (None, told.pixels)]
+    """Refuses what contradicts the file; mean and deviation are in place of pixels."""
+    wrong, expected = [], {}
+    for name, value in given.given().items():
+        place = "pixels" if name in ("mean", "deviation") else name
+        said = told.given().get(place)
+        if said not in (None, value):
+            wrong.append(name)
+            expected[place] = said
     if wrong:
-        expected = ", ".join(f"{name} {each}" for name, each in told.given().items())
         found = ", ".join(f"{name}={getattr(given, name)}" for name in wrong)
         raise InputError(
-            f"{path}: takes {expected}, as the file says. Received: {found}. Leave out "
-            f"{' and '.join(wrong)}."
+            f"{path}: takes {describe_preprocessing(expected)}, as the file says. Received: "
+            f"{found}. Leave out {' and '.join(wrong)}."
         )
 
 
@@ -224,11 +197,6 @@ def _three(name: str, values: Sequence[float], least: float) -> NDArray[np.float
             f"as 0.485 0.456 0.406. Received: {' '.join(f'{each:g}' for each in array.flat)}."
         )
     return array
-
-
-def _words(choices: Any) -> str:
-    *others, last = get_args(choices)
-    return f"{', '.join(others)} or {last}"
 
 
 def _shown(port: Port) -> str:

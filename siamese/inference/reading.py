@@ -1,117 +1,137 @@
-"""Images of any kind -> batches of one size, read by threads a batch ahead."""
+"""Images of any kind -> arrays of RGB, and batches of one size that threads read ahead."""
 
+import collections
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from siamese.datasets.samples import walk_images
 from siamese.errors import InputError
-from siamese.images import convert_image, read_image, resize_pixels
+from siamese.images import convert_image, decode_image, read_image, resize_pixels
 
-ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any]
+ImageLike: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | ArrayLike
+"""A file, its bytes, an open file, a Pillow image, or an array or tensor: `(height, width)`, or
+with 1, 3 or 4 channels behind; grey, RGB or RGBA, 0 to 255."""
 Images: TypeAlias = ImageLike | Iterable[ImageLike]
 Progress: TypeAlias = Callable[[int, int], None]
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
-def list_images(images: Images) -> Iterator[ImageLike]:
+def list_images(images: Images) -> Iterator[Any]:
     """Gives the single images of what a caller may hand over, in order.
 
     Args:
-        images: An image file, a folder (its images at any depth, sorted), a Pillow image, an array
-            `(height, width, 3)` or `(images, height, width, 3)`, or any iterable of these.
+        images: An image, a folder (its images at any depth, sorted), an array or tensor `(images,
+            height, width, channels)`, an array of paths, or any iterable of these.
 
     Yields:
-        Files, Pillow images and arrays `(height, width, 3)`.
+        What `read_any` takes, or refuses.
 
     Raises:
-        InputError: Something is none of these, or a folder holds no image.
+        InputError: A folder holds no image.
     """
-    if isinstance(images, str | os.PathLike):
-        path = Path(images)
-        if path.is_dir():
-            names = walk_images(path)
-            if not names:
-                raise InputError(f"{path}: holds no image. Give a folder of images.")
-            yield from (path / name for name in names)
-        else:
-            yield path
-    elif isinstance(images, Image.Image):
-        yield images
-    elif isinstance(images, np.ndarray) and images.dtype != object:
-        if images.ndim not in (3, 4) or images.shape[-1] != 3:
-            raise InputError(
-                "an array of images must have the shape (height, width, 3) or (images, height, "
-                f"width, 3), RGB 0 to 255. Received: shape {images.shape}. Reorder its axes."
-            )
-        yield from images if images.ndim == 4 else (images,)
-    elif isinstance(images, Iterable):
-        for each in images:
+    given = _to_array(images)
+    if isinstance(given, str | os.PathLike):
+        path = Path(given)
+        names = walk_images(path) if path.is_dir() else None
+        if names == []:
+            raise InputError(f"{path}: holds no image. Give a folder of images.")
+        yield from [path] if names is None else (path / name for name in names)
+    elif isinstance(given, np.ndarray) and given.dtype.kind in "OSU" and given.ndim == 1:
+        for each in given.tolist():
+            yield from list_images(os.fsdecode(each) if given.dtype.kind == "S" else each)
+    elif isinstance(given, np.ndarray):
+        yield from given if given.ndim == 4 else (given,)
+    elif isinstance(given, Iterable) and not _is_file(given):
+        for each in given:
             yield from list_images(each)
     else:
-        raise InputError(
-            "images must be a path, a folder, a Pillow image, an array or an iterable of these. "
-            f"Received: {type(images).__name__}."
-        )
+        yield given
 
 
-def count_images(images: Images) -> int | None:
-    """How many images `list_images` will give, or None for a generator."""
-    if isinstance(images, str | os.PathLike):
-        return len(walk_images(Path(images))) if Path(images).is_dir() else 1
-    if isinstance(images, Image.Image):
-        return 1
-    if isinstance(images, np.ndarray) and images.dtype != object:
-        return len(images) if images.ndim == 4 else 1
-    if isinstance(images, list | tuple):
-        counts = [count_images(each) for each in images]
-        return None if None in counts else sum(each for each in counts if each is not None)
-    return None
-
-
-def read_any(image: ImageLike) -> NDArray[np.uint8]:
+def read_any(image: Any, name: str = "image") -> NDArray[np.uint8]:
     """Reads one image.
 
     Args:
-        image: A file, a Pillow image or an array `(height, width, 3)`, RGB 0 to 255, of integers or
-            floats (which are rounded).
+        image: As `ImageLike`; numbers are integers or floats, which are rounded.
+        name: What errors call an image that has no path, such as "image 3".
 
     Returns:
         Pixels, `(height, width, 3)`, uint8.
 
     Raises:
-        InputError: From `siamese.images.read_image`, or the values of an array are not 0 to
-            255.
+        InputError: From `siamese.images.read_image`, or it is no image of a known kind.
     """
+    image = _to_array(image)
+    if isinstance(image, str | os.PathLike):
+        return read_image(os.fspath(image))
     if isinstance(image, Image.Image):
-        return convert_image(image)
+        return convert_image(image, name)
     if isinstance(image, np.ndarray):
-        return _check_values(image)
-    return read_image(os.fspath(image))
+        return _read_array(image, name)
+    data = image
+    if hasattr(image, "read"):
+        if getattr(image, "seekable", bool)():
+            image.seek(0)  # it may have been read before
+        data = image.read()
+    if isinstance(data, bytes | bytearray | memoryview):
+        return decode_image(bytes(data), name)
+    raise InputError(
+        f"{name}: must be a path, the bytes of an image file, a file opened as bytes, a Pillow "
+        f"image, an array or a tensor. Received: {type(image).__name__}."
+    )
 
 
-def _check_values(image: NDArray[Any]) -> NDArray[np.uint8]:
-    if image.size == 0:
-        raise InputError(f"an image must have pixels. Received: shape {image.shape}.")
-    if image.dtype == np.uint8:
-        return image
-    if not np.issubdtype(image.dtype, np.number) or np.iscomplexobj(image):
-        raise InputError(f"pixels must be numbers 0 to 255. Received: dtype {image.dtype}.")
-    low, high = float(image.min()), float(image.max())
-    if not (low >= 0 and high <= 255):  # so that NaN is refused too
-        raise InputError(f"pixels must be 0 to 255. Received: values from {low:g} to {high:g}.")
-    if np.issubdtype(image.dtype, np.floating) and 0 < high <= 1:
+def _is_file(value: Any) -> bool:
+    return isinstance(value, bytes | bytearray | memoryview | Image.Image) or hasattr(value, "read")
+
+
+def _to_array(value: Any) -> Any:
+    """Makes an array of a tensor of TensorFlow, JAX or PyTorch; leaves all else as it is."""
+    if isinstance(value, np.ndarray | Image.Image) or not hasattr(value, "__array__"):
+        return value
+    if hasattr(value, "detach"):  # PyTorch's may hang on a graph, or lie on another device
+        value = value.detach().cpu()
+        value = value.float() if value.is_floating_point() else value
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
+def _read_array(image: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    if image.dtype.kind not in "uif":
+        raise InputError(f"{name}: pixels must be numbers 0 to 255. Received: dtype {image.dtype}.")
+    pixels = image[..., None] if image.ndim == 2 else image
+    if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3, 4):
         raise InputError(
-            f"pixels must be 0 to 255. Received: floats from {low:g} to {high:g}, as if scaled to "
-            "1. Multiply them by 255."
+            f"{name}: an array must have the shape (height, width), or (height, width, channels) "
+            "with 1, 3 or 4 channels; batches have one axis more in front. Received: shape "
+            f"{image.shape}. Reorder its axes."
         )
-    return image.round().astype(np.uint8)
+    if not pixels.size:
+        raise InputError(f"{name}: must have pixels. Received: shape {image.shape}.")
+    if pixels.dtype != np.uint8:
+        low, high = float(pixels.min()), float(pixels.max())
+        if not (low >= 0 and high <= 255):  # so that NaN is refused too
+            raise InputError(
+                f"{name}: pixels must be 0 to 255. Received: values from {low:g} to {high:g}."
+            )
+        if pixels.dtype.kind == "f" and 0 < high <= 1:
+            raise InputError(
+                f"{name}: pixels must be 0 to 255. Received: floats from {low:g} to {high:g}, as "
+                "if scaled to 1. Multiply them by 255."
+            )
+        pixels = pixels.round().astype(np.uint8)
+    if pixels.shape[-1] == 4:
+        return convert_image(Image.fromarray(np.ascontiguousarray(pixels)), name)
+    return pixels if pixels.shape[-1] == 3 else np.repeat(pixels, 3, axis=2)
 
 
 def read_batches(
@@ -128,21 +148,39 @@ def read_batches(
 
     Yields:
         `(images, *image_size, 3)`, float32, 0 to 255.
+
+    Raises:
+        InputError: From `list_images` and `read_any`, with the number of the image, from 0 on.
     """
-    single = list_images(images)
+
+    def read(numbered: tuple[int, Any]) -> NDArray[np.float32]:
+        number, image = numbered
+        return resize_pixels(read_any(image, f"image {number}"), image_size)
+
+    pixels = map_ahead(read, enumerate(list_images(images)), batch_size)
+    while batch := list(itertools.islice(pixels, batch_size)):
+        yield np.stack(batch)
+
+
+def map_ahead(
+    function: Callable[[Item], Answer], items: Iterable[Item], ahead: int
+) -> Iterator[Answer]:
+    """Applies a function in threads, in order; of items, at most so many are taken ahead.
+
+    Args:
+        function: What is done.
+        items: With what; a generator is never read further than `ahead`.
+        ahead: How many items are worked on or wait while the caller uses an answer.
+
+    Yields:
+        The answers.
+    """
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool:
-
-        def read(image: ImageLike) -> NDArray[np.float32]:
-            return resize_pixels(read_any(image), image_size)
-
-        def start() -> list[Future[NDArray[np.float32]]]:
-            return [pool.submit(read, each) for each in itertools.islice(single, batch_size)]
-
-        waiting = start()
+        coming = (pool.submit(function, item) for item in items)
+        waiting = collections.deque(itertools.islice(coming, ahead))
         try:
             while waiting:
-                following = start()
-                yield np.stack([each.result() for each in waiting])
-                waiting = following
+                waiting.extend(itertools.islice(coming, 1))
+                yield waiting.popleft().result()
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
