@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from siamese.errors import InputError
 from siamese.images import resize_image
 from siamese.inference import Images
+from siamese.inference.networks import METADATA, OnnxNetwork
 from siamese.inference.reading import list_images, read_any
-from siamese.inference.runtimes import METADATA, OnnxNetwork
 from siamese.models.checkpoint import (
     MEMBER,
     OWN_FIELDS,

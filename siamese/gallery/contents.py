@@ -38,11 +38,6 @@ def listed(texts: str | Iterable[str]) -> list[str]:
 def select_rows(table: Table, people: str | Iterable[str], images: str | Iterable[str]) -> str:
     """Writes the SQL condition that a row is of these people or images.
 
-    Args:
-        table: The gallery's.
-        people: Names.
-        images: Paths, absolute or from the working directory.
-
     Raises:
         InputError: One of them is not there, or nothing was named.
     """
@@ -62,15 +57,7 @@ def select_rows(table: Table, people: str | Iterable[str], images: str | Iterabl
 
 
 def find_own(table: Table, files: Sequence[str | Path]) -> list[list[str]]:
-    """Finds the images of a gallery that are the given files: of the same path or content.
-
-    Args:
-        table: The gallery's.
-        files: Image files.
-
-    Returns:
-        For each file the paths of these images.
-    """
+    """Finds the images that are the given files, by path or content; see `Gallery.own_images`."""
     keys = [(whole_path(file), digest_of(read_bytes(whole_path(file)))) for file in files]
     paths, digests = zip(*keys, strict=True)
     found = defaultdict(set)

@@ -42,19 +42,7 @@ def add_images(
     workers: int,
     progress: Progress | None,
 ) -> Added:
-    """Adds images to a gallery; the caller holds the right to write.
-
-    Args:
-        table: The gallery's, which is made when missing.
-        model: What embeds.
-        images: Which.
-        anonymous: Leave people unknown.
-        workers: Processes of a Ray cluster that read and embed; 0: this process does.
-        progress: Called with the number of images done and of all.
-
-    Returns:
-        What became of them.
-    """
+    """Adds images to a gallery, see `Gallery.add`; the caller holds the right to write."""
     known = read_digests(table) if table.exists() else {}
     space = space_of(model)
     if workers:
@@ -129,20 +117,9 @@ def space_of(model: Model) -> Space:
 
 
 def reembed(table: Table, model: Model, progress: Progress | None = None) -> int:
-    """Embeds all images with another model; the caller holds the right to write.
+    """Embeds all images anew, see `Gallery.reembed`; the caller holds the right to write.
 
     The new rows are gathered in a table beside the old one, which stays in use until all are done.
-
-    Args:
-        table: The gallery's.
-        model: The new model.
-        progress: Called with the number of images done and of all.
-
-    Returns:
-        How many images were embedded now; 0 where all rows are of this model already.
-
-    Raises:
-        InputError: An image file has gone or is damaged.
     """
     space = space_of(model)
     if table.space().fingerprint == space.fingerprint:
@@ -189,10 +166,7 @@ def embed_on_cluster(
         images: Files; paths are absolute.
         known: Path to digest of what the gallery has: it is not embedded again.
         model: The model, whose file is opened again by each actor.
-        workers: Actors; each holds the model.
-
-    Yields:
-        Batches, in any order.
+        workers: Actors; batches come from them in any order.
 
     Raises:
         InputError: Ray is not installed, the number of workers is negative, or there are records.
@@ -211,8 +185,9 @@ def embed_on_cluster(
         rows = [
             {"image": pickle.dumps(image), "known": known.get(image.path, "")} for image in images
         ]
-        # Here the actors leave a share of the processors to Ray's own tasks.
-        share = 1.0 if address else min(1.0, (os.cpu_count() or 1) / (workers + 1))
+        # On this computer the actors leave a processor to Ray's own tasks; shares have two digits.
+        left = 100 * ((os.cpu_count() or 1) - 1)
+        share = 1.0 if address else min(1.0, left // workers / 100)
         embedded = ray.data.from_items(
             rows, override_num_blocks=max(workers, len(rows) // (4 * ACTOR_IMAGES))
         ).map_batches(

@@ -157,11 +157,7 @@ def _read_time(value: datetime | str | None, name: str, of_day: time) -> datetim
 
 
 class Searcher:
-    """Searches one table; holds its rows in memory until they change.
-
-    Args:
-        table: The gallery's.
-    """
+    """Searches one table; holds its rows in memory until they change."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -208,11 +204,7 @@ class Searcher:
         return [(columns.take(rows), each) for rows, each in zip(found, distances, strict=True)]
 
     def count_people(self, chosen: Filter) -> dict[str | None, int]:
-        """Counts the rows that a search looks at: each person's, and of None those without a name.
-
-        Args:
-            chosen: The rows to look at.
-        """
+        """Counts the rows of each person that a search looks at; of None: those without a name."""
         counted = self._people
         key = self._table.version(), chosen
         if counted is None or counted[0] != key:

@@ -276,7 +276,7 @@ class Table:
 
         Args:
             where: An SQL condition; all rows when None.
-            source: The table to take rows from.
+            source: Name of the table to take rows from.
         """
         with self._one_line():
             table = self._open(source)
@@ -362,11 +362,11 @@ class Table:
 
     def _open(self, name: str = ROWS) -> Any:
         if name not in self._tables:
-            if self.is_local and not (Path(self.uri) / f"{name}.lance").is_dir():
-                what = "is not a gallery" if Path(self.uri).exists() else "no such gallery"
+            if not self.exists(name):
+                there = self.is_local and Path(self.uri).exists()
                 raise InputError(
-                    f"{self.uri}: {what}. Give the folder of one, or make one with `siamese "
-                    "gallery add`."
+                    f"{self.uri}: {'is not a gallery' if there else 'no such gallery'}. Give the "
+                    "folder of one, or make one with `siamese gallery add`."
                 )
             with self._one_line():
                 table = self._connect().open_table(name)

@@ -1,11 +1,10 @@
 """A model file and images of any kind -> embeddings and verdicts.
 
 model         what `siamese.load_model` gives, and which file it opens
-networks      what computes: Keras
-runtimes      what computes without Keras: ONNX and OpenVINO files, ours or others'
+networks      what computes: Keras, onnxruntime or OpenVINO; files of ours or of others
 preprocessor  RGB 0 to 255 to what a network made elsewhere takes
 channels      finds a model that gets its colours in the wrong order
-reading       images of any kind to batches
+reading       images of any kind to arrays and batches
 """
 
 from siamese.inference.channels import doubt_channels

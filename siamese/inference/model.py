@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.errors import InputError
-from siamese.inference.networks import KerasNetwork, Network
-from siamese.inference.preprocessor import check_none_given
+from siamese.inference.networks import Network, can_run_onnx, open_network
 from siamese.inference.reading import (
     ImageLike,
     Images,
@@ -21,7 +20,6 @@ from siamese.inference.reading import (
     read_any,
     read_batches,
 )
-from siamese.inference.runtimes import OnnxNetwork, OpenVinoNetwork, can_run_onnx
 from siamese.metrics.calibration import Calibration, Verdict
 from siamese.preprocessing import Channels, Pixels, Preprocessing, Three
 from siamese.vectors import embed_batches
@@ -78,8 +76,16 @@ class Model:
 
     Attributes:
         path: The file.
-        card: What the file says about itself: recipe, calibration, scores, versions.
+        metadata: What the file says about itself: recipe, calibration, scores, versions.
         calibration: How to read its distances; None where the file holds none.
+        fingerprint: Sixteen hexadecimal digits: embeddings compare where these are equal. The
+            export of a model has the fingerprint of the model.
+        preprocessing: Options by which `load_model` opens a model made elsewhere as this one was;
+            None for others.
+        runtime: The package that computes: "tensorflow", "jax", "onnxruntime" or "openvino".
+        tells_channels: Whether the file itself says in which order it takes colours.
+        image_size: Height and width in pixels that images are resized to.
+        dimensions: Length of an embedding.
     """
 
     def __init__(self, path: Path, network: Network) -> None:
@@ -87,45 +93,17 @@ class Model:
         self.metadata = network.metadata
         found = self.metadata.get("calibration")
         self.calibration = None if found is None else Calibration.from_dict(found)
+        self.fingerprint = str(self.metadata["fingerprint"])
+        self.preprocessing: dict[str, Any] | None = self.metadata.get("preprocessing")
+        self.runtime = network.runtime
+        self.tells_channels = network.tells_channels
+        self.image_size = network.image_size
+        self.dimensions = network.dimensions
         self._network = network
 
     def __repr__(self) -> str:
         height, width = self.image_size
         return f"<Model {self.path} {self.fingerprint}, {height} x {width} to {self.dimensions}>"
-
-    @property
-    def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits: embeddings compare where these are equal.
-
-        The export of a model has the fingerprint of the model.
-        """
-        return str(self.metadata["fingerprint"])
-
-    @property
-    def preprocessing(self) -> dict[str, Any] | None:
-        """Options by which `load_model` opens a model made elsewhere as this one was; else None."""
-        found: dict[str, Any] | None = self.metadata.get("preprocessing")
-        return found
-
-    @property
-    def runtime(self) -> str:
-        """The package that computes: "tensorflow", "jax", "onnxruntime" or "openvino"."""
-        return self._network.runtime
-
-    @property
-    def tells_channels(self) -> bool:
-        """True where the file itself says in which order it takes colours."""
-        return self._network.tells_channels
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width in pixels that images are resized to."""
-        return self._network.image_size
-
-    @property
-    def dimensions(self) -> int:
-        """Length of an embedding."""
-        return self._network.dimensions
 
     def embed(
         self,
@@ -184,7 +162,7 @@ class Model:
         Raises:
             InputError: An image or the prior cannot be used, or the model holds no calibration.
         """
-        pixels = [_read_one(image) for image in (a, b)]
+        pixels = [_read_one(image) for image in (a, b)]  # a wrong image is answered at once
         calibration = self.calibration
         if calibration is None:
             fix = "Finish the training with train_siamese_network.py --resume"
@@ -289,13 +267,7 @@ def load_model(
     """
     path = find_fastest(path)
     given = Preprocessing(image_size, channels, pixels, mean, deviation)
-    suffix = path.suffix.lower()
-    if suffix == ".onnx":
-        return Model(path, OnnxNetwork(path, given))
-    if suffix in (".xml", ".bin"):
-        return Model(path, OpenVinoNetwork(path, given))
-    check_none_given(path, given)
-    return Model(path, KerasNetwork(path))
+    return Model(path, open_network(path, given))
 
 
 def reopen_model(
