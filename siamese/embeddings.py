@@ -23,7 +23,7 @@ from siamese.inference.channels import warn_of_channels
 from siamese.inference.reading import Progress
 from siamese.vectors import Embeddings, nearest_rows
 
-SUFFIXES = (".csv", ".npz", ".parquet")
+STORE_SUFFIXES = (".csv", ".npz", ".parquet")
 BLOCK = 1024
 """Images whose embeddings are written at a time: so many are computed again after a kill."""
 _FLIPPED = "-flip"
@@ -351,10 +351,10 @@ def check_output(path: str | Path) -> str:
         InputError: There is no such format, or pyarrow is not installed for it.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
+    if suffix not in STORE_SUFFIXES:
         raise InputError(
-            f"{path}: the name of a file of embeddings must end in one of {' '.join(SUFFIXES)}. "
-            "Give another name."
+            f"{path}: the name of a file of embeddings must end in one of "
+            f"{' '.join(STORE_SUFFIXES)}. Give another name."
         )
     if suffix == ".parquet":
         try:

@@ -31,8 +31,6 @@ from siamese.inference.networks import KerasNetwork
 from siamese.inference.reading import read_any
 from siamese.models.checkpoint import read_metadata
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Explanation:
@@ -47,8 +45,8 @@ class Explanation:
         verification: The verdict; None where the model holds no calibration.
     """
 
-    first: Floats
-    second: Floats
+    first: NDArray[np.float64]
+    second: NDArray[np.float64]
     similarity: float
     images: tuple[NDArray[np.uint8], NDArray[np.uint8]]
     verification: Verification | None
@@ -115,7 +113,7 @@ def _original(path: Path, fingerprint: str) -> Model:  # noqa: ARG001  # tells a
 
 
 @functools.lru_cache(maxsize=2)
-def _split(model: Model) -> Callable[[NDArray[np.float32]], tuple[Floats, Floats, Floats]]:
+def _split(model: Model) -> Callable[[NDArray[np.float32]], tuple[NDArray[np.float64], ...]]:
     """Builds the function from images to `A u_p`, `b` and `h(v)` of the derivation above."""
     import keras
     from keras import ops
@@ -142,7 +140,7 @@ def _split(model: Model) -> Callable[[NDArray[np.float32]], tuple[Floats, Floats
             features = layer(features, training=False)
         return ops.cast(features, "float32")
 
-    def run(images: NDArray[np.float32]) -> tuple[Floats, Floats, Floats]:
+    def run(images: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
         maps = ops.cast(until(images, training=False), "float32")
         pooled = pool(maps)
         if isinstance(pool, GeneralisedMean):
@@ -155,6 +153,6 @@ def _split(model: Model) -> Callable[[NDArray[np.float32]], tuple[Floats, Floats
         places = ops.reshape(parts, (-1, maps.shape[-1]))
         turned = ops.reshape(affine(places) - rest, (*maps.shape[:3], -1))
         found = (turned, rest[0], affine(pooled))
-        return tuple(np.asarray(ops.convert_to_numpy(each), np.float64) for each in found)  # type: ignore[return-value]
+        return tuple(np.asarray(ops.convert_to_numpy(each), np.float64) for each in found)
 
     return run

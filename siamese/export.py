@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Format: TypeAlias = Literal["onnx", "savedmodel", "litert", "keras"]
 Compute: TypeAlias = Callable[[NDArray[np.float32]], NDArray[Any]]
 
-SUFFIXES: dict[Format, str] = {
+FORMAT_SUFFIXES: dict[Format, str] = {
     "onnx": ".onnx",
     "litert": ".tflite",
     "savedmodel": "",
@@ -172,7 +172,7 @@ def _made_up_crops() -> list[NDArray[np.uint8]]:
 
 
 def _check_output(output: Path, kind: Format, half: bool) -> None:
-    suffix = SUFFIXES[kind]
+    suffix = FORMAT_SUFFIXES[kind]
     if half and kind not in ("onnx", "keras"):
         raise InputError(
             f"`half` is for the formats onnx and keras. Received: {kind}. Leave it out."

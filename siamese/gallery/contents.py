@@ -10,7 +10,7 @@ from siamese.errors import InputError
 from siamese.gallery import sources
 from siamese.gallery.results import Info
 from siamese.gallery.sources import GalleryImage, digest_of, whole_path
-from siamese.gallery.table import COLUMNS, Table, bad_lengths
+from siamese.gallery.table import IMAGE_COLUMNS, Table, bad_lengths
 from siamese.images import read_bytes
 from siamese.vectors import Embeddings
 
@@ -112,7 +112,7 @@ def find_problems(table: Table, *, contents: bool = False) -> list[str]:
     if contents:
         known = dict(zip(paths, digests, strict=True))
         files = [p for p in sorted(set(paths) - set(missing)) if not sources.is_record(p)]
-        read = sources.read_images([GalleryImage(path) for path in files], known=known)
+        read = sources.read_gallery_images([GalleryImage(path) for path in files], known=known)
         changed = [each.image.path for each in read if each.digest != known[each.image.path]]
     found = [
         (
@@ -140,7 +140,7 @@ def find_problems(table: Table, *, contents: bool = False) -> list[str]:
     ]
 
 
-def describe(table: Table) -> Info:
+def describe_gallery(table: Table) -> Info:
     """Says what the gallery holds; see `Gallery.info`."""
     from pyarrow import compute
 
@@ -166,7 +166,7 @@ def describe(table: Table) -> Info:
 def to_embeddings(table: Table) -> Embeddings:
     """Reads all rows in the form that is written to files."""
     space = table.space()
-    embeddings, rows = table.read_embeddings(COLUMNS)
+    embeddings, rows = table.read_embeddings(IMAGE_COLUMNS)
     return Embeddings(
         images=np.array(rows["path"].to_pylist(), np.str_),
         people=np.array(rows["person"].fill_null("").to_pylist(), np.str_),

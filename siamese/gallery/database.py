@@ -16,8 +16,8 @@ from siamese.gallery.contents import find_problems
 from siamese.gallery.ingest import add_images, reembed
 from siamese.gallery.results import Added, Info, SearchResult, make_results
 from siamese.gallery.search import Filter, Filters, Searcher, WhereAndWhen, make_filter
-from siamese.gallery.sources import GalleryImage, Source, list_gallery_images
-from siamese.gallery.table import COLUMNS, NEW_ROWS, Table
+from siamese.gallery.sources import GalleryImage, GallerySource, list_gallery_images
+from siamese.gallery.table import IMAGE_COLUMNS, NEW_ROWS, Table
 from siamese.inference import Model, load_model, reopen_model
 from siamese.inference.channels import warn_of_channels
 from siamese.inference.reading import Progress, read_any
@@ -67,7 +67,7 @@ class Gallery:
 
     def add(
         self,
-        source: Source,
+        source: GallerySource,
         *,
         pattern: str | None = None,
         anonymous: bool = False,
@@ -139,7 +139,7 @@ class Gallery:
 
     def search_folder(
         self,
-        folder: Source,
+        folder: GallerySource,
         k: int = 10,
         *,
         approximate: bool | None = None,
@@ -217,7 +217,7 @@ class Gallery:
 
     def images(self, **filters: Unpack[Filters]) -> list[GalleryImage]:
         """Lists the images of the gallery, or those that filters leave; see `search`."""
-        rows = self._table.read(COLUMNS, make_filter(**filters).sql())
+        rows = self._table.read(IMAGE_COLUMNS, make_filter(**filters).sql())
         return [GalleryImage(**row) for row in rows.to_pylist()]
 
     def people(self) -> dict[str, int]:
@@ -285,7 +285,7 @@ class Gallery:
 
     def info(self) -> Info:
         """Says what the gallery holds; an `InputError` where there is none."""
-        return contents.describe(self._table)
+        return contents.describe_gallery(self._table)
 
     def verify(self, *, contents: bool = False) -> list[str]:
         """Checks every row: its embedding, its model, its path, its image file.
@@ -335,7 +335,7 @@ class Gallery:
             `(images, dimensions)`, float32, and a `pyarrow.Table` with path, person, camera, time,
             tracklet, digest and model.
         """
-        return self._table.read_embeddings([*COLUMNS, "digest", "model"])
+        return self._table.read_embeddings([*IMAGE_COLUMNS, "digest", "model"])
 
     def export(self, path: str | Path) -> int:
         """Writes all rows to one file, which `siamese.embeddings.read_embeddings` reads.

@@ -19,8 +19,8 @@ from siamese.errors import InputError
 from siamese.gallery import sources
 from siamese.gallery.contents import missing_files, one_of, read_digests
 from siamese.gallery.results import Added
-from siamese.gallery.sources import GalleryImage, ReadImage, read_images
-from siamese.gallery.table import COLUMNS, NEW_ROWS, Space, Table, make_rows
+from siamese.gallery.sources import GalleryImage, ReadImage, read_gallery_images
+from siamese.gallery.table import IMAGE_COLUMNS, NEW_ROWS, Space, Table, make_rows
 from siamese.inference import Model
 from siamese.inference.reading import Progress
 
@@ -30,7 +30,7 @@ COMMIT_IMAGES = 512
 COMPACT_COMMITS = 500
 ACTOR_IMAGES = 128
 
-Batch: TypeAlias = tuple[list[ReadImage], NDArray[np.float32]]
+EmbeddedBatch: TypeAlias = tuple[list[ReadImage], NDArray[np.float32]]
 """What was read, without pixels, and the embeddings of those that had pixels, in order."""
 
 
@@ -48,7 +48,7 @@ def add_images(
     if workers:
         batches = embed_on_cluster(images, known, model, workers)
     else:
-        reads = read_images(images, known=known, image_size=model.image_size)
+        reads = read_gallery_images(images, known=known, image_size=model.image_size)
         batches = _embed(_counted(reads, len(images), progress), model)
     counts: Counter[str] = Counter()
     refused: list[str] = []
@@ -59,7 +59,7 @@ def add_images(
         replaced = [each.image.path for each in fresh if each.image.path in known]
         counts.update(read=len(read), added=len(fresh) - len(replaced), replaced=len(replaced))
         if fresh:
-            columns = {name: [getattr(e.image, name) for e in fresh] for name in COLUMNS}
+            columns = {name: [getattr(e.image, name) for e in fresh] for name in IMAGE_COLUMNS}
             if anonymous:
                 columns["person"] = [None] * len(fresh)
             if replaced:
@@ -93,7 +93,7 @@ def _counted(
             progress(done, total)
 
 
-def _embed(reads: Iterator[ReadImage], model: Model) -> Iterator[Batch]:
+def _embed(reads: Iterator[ReadImage], model: Model) -> Iterator[EmbeddedBatch]:
     """Embeds images as they are read; the threads that read are ahead meanwhile."""
     kept: list[ReadImage] = []
 
@@ -125,7 +125,7 @@ def reembed(table: Table, model: Model, progress: Progress | None = None) -> int
     if table.space().fingerprint == space.fingerprint:
         table.drop(NEW_ROWS)
         return 0
-    rows = table.read([*COLUMNS, "digest"]).to_pylist()
+    rows = table.read([*IMAGE_COLUMNS, "digest"]).to_pylist()
     missing = missing_files(table)
     if missing:
         raise InputError(
@@ -139,13 +139,13 @@ def reembed(table: Table, model: Model, progress: Progress | None = None) -> int
     done = set(table.read(["path"], name=NEW_ROWS)["path"].to_pylist())
     left = {row["path"]: row for row in rows if row["path"] not in done}
     count = len(rows) - len(left)
-    reads = read_images([GalleryImage(path) for path in left], image_size=model.image_size)
+    reads = read_gallery_images([GalleryImage(path) for path in left], image_size=model.image_size)
     for read, embeddings in _embed(reads, model):
         errors = [each.error for each in read if each.error]
         if errors:
             raise InputError(errors[0])
         chosen = [left[each.image.path] | {"digest": each.digest} for each in read]
-        columns = {name: [row[name] for row in chosen] for name in (*COLUMNS, "digest")}
+        columns = {name: [row[name] for row in chosen] for name in (*IMAGE_COLUMNS, "digest")}
         table.append(make_rows(space, columns, embeddings), name=NEW_ROWS)
         count += len(read)
         if progress is not None:
@@ -157,7 +157,7 @@ def reembed(table: Table, model: Model, progress: Progress | None = None) -> int
 
 def embed_on_cluster(
     images: Sequence[GalleryImage], known: Mapping[str, str], model: Model, workers: int
-) -> Iterator[Batch]:
+) -> Iterator[EmbeddedBatch]:
     """Reads and embeds images on a Ray cluster: the one of `RAY_ADDRESS`, or a local one.
 
     Every machine must see the image files and the model file at the same paths.
@@ -214,7 +214,7 @@ class _Embedder:
         images = [pickle.loads(each) for each in batch["image"]]
         digests = (str(each) for each in batch["known"])
         known = {image.path: digest for image, digest in zip(images, digests, strict=True)}
-        read = list(read_images(images, known=known))
+        read = list(read_gallery_images(images, known=known))
         fresh = np.array([each.pixels is not None for each in read])
         embeddings = np.zeros((len(read), self._model.dimensions), np.float32)
         embeddings[fresh] = self._model.embed([e.pixels for e in read if e.pixels is not None])

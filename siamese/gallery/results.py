@@ -117,7 +117,7 @@ def make_results(
     """Reads the distances of a rank list as a model's calibration says.
 
     Args:
-        rows: A `pyarrow.Table` of `COLUMNS`.
+        rows: A `pyarrow.Table` of `IMAGE_COLUMNS`.
         distances: `(rows,)`, Euclidean, between unit vectors.
         calibration: The model's, or None.
         people: How many of the rows searched each person has; of None: those without a name.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from siamese.errors import InputError
 from siamese.gallery.contents import count_people, quote
-from siamese.gallery.table import COLUMNS, PARTITION_ROWS, Table, vectors_of
+from siamese.gallery.table import IMAGE_COLUMNS, PARTITION_ROWS, Table, vectors_of
 from siamese.vectors import nearest_rows
 
 EXACT_ROWS = 1_000_000
@@ -23,7 +23,7 @@ SELECTIVE_ROWS = 100_000
 """A filter that leaves fewer rows is searched exactly: few probes of an index would miss them."""
 
 RankedRows: TypeAlias = tuple[Any, NDArray[np.float64]]
-"""A `pyarrow.Table` of `COLUMNS`, nearest first, and Euclidean distances."""
+"""A `pyarrow.Table` of `IMAGE_COLUMNS`, nearest first, and Euclidean distances."""
 
 PROBES = 32
 REFINE = 30
@@ -195,7 +195,7 @@ class Searcher:
             where = chosen.sql()
             if where is None or self._table.count(where) > SELECTIVE_ROWS:
                 return [self._search_index(query, k, where) for query in queries]
-            embeddings, columns = self._table.read_embeddings(COLUMNS, where)
+            embeddings, columns = self._table.read_embeddings(IMAGE_COLUMNS, where)
             mask = None
         else:
             embeddings, columns = self.rows()
@@ -227,13 +227,13 @@ class Searcher:
         rows = self._table.search_index(query, k, where, probes, REFINE)
         exact = np.linalg.norm(vectors_of(rows).astype(np.float64) - query, axis=1)
         order = np.argsort(exact, kind="stable")
-        return rows.select(COLUMNS).take(order), exact[order]
+        return rows.select(IMAGE_COLUMNS).take(order), exact[order]
 
     def rows(self) -> tuple[NDArray[np.float32], Any]:
-        """Reads the embeddings and `COLUMNS` of the newest version, once."""
+        """Reads the embeddings and `IMAGE_COLUMNS` of the newest version, once."""
         with self._guard:
             version = self._table.version()
             if self._cached is None or self._cached[0] != version:
                 self._cached = None  # a large gallery is not held twice
-                self._cached = version, *self._table.read_embeddings(COLUMNS)
+                self._cached = version, *self._table.read_embeddings(IMAGE_COLUMNS)
             return self._cached[1:]

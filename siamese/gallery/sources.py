@@ -24,7 +24,7 @@ from siamese.inference.reading import map_ahead
 
 _RECORD = re.compile(r"\.tfrecord(\.gz)?#\d+$", re.ASCII)
 
-AHEAD = 64
+READ_AHEAD = 64
 TIME_IN_NAME = re.compile(
     r"(?<!\d)(20\d\d)-?([01]\d)-?([0-3]\d)[T_ -]?([0-2]\d)[-:.]?([0-5]\d)[-:.]?([0-5]\d)(?!\d)",
     re.ASCII,
@@ -51,7 +51,7 @@ class GalleryImage:
     tracklet: int | None = None
 
 
-Source: TypeAlias = str | Path | Iterable[str | Path | Sample | GalleryImage]
+GallerySource: TypeAlias = str | Path | Iterable[str | Path | Sample | GalleryImage]
 """A folder, a record set, a CSV file, an image file, or images one by one."""
 
 
@@ -73,12 +73,12 @@ class ReadImage:
     error: str = ""
 
 
-def list_gallery_images(source: Source, *, pattern: str | None = None) -> list[GalleryImage]:
+def list_gallery_images(source: GallerySource, *, pattern: str | None = None) -> list[GalleryImage]:
     """Lists the images of a source.
 
     People, cameras and tracklets come from the folder's layout and the file names, as everywhere.
     A folder of no known layout gives all images below it, of unknown people. A dataset's
-    "distractor" is an unknown person. What is known of records is in them: `read_images` tells it.
+    "distractor" is an unknown person. What is known of records is in them, and comes with reading.
 
     Args:
         source: A folder, the folder of a record set, a CSV file, an image file, or images.
@@ -148,7 +148,7 @@ def _to_image(
     )
 
 
-def read_images(
+def read_gallery_images(
     images: Sequence[GalleryImage],
     *,
     known: Mapping[str, str] | None = None,
@@ -174,7 +174,7 @@ def read_images(
             shards[shard].add(int(number))
         else:
             files.append(image)
-    yield from map_ahead(lambda image: _read_file(image, known.get(image.path)), files, AHEAD)
+    yield from map_ahead(lambda image: _read_file(image, known.get(image.path)), files, READ_AHEAD)
     for shard, numbers in shards.items():
         yield from _read_shard(shard, numbers, known, image_size)
 
@@ -210,7 +210,7 @@ def _read_shard(
         image_size = int(height), int(width)
     size = batch_image_size(part, image_size)
     place = 0
-    for batch in evaluation_batches([shard], image_size=size, batch_size=AHEAD):
+    for batch in evaluation_batches([shard], image_size=size, batch_size=READ_AHEAD):
         for row, pixels in enumerate(batch.images):
             if place + row in numbers:
                 name = f"{shard}#{place + row}"
@@ -262,7 +262,7 @@ def open_image(path: str) -> NDArray[np.uint8]:
     """
     if not is_record(path):
         return read_image(path)
-    [read] = read_images([GalleryImage(path)])
+    [read] = read_gallery_images([GalleryImage(path)])
     if read.pixels is None:
         raise InputError(read.error)
     return read.pixels

@@ -18,10 +18,10 @@ from siamese.errors import InputError
 
 ROWS = "images"
 NEW_ROWS = "images_of_the_next_model"
-COLUMNS = ("path", "person", "camera", "time", "tracklet")
+IMAGE_COLUMNS = ("path", "person", "camera", "time", "tracklet")
 """What is known of an image; `digest`, `model` and `embedding` are the other columns."""
 
-SCHEMA_VERSION = 1
+TABLE_VERSION = 1
 KEY = b"siamese"
 PARTITION_ROWS = 4096
 KEEP_VERSIONS = timedelta(hours=1)
@@ -30,7 +30,7 @@ KEEP_VERSIONS = timedelta(hours=1)
 _RUST = re.compile(r"\S*/(?:rustc|rust|src|\.cargo)/")
 """Where Lance names a place in its own source, which helps nobody here."""
 
-Answer = TypeVar("Answer")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Space:
     Attributes:
         fingerprint: Of the model that made them.
         dimensions: Of each.
-        schema_version: `SCHEMA_VERSION` of the writer.
+        schema_version: `TABLE_VERSION` of the writer.
         preprocessing: What was stated of a model made elsewhere, as `Model.preprocessing`.
     """
 
     fingerprint: str
     dimensions: int
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = TABLE_VERSION
     preprocessing: dict[str, Any] | None = None
 
 
@@ -57,7 +57,7 @@ def make_rows(
 
     Args:
         space: Of the gallery.
-        columns: `COLUMNS` and `digest` of each row.
+        columns: `IMAGE_COLUMNS` and `digest` of each row.
         embeddings: `(rows, dimensions)`, float32, of length 1.
 
     Returns:
@@ -131,9 +131,9 @@ def _read_space(uri: str, schema: Any) -> Space:
     version = values.get("schema_version")
     if version is None:
         raise InputError(f"{uri}: is a LanceDB table, but not a gallery. Give another folder.")
-    if version != SCHEMA_VERSION:
+    if version != TABLE_VERSION:
         raise InputError(
-            f"{uri}: has schema version {version}; this program reads {SCHEMA_VERSION}. Use the "
+            f"{uri}: has schema version {version}; this program reads {TABLE_VERSION}. Use the "
             "program's version that wrote it, or make a new gallery."
         )
     return Space(**values)
@@ -335,11 +335,11 @@ class Table:
             found = found.nprobes(probes).refine_factor(refine).limit(k)
             if where is not None:
                 found = found.where(where, prefilter=True)
-            return found.select([*COLUMNS, "embedding", "_distance"]).to_arrow()
+            return found.select([*IMAGE_COLUMNS, "embedding", "_distance"]).to_arrow()
 
         return self._try(search)
 
-    def _try(self, read: Callable[[Any], Answer], name: str = ROWS) -> Answer:
+    def _try(self, read: Callable[[Any], _Answer], name: str = ROWS) -> _Answer:
         """Reads; once more from the newest version where an erasure took the files away."""
         with self._one_line():
             table = self._open(name)

@@ -21,7 +21,7 @@ from siamese.telemetry import import_silent
 
 METADATA = "siamese"
 """The name under which an exported ONNX file holds the model's metadata, as JSON."""
-DTYPES = {
+DTYPE_NAMES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
     "tensor(uint8)": "uint8",
@@ -293,7 +293,7 @@ def _check_file(path: Path, fix: str) -> None:
 
 def _port(name: str, shape: Sequence[Any], kind: str) -> Port:
     lengths = tuple(each if isinstance(each, int) else None for each in shape)
-    return Port(name, lengths, DTYPES.get(kind, kind))
+    return Port(name, lengths, DTYPE_NAMES.get(kind, kind))
 
 
 def _lengths(port: Any) -> list[int | None]:

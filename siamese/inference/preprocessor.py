@@ -18,7 +18,7 @@ from siamese.preprocessing import (
     describe_preprocessing,
 )
 
-DTYPES = ("float32", "float16", "uint8")
+PORT_DTYPES = ("float32", "float16", "uint8")
 CHOICES = {
     "image_size": "height and width, such as 256 128",
     "channels": " or ".join(get_args(Channels)),
@@ -154,7 +154,11 @@ def find_port(path: Path, ports: Sequence[Port]) -> Port:
     """
     port = ports[0] if len(ports) == 1 and len(ports[0].shape) == 4 else None
     # A number of channels that is not said may be three.
-    if port is None or port.dtype not in DTYPES or not {port.shape[1], port.shape[3]} & {3, None}:
+    if (
+        port is None
+        or port.dtype not in PORT_DTYPES
+        or not {port.shape[1], port.shape[3]} & {3, None}
+    ):
         found = ", ".join(f"{each.name} {_shown(each)} {each.dtype}" for each in ports)
         raise InputError(
             f"{path}: must take one batch of images, (n, 3, height, width) or (n, height, width, "

@@ -21,8 +21,8 @@ ImageLike: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image 
 with 1, 3 or 4 channels behind; grey, RGB or RGBA, 0 to 255."""
 Images: TypeAlias = ImageLike | Iterable[ImageLike]
 Progress: TypeAlias = Callable[[int, int], None]
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
 
 
 def list_images(images: Images) -> Iterator[Any]:
@@ -163,8 +163,8 @@ def read_batches(
 
 
 def map_ahead(
-    function: Callable[[Item], Answer], items: Iterable[Item], ahead: int
-) -> Iterator[Answer]:
+    function: Callable[[_Item], _Answer], items: Iterable[_Item], ahead: int
+) -> Iterator[_Answer]:
     """Applies a function in threads, in order; of items, at most so many are taken ahead.
 
     Args:
