@@ -83,7 +83,7 @@ def _write_table(table: Path, samples: Sequence[Sample]) -> None:
 
 
 def _compare(train_table: Path, score_table: Path, scratch: Path, epochs: int | None) -> None:
-    from siamese.evaluate import compare, evaluate
+    from siamese.evaluate import compare_scores, evaluate
     from siamese.models.transfer import PRETRAINED, architecture_of
     from siamese.recipes import change_recipe, fine_tune
     from siamese.records import build_records
@@ -99,12 +99,10 @@ def _compare(train_table: Path, score_table: Path, scratch: Path, epochs: int | 
     cards.append(evaluate(run.folder / "model.keras", score_table, output=scratch / "after"))
     print(f"{'':<24}{'Rank-1':>8}{'mAP':>8}{'EER':>8}")
     for name, card in zip(("the pretrained model", "trained from it"), cards, strict=True):
-        print(f"{name:<24}{card['rank1']:>8.3f}{card['mAP']:>8.3f}{card['eer']:>8.3f}")
-        promised, measured = (
-            card["calibration"][f"{which}_rates"][0] for which in ("promised", "measured")
-        )
+        print(f"{name:<24}{card.rank1:>8.3f}{card.mAP:>8.3f}{card.eer:>8.3f}")
+        promised, measured = card.calibration.promised_rates[0], card.calibration.measured_rates[0]
         print(f"{'':<24}strangers accepted: {promised:.1%} promised, {measured:.1%} measured")
-    print(compare(scratch / "before", scratch / "after").to_dict()["verdict"])
+    print(compare_scores(scratch / "before", scratch / "after").verdict())
     print(f"training took {minutes:.1f} minutes, records and scores of its held-out people in it")
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese.metrics.blocks import exact_distances
+
 ELEMENTS = 1 << 25
 """Of a block of similarities: 128 MB, 32 queries at a time in a gallery of a million."""
 MARGIN = 16
@@ -123,7 +125,7 @@ def nearest_rows(
                 found = np.argpartition(row, len(row) - candidates)[len(row) - candidates :]
             if candidates < count:  # of copies of one image, all, so that the first come first
                 found = np.flatnonzero(row >= row[found].min())
-            exact = np.linalg.norm(embeddings[found].astype(np.float64) - query, axis=1)
+            exact = exact_distances(embeddings[found], query)
             order = np.lexsort((found, exact))[:k]
             found_rows.append(found[order])
             found_distances.append(exact[order])

@@ -49,7 +49,8 @@ class Group:
 GROUPS = {
     "numpy": Group(
         ("siamese/metrics/*.py", "siamese/sampler.py", "siamese/datasets/splits.py"),
-        "ranking verification bootstrap reranking tracklets failures splits from_files",
+        "ranking verification bootstrap reranking tracklets hardest_pairs rank_lists splits "
+        "from_files",
     ),
     "losses": Group(
         ("siamese/losses/*.py",),

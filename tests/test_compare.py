@@ -64,12 +64,11 @@ def test_read_ranking_is_what_was_scored(cards: Path) -> None:
 def test_comparison_is_the_paired_bootstrap_of_both(cards: Path) -> None:
     found = compare_scores(cards / "fine", cards / "coarse" / "scores.json")
     rankings = [read_ranking(cards / name) for name in ("fine", "coarse")]
-    for each in found.scores:
-        assert each == paired_bootstrap(*rankings, score=each.score, samples=2000)
+    assert found.scores == paired_bootstrap(*rankings, samples=2000)
     values = found.to_dict()
     assert values["first"] == {
         "model": str(cards / "fine.onnx"),
-        "fingerprint": found.first["fingerprint"],
+        "fingerprint": found.first.fingerprint,
     }
     row = values["scores"]["mAP"]
     assert row["difference"] == pytest.approx(row["first"] - row["second"])
@@ -130,7 +129,7 @@ def test_unlike_cards_are_refused(
 
 def test_what_models_may_differ_in_is_not_refused(cards: Path, tmp_path: Path) -> None:
     other = changed_copy(cards, tmp_path / "other", flip=True, metric="cosine", seed=3)
-    assert compare_scores(cards / "fine", other).scores[0].difference == 0
+    assert compare_scores(cards / "fine", other).scores["mAP"].difference == 0
 
 
 def test_files_that_are_no_cards_are_named(cards: Path, tmp_path: Path) -> None:
@@ -141,6 +140,9 @@ def test_files_that_are_no_cards_are_named(cards: Path, tmp_path: Path) -> None:
         compare_scores(tmp_path, cards / "fine")
     (tmp_path / "scores.json").write_text('{"mAP": 1}', encoding="utf-8")
     with pytest.raises(InputError, match="expected a score report of schema version 1"):
+        compare_scores(tmp_path, cards / "fine")
+    (tmp_path / "scores.json").write_text('{"schema_version": 1}', encoding="utf-8")
+    with pytest.raises(InputError, match="must hold all scores"):
         compare_scores(tmp_path, cards / "fine")
     alone = changed_copy(cards, tmp_path / "alone")
     (alone / QUERIES).unlink()

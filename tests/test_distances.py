@@ -7,6 +7,7 @@ from keras import ops
 
 from siamese.distances import pairwise_distances, row_distances
 from siamese.errors import InputError
+from siamese.metrics.blocks import distance_blocks, exact_distances, pair_distances
 
 KINDS = ("euclidean", "squared_euclidean", "cosine")
 
@@ -38,6 +39,29 @@ def test_distances_worked_by_hand():
         [[1, 0, 1], [1, 1 - 0.8, 1 - 0.6]],
         atol=1e-6,
     )
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_training_and_scores_measure_alike(metric):
+    rows, columns = draw(6, 16), draw(9, 16)
+    columns[4] = 0
+    trained = as_numpy(pairwise_distances(rows, columns, metric))
+    ((_, scored),) = distance_blocks(rows, columns, metric=metric)
+    np.testing.assert_allclose(scored, trained, atol=1e-5)
+    first, second = np.divmod(np.arange(54), 9)
+    table = np.concatenate([rows, columns])
+    pairs = pair_distances(table, first, 6 + second, metric=metric)
+    np.testing.assert_allclose(pairs.reshape(6, 9), trained, atol=1e-5)
+    if metric == "euclidean":
+        exact = exact_distances(rows[:, None], columns)
+        np.testing.assert_allclose(exact, trained, rtol=1e-5)
+        squared = pair_distances(table, first, 6 + second, squared=True)
+        np.testing.assert_allclose(
+            squared.reshape(6, 9),
+            as_numpy(pairwise_distances(rows, columns, "squared_euclidean")),
+            rtol=1e-5,
+        )
+        assert exact_distances(rows, rows).tolist() == [0] * 6
 
 
 @pytest.mark.parametrize("distance", KINDS)

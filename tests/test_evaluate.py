@@ -23,11 +23,11 @@ from siamese.evaluate import (
     first_queries,
     pairs_of,
 )
+from siamese.evaluate.score_report import FrameCounts, ScoreReport
 from siamese.evaluate.scoring import rank
 from siamese.inference import Model, load_model
 from siamese.metrics.calibration import VERDICTS
 from siamese.metrics.ranking import score_ranking
-from siamese.models.checkpoint import load_checkpoint as open_file
 from siamese.records import build_records
 
 SCORES = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "auc")
@@ -56,20 +56,20 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 def test_records_and_files_embed_alike(calibrated: Path, records: Path, pedestrians: Path) -> None:
-    loaded = open_file(calibrated)
-    stored = embed_records(loaded.embedder, records, "validation", loaded.image_size)
+    model = load_model(calibrated)
+    stored, _ = embed_records(model.embed, records, "validation", model.image_size)
     by_name = {
         f"{sample.person}/{Path(sample.path).name}": sample for sample in list_samples(pedestrians)
     }
     samples = [by_name[name] for name in stored.names]
-    files = embed_samples(loaded.embedder, samples, loaded.image_size)
+    files = embed_samples(model, samples)
     np.testing.assert_allclose(files.embeddings, stored.embeddings, atol=1e-5)
     np.testing.assert_array_equal(files.people, stored.people)
     np.testing.assert_array_equal(files.cameras, stored.cameras)
 
 
 def test_images_of_many_sizes_embed_as_alone(calibrated: Path, tmp_path: Path) -> None:
-    loaded = open_file(calibrated)
+    model = load_model(calibrated)
     random = np.random.default_rng(0)
     samples = []
     for number, (height, width) in enumerate([(64, 32), (128, 64), (90, 41), (64, 32)]):
@@ -77,18 +77,18 @@ def test_images_of_many_sizes_embed_as_alone(calibrated: Path, tmp_path: Path) -
         noise = random.integers(0, 256, (8, 4, 3), dtype=np.uint8)
         Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC).save(path)
         samples.append(Sample(str(path), str(number)))
-    together = embed_samples(loaded.embedder, samples, loaded.image_size).embeddings
+    together = embed_samples(model, samples).embeddings
     for row, sample in enumerate(samples):
-        alone = embed_samples(loaded.embedder, [sample], loaded.image_size).embeddings[0]
+        alone = embed_samples(model, [sample]).embeddings[0]
         np.testing.assert_allclose(together[row], alone, atol=1e-5)
 
 
 def test_scores_are_those_of_the_images(colours: Model, market: Path) -> None:
     card = evaluate(colours, market)
-    assert card["queries"] == 14 * 2
-    assert card["gallery"] == 14 * 2 * 3
-    assert (card["people"], card["cameras"], card["gallery_distractors"]) == (14, 2, 0)
-    assert (card["protocol"], card["left_out"]) == ("cross-camera", {})
+    assert card.queries == 14 * 2
+    assert card.gallery == 14 * 2 * 3
+    assert (card.people, card.cameras, card.gallery_distractors) == (14, 2, 0)
+    assert (card.protocol, card.left_out) == ("cross-camera", {})
     sides = []
     for part in ("query", "gallery"):
         samples = list_samples(market, part)
@@ -99,28 +99,28 @@ def test_scores_are_those_of_the_images(colours: Model, market: Path) -> None:
         ]
     by_hand = score_ranking(*sides)
     for name in ("rank1", "rank5", "mAP", "mAP_trapezoid", "mINP"):
-        assert card[name] == pytest.approx(getattr(by_hand, name), abs=1e-6)
+        assert getattr(card, name) == pytest.approx(getattr(by_hand, name), abs=1e-6)
     for name in SCORES:
-        low, high = card["intervals"][name]
-        assert 0 <= low <= card[name] <= high <= 1
-    json.dumps(card)
+        low, high = card.intervals[name]
+        assert 0 <= low <= getattr(card, name) <= high <= 1
+    json.dumps(card.to_dict())
 
 
 def test_cosine_ranks_unit_vectors_as_euclid_does(calibrated: Path, market: Path) -> None:
     euclidean, cosine = (evaluate(calibrated, market, metric=m) for m in ("euclidean", "cosine"))
-    assert cosine["mAP"] == pytest.approx(euclidean["mAP"], abs=1e-6)
-    assert cosine["eer"] == pytest.approx(euclidean["eer"], abs=1e-3)
+    assert cosine.mAP == pytest.approx(euclidean.mAP, abs=1e-6)
+    assert cosine.eer == pytest.approx(euclidean.eer, abs=1e-3)
     # A Euclidean distance e between unit vectors is a cosine distance of e^2 / 2.
-    assert cosine["eer_threshold"] == pytest.approx(euclidean["eer_threshold"] ** 2 / 2, abs=1e-3)
-    ours = [card["calibration"]["expected_calibration_error"] for card in (euclidean, cosine)]
+    assert cosine.eer_threshold == pytest.approx(euclidean.eer_threshold**2 / 2, abs=1e-3)
+    ours = [card.calibration.expected_calibration_error for card in (euclidean, cosine)]
     assert ours[0] == pytest.approx(ours[1])
-    assert cosine["calibration"]["measured_rates"] is None
-    assert cosine["calibration"]["measured_words"] is None
-    own = euclidean["calibration"]
-    for name in ("promised_words", "measured_words"):
-        assert list(own[name]) == list(VERDICTS)
-        assert np.sum(list(own[name].values()), axis=0) == pytest.approx([1, 1])
-    for rate, (low, high) in zip(own["measured_rates"], own["measured_intervals"], strict=True):
+    assert cosine.calibration.measured_rates is None
+    assert cosine.calibration.measured_words is None
+    own = euclidean.calibration
+    for words in (own.promised_words, own.measured_words):
+        assert list(words) == list(VERDICTS)
+        assert np.sum(list(words.values()), axis=0) == pytest.approx([1, 1])
+    for rate, (low, high) in zip(own.measured_rates, own.measured_intervals, strict=True):
         assert low <= rate <= high
 
 
@@ -129,18 +129,18 @@ def test_validation_part_of_records_is_scored(calibrated: Path, records: Path) -
 
     part = read_manifest(records).parts["validation"]
     card = evaluate(calibrated, records)
-    assert card["gallery"] == part.images
-    assert card["queries"] == part.people * 2
-    assert card["notes"] == []
+    assert card.gallery == part.images
+    assert card.queries == part.people * 2
+    assert card.notes == []
 
 
 def test_folder_without_queries_asks_by_first_images_and_says_so(
     colours: Model, pedestrians: Path
 ) -> None:
     card = evaluate(colours, pedestrians)
-    assert (card["queries"], card["gallery"]) == (14 * 2, 14 * 2 * 4)
-    assert "first of each person and camera" in card["source"]
-    assert "trained on these people" in card["notes"][0]
+    assert (card.queries, card.gallery) == (14 * 2, 14 * 2 * 4)
+    assert "first of each person and camera" in card.source
+    assert "trained on these people" in card.notes[0]
 
 
 def test_one_camera_drops_the_query_image_alone_and_says_so(
@@ -148,13 +148,13 @@ def test_one_camera_drops_the_query_image_alone_and_says_so(
 ) -> None:
     market = as_market(pedestrians, tmp_path, cameras=("1",))
     card = evaluate(colours, market)
-    assert card["protocol"] == "query image dropped"
-    assert card["verification"]["protocol"] == "all pairs"
-    assert "Only the query image itself" in card["protocol_text"][0]
+    assert card.protocol == "query image dropped"
+    assert card.verification.protocol == "all pairs"
+    assert "Only the query image itself" in card.protocol_text[0]
     # The same image in both folders is the query image, not a match.
     shutil.copytree(market / "query", market / "bounding_box_test", dirs_exist_ok=True)
     again = evaluate(colours, market, output=tmp_path / "card")
-    assert again["gallery"] == card["gallery"] + 14
+    assert again.gallery == card.gallery + 14
     with (tmp_path / "card" / "queries.csv").open(encoding="utf-8") as file:
         assert {row["matches"] for row in csv.DictReader(file)} == {"3"}
 
@@ -167,9 +167,9 @@ def test_people_without_cameras_are_scored_by_dropping_the_query_image(
         target.parent.mkdir(exist_ok=True)
         shutil.copy(path, target)
     card = evaluate(colours, tmp_path)
-    assert (card["dataset"], card["cameras"]) == ("folders", 0)
-    assert card["images_without_camera"] == 14 * 4
-    assert card["protocol"] == "query image dropped"
+    assert (card.dataset, card.cameras) == ("folders", 0)
+    assert card.images_without_camera == 14 * 4
+    assert card.protocol == "query image dropped"
 
 
 def test_queries_that_are_not_scored_are_counted_by_their_reason(
@@ -182,20 +182,20 @@ def test_queries_that_are_not_scored_are_counted_by_their_reason(
         market / "bounding_box_test" / "0003_c4s6_015971_02.jpg"
     )
     card = evaluate(colours, market, output=tmp_path / "card")
-    assert card["queries"] == 1
-    assert card["queries_without_match"] == 3
-    assert card["left_out"] == {
+    assert card.queries == 1
+    assert card.queries_without_match == 3
+    assert card.left_out == {
         "the person is there by the query's own camera alone": 1,
         "the person is not in the gallery": 1,
         "it shows a distractor or junk": 1,
     }
-    assert card["gallery"] == 4
-    assert card["gallery_distractors"] == 1
+    assert card.gallery == 4
+    assert card.gallery_distractors == 1
     with (tmp_path / "card" / "queries.csv").open(encoding="utf-8") as file:
         rows = {row["query"]: row for row in csv.DictReader(file)}
     assert len(rows) == 4
     assert rows["0001_c1s1_001051_00.jpg"]["left_out_because"] == ""
-    assert float(rows["0001_c1s1_001051_00.jpg"]["AP"]) == card["mAP"]
+    assert float(rows["0001_c1s1_001051_00.jpg"]["AP"]) == card.mAP
     assert rows["0009_c1s1_000001_00.jpg"]["left_out_because"] == "the person is not in the gallery"
     assert rows["0009_c1s1_000001_00.jpg"]["AP"] == ""
 
@@ -205,17 +205,15 @@ def test_mars_is_scored_by_tracklets_and_both_galleries(colours: Model, tmp_path
     queries = {(s.person, s.camera, s.tracklet) for s in list_samples(tree, "query")}
     tracklets = {(s.person, s.camera, s.tracklet) for s in list_samples(tree, "gallery")}
     card = evaluate(colours, tree)
-    assert card["queries"] + card["queries_without_match"] == len(queries)
-    assert card["gallery"] == len(tracklets)
-    other = card["variants"]["mars_gallery_without_queries"]
-    assert other["gallery"] == len(tracklets - queries)
-    assert card["tracklets"]["pooling"] == "mean"
-    assert card["tracklets"]["frames"]["total"] == len(
-        {s.path for s in list_samples(tree, "gallery")}
-    )
+    assert card.queries + card.queries_without_match == len(queries)
+    assert card.gallery == len(tracklets)
+    other = card.variants["mars_gallery_without_queries"]
+    assert other.gallery == len(tracklets - queries)
+    assert card.tracklets.pooling == "mean"
+    assert card.tracklets.frames.total == len({s.path for s in list_samples(tree, "gallery")})
     one = evaluate(colours, tree, pooling="max", frames=1)
-    assert one["tracklets"]["frames"]["most"] == 1
-    assert "at most 1 frames, evenly spaced, pooled by max" in " ".join(one["protocol_text"])
+    assert one.tracklets.frames.most == 1
+    assert "at most 1 frames, evenly spaced, pooled by max" in " ".join(one.protocol_text)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max", "median"])
@@ -225,11 +223,11 @@ def test_tracklets_of_files_and_of_records_are_pooled_alike(
     from siamese.records import read_manifest
 
     files = evaluate(calibrated, pedestrians, pooling=pooling)
-    assert files["gallery"] == files["queries"] == 14 * 2
-    assert files["tracklets"]["frames"] == {"least": 4, "median": 4, "most": 4, "total": 14 * 2 * 4}
+    assert files.gallery == files.queries == 14 * 2
+    assert files.tracklets.frames == FrameCounts(least=4, median=4, most=4, total=14 * 2 * 4)
     stored = evaluate(calibrated, records, pooling=pooling, frames=2)
-    assert stored["gallery"] == read_manifest(records).parts["validation"].people * 2
-    assert stored["tracklets"]["frames"]["total"] == 2 * stored["gallery"]
+    assert stored.gallery == read_manifest(records).parts["validation"].people * 2
+    assert stored.tracklets.frames.total == 2 * stored.gallery
 
 
 def test_options_are_applied_and_told(colours: Model, market: Path, tmp_path: Path) -> None:
@@ -243,14 +241,14 @@ def test_options_are_applied_and_told(colours: Model, market: Path, tmp_path: Pa
         false_accept_rates=(0.2, 0.3),
         output=tmp_path,
     )
-    assert changed["mAP"] != plain["mAP"]
-    assert changed["eer"] != plain["eer"]  # of the flip
-    words = " ".join(changed["protocol_text"])
+    assert changed.mAP != plain.mAP
+    assert changed.eer != plain.eer  # of the flip
+    words = " ".join(changed.protocol_text)
     for word in ("mirrored", "k1 = 4, k2 = 2, lambda = 0.5", "its 2 nearest"):
         assert word in words
-        assert word not in " ".join(plain["protocol_text"])
-    assert [row["false_accept_rate"] <= 0.3 for row in changed["thresholds"]] == [True, True]
-    assert changed["rerank"] == {"k1": 4, "k2": 2, "original_weight": 0.5}
+        assert word not in " ".join(plain.protocol_text)
+    assert [row.false_accept_rate <= 0.3 for row in changed.thresholds] == [True, True]
+    assert changed.rerank == Reranking(k1=4, k2=2, original_weight=0.5)
     assert (tmp_path / "report.html").exists()
 
 
@@ -264,8 +262,8 @@ def test_records_of_the_earlier_project_are_scored_with_a_folder_of_people_aroun
     for folder in (tmp_path / "tree", tmp_path / "tree" / "records"):
         earlier_records(records, folder)
         card = evaluate(calibrated, tmp_path / "tree")
-        assert card["dataset"] == "records"
-        assert card["queries"] == people  # they do not say cameras: one image of each asks
+        assert card.dataset == "records"
+        assert card.queries == people  # they do not say cameras: one image of each asks
         for shard in folder.glob("*.tfrecord"):
             shard.unlink()
 
@@ -295,15 +293,15 @@ def test_images_of_one_name_in_two_folders_are_two_images(tmp_path: Path, colour
     build_records(tmp_path / "tree", pattern=pattern, validation_size=0.5)
     # The folder stands for its records, whatever the pattern of their names.
     card = evaluate(colours, tmp_path / "tree")
-    assert card["dataset"] == "records"
-    assert card["queries"] == card["people"] > 1  # the other image of the name is the match
-    assert card["queries_without_match"] == 0
+    assert card.dataset == "records"
+    assert card.queries == card.people > 1  # the other image of the name is the match
+    assert card.queries_without_match == 0
 
 
 def test_expansion_never_uses_the_query_image_itself(calibrated: Path, records: Path) -> None:
     # In a record set the gallery holds the queries: expanded by themselves they would not change.
     plain, expanded = evaluate(calibrated, records), evaluate(calibrated, records, expand_queries=1)
-    assert expanded["mAP"] != plain["mAP"]
+    assert expanded.mAP != plain.mAP
 
 
 def test_expansion_does_not_know_who_is_who() -> None:
@@ -318,25 +316,40 @@ def test_expansion_does_not_know_who_is_who() -> None:
         np.array([1, 1, 2, 2]),
         np.array(["x", "y", "z", "w"]),
     )
-    found, distances = rank(query, gallery, expansion=1).places([0])
-    assert found[0, :2].tolist() == [2, 3]
-    np.testing.assert_allclose(distances[0, :2], [3.5, 8.5])
+    lists = rank(query, gallery, expansion=1).scores.lists
+    assert lists.indices[0, :2].tolist() == [2, 3]
+    np.testing.assert_allclose(lists.distances[0, :2], [3.5, 8.5])
 
 
 def test_single_gallery_shot_is_harder_to_rank_and_easier_to_find(
     colours: Model, market: Path
 ) -> None:
     card = evaluate(colours, market, single_shot=True)
-    shot = card["variants"]["single_gallery_shot"]
-    assert shot["cmc"][13] == pytest.approx(1.0)  # 14 people, an image each
-    assert shot["rank1"] == shot["cmc"][0] < shot["rank5"] < shot["rank10"] <= 1
+    shot = card.variants["single_gallery_shot"]
+    assert shot.cmc[13] == pytest.approx(1.0)  # 14 people, an image each
+    assert shot.rank1 == shot.cmc[0] < shot.rank5 < shot.rank10 <= 1
 
 
 def test_a_card_repeats_but_for_its_times(colours: Model, market: Path) -> None:
     first, second = (evaluate(colours, market, single_shot=True) for _ in range(2))
-    for name in ("started", "seconds"):
-        del first[name], second[name]
-    assert first == second
+    assert replace(first, started="", seconds=None) == replace(second, started="", seconds=None)
+
+
+def test_reports_survive_json_and_those_of_earlier_versions_are_read(
+    calibrated: Path, market: Path, records: Path
+) -> None:
+    for card in (
+        evaluate(calibrated, market, single_shot=True, reranking=Reranking(k1=4, k2=2)),
+        evaluate(calibrated, records, pooling="mean"),
+    ):
+        values = json.loads(json.dumps(card.to_dict()))
+        assert json.loads(json.dumps(ScoreReport.from_dict(values).to_dict())) == values
+    # 0.1.0 wrote fewer entries, and a later version may write more.
+    del values["calibration"]["measured_words"], values["notes"], values["preprocessing"]
+    older = ScoreReport.from_dict({**values, "of_tomorrow": 1})
+    assert (older.mAP, older.calibration.measured_words, older.notes) == (card.mAP, None, ())
+    with pytest.raises(InputError, match="must hold all scores"):
+        ScoreReport.from_dict({"rank1": 0.5})
 
 
 def test_digest_follows_the_images_and_not_the_folder(
@@ -344,9 +357,9 @@ def test_digest_follows_the_images_and_not_the_folder(
 ) -> None:
     moved = Path(shutil.copytree(market, tmp_path / "elsewhere"))
     first, second = evaluate(colours, market), evaluate(colours, moved)
-    assert first["data_digest"] == second["data_digest"]
+    assert first.data_digest == second.data_digest
     next((moved / "bounding_box_test").iterdir()).unlink()
-    assert evaluate(colours, moved)["data_digest"] != first["data_digest"]
+    assert evaluate(colours, moved).data_digest != first.data_digest
 
 
 def test_single_images_cannot_be_pooled(colours: Model, pedestrians: Path, tmp_path: Path) -> None:
@@ -365,12 +378,12 @@ def test_peer_scores_on_real_crops_are_the_known_ones() -> None:
     if not model.exists():
         pytest.skip("the real crops are not here")
     card = evaluate(model, shared / "data" / "market1501")
-    assert card["queries"] + card["queries_without_match"] == 439
-    assert card["gallery"] == 1_244
-    assert 100 * card["rank1"] == pytest.approx(74.1, abs=0.3)
-    assert 100 * card["mAP"] == pytest.approx(57.3, abs=0.3)
-    assert 100 * card["mINP"] == pytest.approx(28.0, abs=0.3)
-    assert card["calibration"] is None
+    assert card.queries + card.queries_without_match == 439
+    assert card.gallery == 1_244
+    assert 100 * card.rank1 == pytest.approx(74.1, abs=0.3)
+    assert 100 * card.mAP == pytest.approx(57.3, abs=0.3)
+    assert 100 * card.mINP == pytest.approx(28.0, abs=0.3)
+    assert card.calibration is None
 
 
 @pytest.mark.parametrize(

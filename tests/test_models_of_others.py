@@ -201,7 +201,7 @@ def test_doubts_about_colours_are_told(tmp_path: Path, caplog: pytest.LogCapture
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
     card = evaluate(wrong, folder)
-    assert any("probably in the wrong order" in note for note in card["notes"])
+    assert any("probably in the wrong order" in note for note in card.notes)
     assert not caplog.records
     embed_folder(folder, tmp_path / "table.npz", wrong)
     assert "probably in the wrong order" in caplog.text
@@ -210,7 +210,7 @@ def test_doubts_about_colours_are_told(tmp_path: Path, caplog: pytest.LogCapture
     assert "probably in the wrong order" in caplog.text
     caplog.clear()
     right = load_model(wrong.path)
-    assert not [note for note in evaluate(right, folder)["notes"] if "order" in note]
+    assert not [note for note in evaluate(right, folder).notes if "order" in note]
     embed_folder(folder, tmp_path / "right.npz", right)
     assert not caplog.records
 

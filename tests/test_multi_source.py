@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -315,23 +316,19 @@ def test_each_source_is_scored_as_if_alone() -> None:
     for number, source in enumerate(("a", "b-2", "b")):
         mine = images.rows(np.arange(24 * number, 24 * number + 24))
         alone = score_embedded(first_queries(mine), mine, mine).to_dict()
-        assert {name: found[source][name] for name in alone} == alone
-        assert (found[source]["people"], found[source]["images"]) == (4, 24)
-        rates = error_rates_at(pairs_of(mine), 4.0)
-        assert found[source]["rates_at_threshold"] == [
-            rates.false_accept_rate,
-            rates.false_reject_rate,
-        ]
-    assert found["b"]["protocol"] == "query image dropped"
+        assert {name: getattr(found[source], name) for name in alone} == alone
+        assert (found[source].people, found[source].images) == (4, 24)
+        assert found[source].rates_at_threshold == error_rates_at(pairs_of(mine), 4.0).rates
+    assert found["b"].protocol == "query image dropped"
 
 
 def test_source_that_cannot_be_scored_says_why_and_the_others_are() -> None:
     images = _embedded([f"a/{n // 2}" for n in range(8)] + ["b/1", "b/2"], [1, 2] * 5)
     query = query_rows(images.people, images.cameras)
     found = score_sources(images, query, np.arange(10), ["a", "b"])
-    assert "rank1" in found["a"]
-    assert "rank1" not in found["b"]
-    assert "match" in found["b"]["not_scored"]
+    assert "rank1" in found["a"].to_dict()
+    assert "rank1" not in found["b"].to_dict()
+    assert "match" in found["b"].not_scored
 
 
 def test_evaluation_of_a_record_set_lists_each_source(
@@ -340,7 +337,13 @@ def test_evaluation_of_a_record_set_lists_each_source(
     card = evaluate(calibrated, mixed, output=tmp_path / "scores")
     manifest = read_manifest(mixed)
     held_out = {source.name: source.people["validation"] for source in manifest.sources[:2]}
-    assert {name: found["people"] for name, found in card["sources"].items()} == held_out
-    assert card["people"] == sum(held_out.values())
-    assert "By source" in (tmp_path / "scores" / "report.html").read_text()
-    assert "sources" not in evaluate(calibrated, records)
+    assert {name: found.people for name, found in card.sources.items()} == held_out
+    assert card.people == sum(held_out.values())
+    page = (tmp_path / "scores" / "report.html").read_text(encoding="utf-8")
+    assert "By source" in page
+    words = re.findall(
+        r"<th scope=row>((?:probably )?(?:same|different)|unsure)</th><td>(.+?)%", page
+    )
+    measured = card.calibration.measured_words
+    assert words == [(word, f"{100 * shares[0]:.2f}") for word, shares in measured.items()]
+    assert "sources" not in evaluate(calibrated, records).to_dict()

@@ -216,7 +216,7 @@ def test_drawing_for_a_page_takes_the_colours_of_the_page() -> None:
 
 def test_grid_has_a_place_for_each_image() -> None:
     figure = plots.plot_images(np.repeat(PERSON[None], 11, axis=0), columns=4)
-    assert len(figure.axes) == 11
+    assert len(figure.axes[0].images) == 11
 
 
 def test_curves_show_what_was_measured() -> None:

@@ -1,43 +1,51 @@
-"""Rank lists of passing blocks are those of `nearest`."""
+"""Rank lists, worked by hand and by a slow loop; reasons for queries without a match."""
 
 import numpy as np
 import pytest
 
 from siamese.metrics.blocks import distance_blocks
 from siamese.metrics.masks import ProtocolMask
-from siamese.metrics.rank_lists import RankLists
-from siamese.metrics.ranking import nearest, score_distances
+from siamese.metrics.rank_lists import nearest
+from siamese.metrics.ranking import score_distances, score_masked
 from siamese.metrics.reranking import expand_queries
 
 
 @pytest.mark.parametrize("junk", [False, True])
-def test_lists_agree_with_nearest_and_blocks_pass_unchanged(junk):
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_lists_agree_with_nearest_and_a_slow_loop(junk, metric):
     random = np.random.default_rng(0)
     queries, gallery = random.standard_normal((70, 3)), random.standard_normal((90, 3))
     people = random.integers(1, 9, 90)
     if junk:
         people[::7] = -1
-    mask = ProtocolMask(
-        random.integers(1, 9, 70), random.integers(1, 4, 70), people, random.integers(1, 4, 90)
-    )
-    lists = RankLists(mask, places=5)
-    scores = score_distances(lists.watch(distance_blocks(queries, gallery)), mask)
-    plain = score_distances(distance_blocks(queries, gallery), mask)
-    assert (scores.mAP, scores.cmc, scores.mINP) == (plain.mAP, plain.cmc, plain.mINP)
-    indices, distances = nearest(queries, gallery, 5, mask=mask)
-    np.testing.assert_array_equal(lists.indices, indices)
-    np.testing.assert_allclose(lists.distances, distances, atol=1e-4)
+    who = random.integers(1, 9, 70), random.integers(1, 4, 70), people, random.integers(1, 4, 90)
+    mask = ProtocolMask(*who)
+    blocks = distance_blocks(queries, gallery, metric=metric)
+    passed = score_distances(blocks, mask, places=5)
+    scored = score_masked(queries, gallery, mask, metric=metric, places=5)
+    assert score_masked(queries, gallery, mask).lists is None
+    indices, distances = nearest(queries, gallery, 5, metric=metric, mask=mask)
+    ((_, dense),) = distance_blocks(queries, gallery, metric=metric)
+    for lists in (passed.lists, scored.lists):
+        np.testing.assert_array_equal(lists.indices, indices)
+        np.testing.assert_allclose(lists.distances, distances, atol=1e-4)
+        for query in range(70):
+            left_out, correct = mask.of(query)
+            allowed = [g for g in range(90) if g not in left_out and people[g] != -1]
+            assert indices[query].tolist() == sorted(allowed, key=lambda g: dense[query, g])[:5]
+            best = correct[dense[query, correct].argmin()]
+            assert lists.first_match[query] == best
+            assert lists.first_distance[query] == pytest.approx(dense[query, best], abs=1e-4)
 
 
 def test_short_galleries_leave_places_empty():
-    mask = ProtocolMask(["a"], [1], ["a", "a", "b"], [1, 2, 1])
-    lists = RankLists(mask, places=5)
-    passed = [
-        block.tolist() for _, block in lists.watch(distance_blocks([[0.0]], [[0.0], [1], [3]]))
-    ]
-    assert passed == [[[0, 1, 3]]]
-    assert lists.indices.tolist() == [[1, 2, -1, -1, -1]]
-    assert lists.distances.tolist() == [[1, 3, np.inf, np.inf, np.inf]]
+    mask = ProtocolMask(["a", "z"], [1, 1], ["a", "a", "b"], [1, 2, 1])
+    blocks = distance_blocks([[0.0], [2.0]], [[0.0], [1.0], [3.0]])
+    lists = score_distances(blocks, mask, places=5).lists
+    assert lists.indices.tolist() == [[1, 2, -1, -1, -1], [1, 2, 0, -1, -1]]
+    assert lists.distances[0].tolist() == [1, 3, np.inf, np.inf, np.inf]
+    assert lists.first_match.tolist() == [1, -1]
+    assert lists.first_distance.tolist() == [1, np.inf]
 
 
 def test_reasons_for_queries_that_are_not_scored_worked_by_hand():

@@ -11,7 +11,8 @@ from siamese.errors import InputError
 from siamese.metrics import blocks
 from siamese.metrics.blocks import distance_blocks, smallest
 from siamese.metrics.masks import ProtocolMask, query_rows
-from siamese.metrics.ranking import nearest, score_distances, score_ranking, single_shot_cmc
+from siamese.metrics.rank_lists import nearest
+from siamese.metrics.ranking import score_distances, score_ranking, single_shot_cmc
 
 GOLDENS = Path(__file__).with_name("goldens") / "ranking.npz"
 

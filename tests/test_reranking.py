@@ -87,7 +87,7 @@ def test_blocks_of_any_size_give_the_same_distances(monkeypatch):
     monkeypatch.setattr(rerank_module, "_ROWS", 7)
     monkeypatch.setattr(rerank_module, "_TILE", 50)
     monkeypatch.setattr(rerank_module, "_ELEMENTS", 700)
-    monkeypatch.setattr(rerank_module, "_PAIRS", 100)
+    monkeypatch.setattr(blocks, "_PAIRS", 100)
     assert whole(rerank(queries, gallery)) == pytest.approx(expected, abs=1e-6)
 
 

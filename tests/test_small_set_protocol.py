@@ -117,10 +117,10 @@ def test_scores_agree_with_a_slow_loop(colours: Model, tmp_path: Path) -> None:
         values = [each[name] for each in per_split]
         mean = sum(values) / 4
         spread = (sum((value - mean) ** 2 for value in values) / 3) ** 0.5
-        assert report["scores"][name]["mean"] == pytest.approx(mean, abs=1e-6), name
-        assert report["scores"][name]["spread"] == pytest.approx(spread, abs=1e-6), name
-    assert report["scores"]["mAP"]["spread"] > 0
-    assert 0 < report["scores"]["eer"]["mean"] < 1
+        assert report.scores[name].mean == pytest.approx(mean, abs=1e-6), name
+        assert report.scores[name].spread == pytest.approx(spread, abs=1e-6), name
+    assert report.scores["mAP"].spread > 0
+    assert 0 < report.scores["eer"].mean < 1
 
 
 def test_halves_are_drawn_anew_and_repeat(tmp_path: Path) -> None:
@@ -244,12 +244,12 @@ def test_of_more_than_two_cameras_two_are_drawn(tmp_path: Path) -> None:
 def test_all_people_once_without_splits(colours: Model, tmp_path: Path) -> None:
     miniatures.viper(tmp_path, people=5)
     report = evaluate_small_set(colours, tmp_path, splits=0)
-    assert [way["queries"] for way in report["ways"]] == [5, 5]
-    assert len(report["per_split"]) == 1
-    assert {found["spread"] for found in report["scores"].values()} == {None}
-    assert report["protocol_text"][0] == "Small set: all 5 people, once."
+    assert [way.queries for way in report.ways] == [5, 5]
+    assert len(report.per_split) == 1
+    assert {found.spread for found in report.scores.values()} == {None}
+    assert report.protocol_text[0] == "Small set: all 5 people, once."
     # The embeddings of VIPeR's images decide all: another seed draws nothing else.
-    assert evaluate_small_set(colours, tmp_path, splits=0, seed=9)["scores"] == report["scores"]
+    assert evaluate_small_set(colours, tmp_path, splits=0, seed=9).scores == report.scores
 
 
 def test_people_are_a_slice_by_number() -> None:
@@ -279,11 +279,11 @@ def test_the_first_and_the_last_people_of_a_folder(colours: Model, tmp_path: Pat
     for people, place in ((":3", "first"), ("3:", "last")):
         chosen = evaluate_small_set(colours, tmp_path / "all", people=people)
         alone = evaluate_small_set(colours, tmp_path / place)
-        assert chosen["scores"] == alone["scores"]
-        assert f"(those of {people} by number)" in chosen["protocol_text"][0]
+        assert chosen.scores == alone.scores
+        assert f"(those of {people} by number)" in chosen.protocol_text[0]
         standard = evaluate(colours, tmp_path / "all", people=people)
-        assert standard["data_digest"] == evaluate(colours, tmp_path / place)["data_digest"]
-        assert f"people {people} by number" in standard["source"]
+        assert standard.data_digest == evaluate(colours, tmp_path / place).data_digest
+        assert f"people {people} by number" in standard.source
 
 
 def test_slices_keep_queries_and_distractors_of_other_datasets(
@@ -293,22 +293,22 @@ def test_slices_keep_queries_and_distractors_of_other_datasets(
     for name in ("query/0005_c1s1_000001_00.jpg", "bounding_box_test/0005_c2s1_000001_00.jpg"):
         miniatures.draw_image(root / name)
     report = evaluate(colours, root, people="1:")
-    assert (report["queries"], report["people"], report["gallery"]) == (2, 2, 3)
-    assert report["gallery_distractors"] == 1
+    assert (report.queries, report.people, report.gallery) == (2, 2, 3)
+    assert report.gallery_distractors == 1
     small = evaluate_small_set(colours, root)  # test people alone, their queries among them
-    assert (small["people"], small["ways"][0]["distractors"]) == (3, 1)
+    assert (small.people, small.ways[0].distractors) == (3, 1)
 
 
 def test_a_pattern_reads_the_folder_that_is_scored(colours: Model, tmp_path: Path) -> None:
     root = miniatures.cuhk01(tmp_path / "crops", people=4)
     build_records(root, validation_size=0.5)
-    assert evaluate(colours, root)["dataset"] == "records"
+    assert evaluate(colours, root).dataset == "records"
     report = evaluate(colours, root, pattern="ilids")
-    assert (report["dataset"], report["cameras"], report["gallery"]) == ("ilids", 0, 16)
-    assert evaluate(colours, root, people=":")["dataset"] == "cuhk01"
+    assert (report.dataset, report.cameras, report.gallery) == ("ilids", 0, 16)
+    assert evaluate(colours, root, people=":").dataset == "cuhk01"
     small = evaluate_small_set(colours, root, pattern="ilids")
-    assert (small["dataset"], small["pairs_by"]) == ("ilids", "images")
-    assert "easier than across cameras" in small["protocol_text"][1]
+    assert (small.dataset, small.pairs_by) == ("ilids", "images")
+    assert "easier than across cameras" in small.protocol_text[1]
     for use in (
         lambda: evaluate(colours, root / "records", people="1:"),
         lambda: evaluate_small_set(colours, root / "records"),
@@ -381,7 +381,7 @@ def test_known_scores_of_a_peer_on_viper() -> None:
     if not model.exists():
         pytest.skip("the real crops are not here")
     report = evaluate_small_set(model, SHARED / "data" / "peta" / "VIPeR", flip=True)
-    found = {name: 100 * score["mean"] for name, score in report["scores"].items()}
+    found = {name: 100 * score.mean for name, score in report.scores.items()}
     assert found["rank1"] == pytest.approx(42.3, abs=1)
     assert found["mAP"] == pytest.approx(53.1, abs=1)
     assert found["eer"] == pytest.approx(11.6, abs=0.5)

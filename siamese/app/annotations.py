@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from siamese.datasets.samples import read_name
 from siamese.errors import InputError
 from siamese.files import whole_file
+from siamese.metrics.blocks import distance_blocks, exact_distances
 from siamese.metrics.calibration import Calibration, calibrate
 from siamese.metrics.pairs import BINS, PairCounts, count_pairs
 
@@ -247,7 +248,7 @@ def uncertain_pairs(
         drawn = np.random.default_rng(seed).choice(len(rows), MOST_IMAGES, replace=False)
         rows = np.sort(drawn)
     table = embeddings[rows]
-    distances = np.sqrt(np.maximum(2 - 2 * (table @ table.T), 0))
+    distances = np.concatenate([block.copy() for _, block in distance_blocks(table, table)])
     numbers = _numbers(cameras)[rows]
     barred = (numbers[:, None] == numbers) & (numbers[:, None] >= 0)
     np.fill_diagonal(barred, True)
@@ -327,8 +328,8 @@ def recalibrate(
         taking_part.update(groups.person[path] for path in pair)
         if all(path in groups.named for path in pair):
             continue  # counted above
-        one, other = (embeddings[row_of[path]].astype(np.float64) for path in pair)
-        distance = float(np.linalg.norm(one - other))
+        one, other = (embeddings[row_of[path]] for path in pair)
+        distance = float(exact_distances(one, other))
         place = int(np.clip(np.ceil(distance / counts.resolution) - 1, 0, BINS - 1))
         (same if each.same else different)[place] += 1
     if same.sum() < ENOUGH_PAIRS or different.sum() < ENOUGH_PAIRS:

@@ -32,6 +32,7 @@ from siamese.files import whole_file
 from siamese.gallery import Added, Gallery, GalleryImage, SearchResult, answer, open_image
 from siamese.gallery.results import judge_result
 from siamese.inference import Model
+from siamese.metrics.blocks import exact_distances
 from siamese.metrics.calibration import LEANINGS, Calibration, Verdict
 from siamese.plots import overlay_heat
 
@@ -124,8 +125,8 @@ class Desk:
 
     def distance(self, first: Pixels, second: Pixels) -> float:
         """The Euclidean distance of two images."""
-        one, other = self.model.embed([first, second]).astype(np.float64)
-        return float(np.linalg.norm(one - other))
+        one, other = self.model.embed([first, second])
+        return float(exact_distances(one, other))
 
     def heat_maps(self, first: Pixels, second: Pixels) -> tuple[Pixels, Pixels, float]:
         """Where the two images were found alike.
@@ -291,7 +292,7 @@ class Desk:
             Pair(
                 rows[one],
                 rows[other],
-                float(np.linalg.norm(embeddings[one].astype(np.float64) - embeddings[other])),
+                float(exact_distances(embeddings[one], embeddings[other])),
             )
             for one, other in chosen
         ]

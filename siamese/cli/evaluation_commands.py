@@ -12,7 +12,9 @@ from siamese.errors import InputError
 from siamese.preprocessing import UNSTATED, describe_preprocessing
 
 if TYPE_CHECKING:
+    from siamese.evaluate import ScoreReport
     from siamese.evaluate.report_images import HeatMaps
+    from siamese.evaluate.small_set_protocol import SmallSetReport
 
 
 def evaluate(
@@ -126,7 +128,7 @@ def evaluate(
         )
         return
     with counting("images") as progress:
-        card = stage(
+        report = stage(
             opened,
             data,
             flip=flip,
@@ -145,16 +147,10 @@ def evaluate(
             progress=progress,
         )
     if json_:
-        print(json.dumps(card, ensure_ascii=False))
+        print(json.dumps(report.to_dict(), ensure_ascii=False))
         return
-    print_scores(card, title=str(card["source"]))
-    for note in card["notes"]:
-        print(f"  note         {note}")
-    print(f"model        {card['model']} ({card['fingerprint']})")
-    if card["preprocessing"] is not None:
-        print(f"images as    {describe_preprocessing(card['preprocessing'])}")
-    if output is not None:
-        print(f"report       {output / 'report.html'}")
+    print_scores(report, title=report.source)
+    _print_origin(report, output, "report.html")
 
 
 def _evaluate_small_set(model: Any, data: Path, json_: bool, **options: Any) -> None:
@@ -163,11 +159,10 @@ def _evaluate_small_set(model: Any, data: Path, json_: bool, **options: Any) -> 
     with counting("images") as progress:
         report = evaluate_small_set(model, data, progress=progress, **options)
     if json_:
-        print(json.dumps(report, ensure_ascii=False))
+        print(json.dumps(report.to_dict(), ensure_ascii=False))
         return
-    scores = report["scores"]
-    print(f"{data} ({report['dataset']})")
-    for sentence in report["protocol_text"]:
+    print(f"{data} ({report.dataset})")
+    for sentence in report.protocol_text:
         print(f"  {sentence}")
     for label, names in (
         ("ranking", {"Rank-1": "rank1", "Rank-5": "rank5", "Rank-10": "rank10"}),
@@ -175,24 +170,25 @@ def _evaluate_small_set(model: Any, data: Path, json_: bool, **options: Any) -> 
         ("verification", {"EER": "eer"}),
         ("accepted", {"FAR 0.01": "tar_at_far_0.01", "FAR 0.001": "tar_at_far_0.001"}),
     ):
-        shown = "   ".join(f"{word} {_with_spread(scores[name])}" for word, name in names.items())
+        shown = "   ".join(f"{word} {report.scores[name]}" for word, name in names.items())
         print(f"  {label:<12} {shown}")
-    if (own := report["own_threshold"]) is not None:
+    if (own := report.own_threshold) is not None:
         print(
-            f"  {'threshold':<12} {own['threshold']:.4f} of the model: strangers accepted "
-            f"{_with_spread(own['false_accept_rate'])} (promised {own['promised_rates'][0]:.3f}), "
-            f"people rejected {_with_spread(own['false_reject_rate'])}"
+            f"  {'threshold':<12} {own.threshold:.4f} of the model: strangers accepted "
+            f"{own.false_accept_rate} (promised {own.promised_rates[0]:.3f}), people rejected "
+            f"{own.false_reject_rate}"
         )
-    for note in report["notes"]:
+    _print_origin(report, options["output"], REPORT)
+
+
+def _print_origin(report: "ScoreReport | SmallSetReport", output: Path | None, file: str) -> None:
+    for note in report.notes:
         print(f"  note         {note}")
-    print(f"model        {report['model']} ({report['fingerprint']})")
-    if options["output"] is not None:
-        print(f"report       {options['output'] / REPORT}")
-
-
-def _with_spread(found: dict[str, float | None]) -> str:
-    spread = "" if found["spread"] is None else f" +- {found['spread']:.3f}"
-    return f"{found['mean']:.3f}{spread}"
+    print(f"model        {report.model} ({report.fingerprint})")
+    if report.preprocessing is not None:
+        print(f"images as    {describe_preprocessing(report.preprocessing)}")
+    if output is not None:
+        print(f"report       {output / file}")
 
 
 def compare(
@@ -221,11 +217,11 @@ def compare(
     if json_:
         print(json.dumps(values, ensure_ascii=False))
         return
-    for name, card in (("first", first), ("second", second)):
+    for name, path in (("first", first), ("second", second)):
         facts = values[name]
         model, fingerprint = facts.pop("model"), facts.pop("fingerprint")
         options = "".join(f", {key} {value}" for key, value in facts.items())
-        print(f"{name:7} {card}: {model} ({fingerprint}){options}")
+        print(f"{name:7} {path}: {model} ({fingerprint}){options}")
     print(f"{'':15}{'first':>8}{'second':>8}{'difference':>12}   95 %{'':14}p")
     for name, row in values["scores"].items():
         low, high = row["interval"]
@@ -249,85 +245,59 @@ def default_output(
     return Path("results") / "-".join(parts)
 
 
-def print_scores(card: dict[str, Any], *, title: str) -> None:
+def print_scores(report: "ScoreReport", *, title: str) -> None:
     """Prints a score report in a few lines."""
-    left_out = card["queries_without_match"]
+    left_out = report.queries_without_match
     print(title)
     print(
-        f"  {card['protocol']}: {card['queries']:,} queries"
+        f"  {report.protocol}: {report.queries:,} queries"
         + (f" ({left_out:,} more have no match)" if left_out else "")
-        + f", gallery of {card['gallery']:,}"
+        + f", gallery of {report.gallery:,}"
     )
-    if "untrained" in card:
-        untrained = card["untrained"]
+    if (before := report.untrained) is not None:
         print(
-            f"  untrained    Rank-1 {untrained['rank1']:.3f}   mAP {untrained['mAP']:.3f}   "
-            f"EER {untrained['eer']:.3f}"
+            f"  untrained    Rank-1 {before.rank1:.3f}   mAP {before.mAP:.3f}   "
+            f"EER {before.eer:.3f}"
         )
     print(
-        f"  ranking      Rank-1 {card['rank1']:.3f}   Rank-5 {card['rank5']:.3f}   "
-        f"Rank-10 {card['rank10']:.3f}   mAP {card['mAP']:.3f} (trapezoid "
-        f"{card['mAP_trapezoid']:.3f})   mINP {card['mINP']:.3f}"
+        f"  ranking      Rank-1 {report.rank1:.3f}   Rank-5 {report.rank5:.3f}   "
+        f"Rank-10 {report.rank10:.3f}   mAP {report.mAP:.3f} (trapezoid "
+        f"{report.mAP_trapezoid:.3f})   mINP {report.mINP:.3f}"
     )
-    for name, found in card.get("variants", {}).items():
-        shown = f"  {name.replace('_', ' ')}: Rank-1 {found['rank1']:.3f}"
-        if "mAP" in found:
-            shown += f"   mAP {found['mAP']:.3f}   {found['queries']:,} queries"
+    for name, found in (report.variants or {}).items():
+        shown = f"  {name.replace('_', ' ')}: Rank-1 {found.rank1:.3f}"
+        if found.mAP is not None:
+            shown += f"   mAP {found.mAP:.3f}   {found.queries:,} queries"
         print(shown)
-    tar = "   ".join(f"{rate:.3f} at FAR {far}" for far, rate in card["tar_at_far"].items())
-    print(f"  verification EER {card['eer']:.3f}   AUC {card['auc']:.3f}   accepted: {tar}")
-    for name, found in card.get("sources", {}).items():
-        shown = f"  {name:<12} {found['people']} people"
-        if "not_scored" in found:
-            print(f"{shown}, not scored: {found['not_scored']}")
-        else:
+    tar = "   ".join(f"{rate:.3f} at FAR {far}" for far, rate in report.tar_at_far.items())
+    print(f"  verification EER {report.eer:.3f}   AUC {report.auc:.3f}   accepted: {tar}")
+    for name, found in (report.sources or {}).items():
+        scores = f", not scored: {found.not_scored}"
+        if found.not_scored is None:
+            scores = f"   Rank-1 {found.rank1:.3f}   mAP {found.mAP:.3f}   EER {found.eer:.3f}"
+        print(f"  {name:<12} {found.people} people{scores}")
+    if (own := report.calibration) is not None:
+        for number, (word, accepted, rejected) in enumerate(own.describe()):
             print(
-                f"{shown}   Rank-1 {found['rank1']:.3f}   mAP {found['mAP']:.3f}   "
-                f"EER {found['eer']:.3f}"
+                f"  {'' if number else 'threshold':<12} {own.threshold:.4f} {word}: "
+                f"strangers accepted {accepted}, people rejected {rejected}"
             )
-    _print_own_threshold(card.get("calibration"))
-    _print_words(card.get("calibration"))
-    if "intervals" in card:
+        for number, (word, shares) in enumerate(own.word_table()):
+            if not number:
+                print(
+                    "  verdict             one person  promised  two people  promised  "
+                    "wrong at even odds"
+                )
+            said = [f"{share:.2%}" for share in shares[:-1]]
+            wrong = "" if shares[-1] is None else f"{shares[-1]:.1%}"
+            print("  {:<18}  {:>10}  {:>8}  {:>10}  {:>8}  {:>18}".format(word, *said, wrong))
+    if report.intervals is not None:
         names = {"rank1": "Rank-1", "mAP": "mAP", "mINP": "mINP", "eer": "EER"}
         shown = "   ".join(
-            "{} {:.3f} to {:.3f}".format(label, *card["intervals"][name])
+            "{} {:.3f} to {:.3f}".format(label, *report.intervals[name])
             for name, label in names.items()
         )
         print(f"  95 %         {shown}  (bootstrap over people)")
-
-
-def _print_own_threshold(found: dict[str, Any] | None) -> None:
-    """Prints what the model's own threshold promised, and what came true."""
-    if found is None:
-        return
-    from siamese.evaluate.protocol import describe_rates
-
-    for title, name in (("threshold", "promised"), ("", "measured")):
-        if found[f"{name}_rates"] is not None:
-            shown = describe_rates(found[f"{name}_rates"], found[f"{name}_intervals"])
-            print(
-                f"  {title:<12} {found['threshold']:.4f} {name}: "
-                f"strangers accepted {shown[0]}, people rejected {shown[1]}"
-            )
-
-
-def _print_words(found: dict[str, Any] | None) -> None:
-    """Prints how often each verdict was said, and how often it was wrong."""
-    measured = found and found["measured_words"]
-    if not found or not measured:
-        return
-    from siamese.metrics.calibration import LEANINGS
-
-    print("  verdict             one person  promised  two people  promised  wrong at even odds")
-    for word, (same, different) in measured.items():
-        wrong = different if LEANINGS[word] else same
-        certain = LEANINGS[word] is not None and same + different > 0
-        share = f"{wrong / (same + different):.1%}" if certain else ""
-        promised = found["promised_words"][word]
-        print(
-            f"  {word:<18}  {same:10.2%}  {promised[0]:8.2%}  {different:10.2%}  "
-            f"{promised[1]:8.2%}  {share:>18}"
-        )
 
 
 def _heat_maps(model: Any) -> "HeatMaps":

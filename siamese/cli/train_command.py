@@ -125,10 +125,13 @@ def train(
         _print_seeds(train_seeds(records, chosen, seeds, **how))
         return
     finished = train_stage(records, chosen, **how)
-    print_scores(finished.scores, title=f"trained, {finished.scores['source']}")
+    from siamese.evaluate import ScoreReport
+
+    report = ScoreReport.from_dict(finished.scores)
+    print_scores(report, title=f"trained, {report.source}")
     if query_dir is not None and gallery_dir is not None:
-        card = score_queries(finished.folder, query_dir, gallery_dir)
-        print_scores(card, title=f"{query_dir} against {gallery_dir}")
+        report = ScoreReport.from_dict(score_queries(finished.folder, query_dir, gallery_dir))
+        print_scores(report, title=f"{query_dir} against {gallery_dir}")
     print(f"run folder   {finished.folder}")
     print(f"model        {finished.folder / 'model.keras'}")
     print(f"TensorBoard  tensorboard --logdir {finished.log.parent}")

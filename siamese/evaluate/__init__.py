@@ -1,16 +1,16 @@
 """Stage: a model and people it has not seen -> a score report that can be trusted.
 
 embedded   images of people -> embeddings with who is on them
-query_gallery  a dataset folder, a record set or a table -> what asks and what is searched
+query_gallery  a dataset folder, a record set or a table -> queries and gallery
 scoring    embeddings -> ranking and verification scores
-protocol   what was done, in words
 evaluation  all of it: `evaluate`
-report_images  which queries and pairs are shown
-report     the score report as one HTML page, and the same pictures as PNG
+score_report  its entries, and the protocol in words
 score_files  scores.json and queries.csv, written and read
+report     the score report as one HTML page (`report.html`), and the same pictures as PNG
+report_images  the queries and pairs that are shown
 trials     of a small set: one query and one gallery image a person
 small_set_protocol  random halves of the people, single shot: `evaluate_small_set`
-compare    two score reports: is the difference more than noise?
+compare    two score reports: noise, or more
 """
 
 from siamese.evaluate.compare import Comparison, compare_scores
@@ -22,9 +22,11 @@ from siamese.evaluate.embedded import (
     name_images,
 )
 from siamese.evaluate.evaluation import evaluate
+from siamese.evaluate.score_files import read_score_report
+from siamese.evaluate.score_report import Reranking, ScoreReport
 from siamese.evaluate.scoring import (
-    Reranking,
     Scores,
+    match,
     pairs_of,
     sample_of,
     score_embedded,
@@ -35,14 +37,17 @@ __all__ = [
     "Comparison",
     "EmbeddedImages",
     "Reranking",
+    "ScoreReport",
     "Scores",
     "compare_scores",
     "embed_records",
     "embed_samples",
     "evaluate",
     "first_queries",
+    "match",
     "name_images",
     "pairs_of",
+    "read_score_report",
     "sample_of",
     "score_embedded",
     "score_sources",

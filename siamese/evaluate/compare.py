@@ -1,15 +1,15 @@
-"""Two score reports of one dataset: is the difference more than noise?"""
+"""Comparison of two score reports of one dataset: noise, or more."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from siamese.errors import InputError
 from siamese.evaluate.score_files import read_ranking, read_score_report
-from siamese.metrics.bootstrap import PairedComparison, RankingScore, paired_bootstrap
+from siamese.evaluate.score_report import ScoreReport
+from siamese.metrics.bootstrap import PairedComparison, paired_bootstrap
 
-SCORES: tuple[RankingScore, ...] = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP")
 _SAME = {  # what must not differ, and what it is called
     "protocol": "protocol",
     "dataset": "dataset",
@@ -18,17 +18,9 @@ _SAME = {  # what must not differ, and what it is called
     "queries_without_match": "number of queries left out",
     "data_digest": "images",
 }
-
-
 _OPTIONS = (
-    "flip",
-    "metric",
-    "rerank",
-    "expand_queries",
-    "tracklets",
-    "image_size",
-    "preprocessing",
-)
+    "flip", "metric", "rerank", "expand_queries", "tracklets", "image_size", "preprocessing",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,25 +30,25 @@ class Comparison:
     Attributes:
         first: The first report.
         second: The second.
-        scores: The difference in each ranking score, first minus second.
+        scores: By ranking score the difference, first minus second.
     """
 
-    first: Mapping[str, Any]
-    second: Mapping[str, Any]
-    scores: tuple[PairedComparison, ...]
+    first: ScoreReport
+    second: ScoreReport
+    scores: Mapping[str, PairedComparison]
 
-    def verdict(self, score: RankingScore = "mAP") -> str:
+    def verdict(self, score: str = "mAP") -> str:
         """Says in a sentence whether a difference is more than noise.
 
         Args:
-            score: Of which score.
+            score: The name of the score.
 
         Returns:
             The sentence.
         """
-        found = next(each for each in self.scores if each.score == score)
+        found = self.scores[score]
         difference = 100 * found.difference
-        low, high = 100 * found.interval.low, 100 * found.interval.high
+        low, high = (100 * end for end in found.interval)
         if low == high == 0:
             return f"The two are equal in {score}, whoever is drawn."
         if low <= 0 <= high:
@@ -72,19 +64,20 @@ class Comparison:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The comparison as plain values, ready for JSON."""
+        """Gives the comparison as plain values, ready for JSON."""
         return {
             "first": _describe(self.first, self.second),
             "second": _describe(self.second, self.first),
             "scores": {
-                each.score: {
-                    "first": self.first[each.score],
-                    "second": self.second[each.score],
-                    **{k: v for k, v in asdict(each).items() if k not in ("score", "interval")},
-                    "interval": [each.interval.low, each.interval.high],
+                name: {
+                    "first": getattr(self.first, name),
+                    "second": getattr(self.second, name),
+                    "difference": each.difference,
+                    "p_value": each.p_value,
+                    "interval": list(each.interval),
                     "more_than_noise": not each.interval.low <= 0 <= each.interval.high,
                 }
-                for each in self.scores
+                for name, each in self.scores.items()
             },
             "verdict": self.verdict(),
         }
@@ -101,7 +94,7 @@ def compare_scores(
     Args:
         first: `scores.json` that `evaluate` wrote, or its folder; `queries.csv` lies beside it.
         second: Another, of the same data by the same protocol.
-        samples: How many draws, at least 1.
+        samples: Number of draws, at least 1.
         seed: Of the draws, at least 0.
 
     Returns:
@@ -115,24 +108,19 @@ def compare_scores(
         raise InputError(f"`seed` must be >= 0. Received: seed={seed}")
     reports = read_score_report(first), read_score_report(second)
     for name, words in _SAME.items():
-        one, other = (report.get(name) for report in reports)
+        one, other = (getattr(report, name) for report in reports)
         if one != other:
             raise InputError(
                 f"Only reports of one dataset and protocol can be compared. Received: {words} "
                 f"{one} in {first} and {other} in {second}. Evaluate both models on the same "
                 "folder."
             )
-    rankings = read_ranking(first), read_ranking(second)
-    return Comparison(
-        reports[0],
-        reports[1],
-        tuple(
-            paired_bootstrap(*rankings, score=score, samples=samples, seed=seed) for score in SCORES
-        ),
-    )
+    found = paired_bootstrap(read_ranking(first), read_ranking(second), samples=samples, seed=seed)
+    return Comparison(*reports, found)
 
 
-def _describe(report: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The model of a report, and the options that it was scored with where the other's differ."""
-    names = ["model", "fingerprint", *(n for n in _OPTIONS if report.get(n) != other.get(n))]
-    return {name: report.get(name) for name in names}
+def _describe(report: ScoreReport, other: ScoreReport) -> dict[str, Any]:
+    """Gives the model of a report, and the options that it was scored with where they differ."""
+    own, others = report.to_dict(), other.to_dict()
+    names = ["model", "fingerprint", *(name for name in _OPTIONS if own[name] != others[name])]
+    return {name: own[name] for name in names}

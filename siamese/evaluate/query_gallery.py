@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +13,16 @@ from siamese.datasets import PartName, Sample, list_samples, recognise
 from siamese.datasets.splits import choose_people
 from siamese.errors import InputError
 from siamese.evaluate.embedded import (
+    BATCH_SIZE,
     EmbeddedImages,
+    FrameKey,
     Progress,
-    Tracklets,
     check_finite,
-    embed_files,
-    embed_record_set,
+    embed_records,
     embed_tracklets,
-    pool_images,
+    name_tracklet,
 )
+from siamese.evaluate.score_report import FrameCounts, PooledFrames
 from siamese.images import read_image
 from siamese.inference import Model
 from siamese.metrics.blocks import Indices
@@ -35,18 +35,17 @@ _SEARCH: tuple[PartName, PartName] = ("query", "gallery")
 
 @dataclass(frozen=True)
 class QueryGallery:
-    """Who is scored: embedded images (or tracklets), who of them asks and where is searched.
+    """Embedded images (or tracklets), those that are looked for and those that are searched.
 
     Attributes:
         images: All of them, each once: the pairs that verification counts.
         query: Rows of `images` that are looked for.
         gallery: Rows of `images` that are searched, without junk; queries may be among them.
         dataset: The layout: "market1501", "mars", "records", ...
-        source: Where queries and gallery come from, in words.
+        source: The origin of queries and gallery, in words.
         notes: What a reader of the scores must know.
-        pooling: How frames became tracklets; None for single images.
-        frames: `(images,)`, frames in each tracklet; None for single images.
-        junk: How many images were junk and left out.
+        pooled: How frames became tracklets; None for single images.
+        junk: Number of images that were junk and left out.
         sources: The datasets that the people are from, where there are several.
         read_pictures: Gives the pictures of some rows.
     """
@@ -57,14 +56,13 @@ class QueryGallery:
     dataset: str
     source: str
     notes: tuple[str, ...]
-    pooling: TrackletPooling | None
-    frames: Indices | None
+    pooled: PooledFrames | None
     junk: int
     sources: tuple[str, ...]
     read_pictures: Callable[[Sequence[int]], Mapping[int, Image]]
 
     def digest(self) -> str:
-        """Sixteen hexadecimal digits of who asks and where is searched, in order.
+        """Gives sixteen hexadecimal digits of all queries and gallery images, in order.
 
         Two reports with equal digests are of the same people in the same images, wherever the
         folder lay.
@@ -76,6 +74,33 @@ class QueryGallery:
                 digest.update("\0".join(str(each) for each in facts).encode() + b"\n")
             digest.update(b"\f")
         return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """Images that are not embedded yet, or not pooled.
+
+    Attributes:
+        keys: Person, camera and tracklet of each image.
+        order: Frame number and path or name of each.
+        names: What tells them apart.
+        parts: Rows of the query and gallery parts; None where there are none.
+        embed: Embeds some rows; as `embed_tracklets` takes it.
+        read: Gives the pictures of some rows.
+        dataset: As in `QueryGallery`, like the rest.
+    """
+
+    keys: Sequence[FrameKey]
+    order: Sequence[tuple[int, str]]
+    names: Sequence[str]
+    parts: tuple[Indices, Indices] | None
+    embed: Callable[[list[int], int, int], NDArray[np.float32]]
+    read: Callable[[Sequence[int]], Mapping[int, Image]]
+    dataset: str
+    source: str
+    notes: tuple[str, ...]
+    distractors: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 def embed_query_gallery(
@@ -96,7 +121,7 @@ def embed_query_gallery(
     people, all images: the first image of each person and camera asks, all images are searched.
 
     Args:
-        model: What embeds.
+        model: The open model.
         data: A dataset folder, a CSV file of identities, or the folder of a record set.
         flip: Average each embedding with that of the mirrored image.
         pooling: Scores tracklets instead of images; official MARS is always scored so, by "mean"
@@ -107,7 +132,7 @@ def embed_query_gallery(
         progress: Called with the images done and all images.
 
     Returns:
-        Who is scored.
+        The images, and the rows of queries and gallery.
 
     Raises:
         InputError: The data cannot be used.
@@ -116,10 +141,89 @@ def embed_query_gallery(
     if people is not None or pattern is not None:
         refuse_records(data)
     elif (records := _records_of(data)) is not None:
-        return _embed_validation(model, records, flip, pooling, most_frames, progress)
-    layout = recognise(data, pattern)
-    if layout.name == "mars":
+        return _join(_list_records(model, records, flip, progress), pooling, most_frames)
+    listing = _list_folder(model, data, flip, people, pattern, progress, pooling is None)
+    if listing.dataset == "mars":
         pooling = pooling or "mean"
+    return _join(listing, pooling, most_frames)
+
+
+def refuse_records(data: str | Path) -> None:
+    """Raises an `InputError` for a record set where a folder of images is needed."""
+    from siamese.records import is_record_set
+
+    if is_record_set(data):
+        raise InputError(
+            f"{data}: holds records. Expected the dataset folder itself: this protocol, --people "
+            "and --pattern are of images in folders."
+        )
+
+
+def _join(
+    listing: _Listing, pooling: TrackletPooling | None, most_frames: int | None
+) -> QueryGallery:
+    """Embeds what is listed, pools it where asked for, and finds queries and gallery."""
+    everything = list(range(len(listing.keys)))
+    shown = np.array(everything)
+    pooled, parts = None, listing.parts
+    if pooling is None:
+        images = EmbeddedImages(
+            listing.embed(everything, 0, len(everything)),
+            np.array([person for person, _, _ in listing.keys]),
+            np.array([camera for _, camera, _ in listing.keys], np.int64),
+            np.array(listing.names),
+        )
+    else:
+        images, members = embed_tracklets(
+            listing.embed, listing.keys, listing.order, pooling=pooling, most_frames=most_frames
+        )
+        frames = np.array([len(rows) for rows in members])
+        counts = FrameCounts(
+            least=int(frames.min()),
+            median=float(np.median(frames)),
+            most=int(frames.max()),
+            total=int(frames.sum()),
+        )
+        pooled = PooledFrames(pooling=pooling, frames=counts, most_frames=most_frames)
+        shown = np.array([rows[len(rows) // 2] for rows in members])  # the middle one
+        if parts is not None:
+            named = ([name_tracklet(listing.keys[row]) for row in rows] for rows in parts)
+            query, gallery = (np.flatnonzero(np.isin(images.names, names)) for names in named)
+            parts = query, gallery
+    images = replace(images, distractors=listing.distractors)
+    if parts is None:
+        asked = query_rows(images.people, images.cameras, distractors=images.distractors)
+        parts = asked, np.arange(len(images.names))
+    junk = np.isin(images.people[parts[1]], JUNK)
+
+    def read_pictures(rows: Sequence[int]) -> Mapping[int, Image]:
+        pictures = listing.read(sorted({int(shown[row]) for row in rows}))
+        return {row: pictures[int(shown[row])] for row in rows}
+
+    return QueryGallery(
+        images=images,
+        query=parts[0],
+        gallery=parts[1][~junk],
+        dataset=listing.dataset,
+        source=listing.source,
+        notes=listing.notes,
+        pooled=pooled,
+        junk=int(junk.sum()),
+        sources=listing.sources,
+        read_pictures=read_pictures,
+    )
+
+
+def _list_folder(
+    model: Model,
+    data: Path,
+    flip: bool,
+    people: str | None,
+    pattern: str | None,
+    progress: Progress | None,
+    single: bool,
+) -> _Listing:
+    layout = recognise(data, pattern)
     listed: dict[str, list[Sample]]
     if {"query", "gallery"} & set(layout.parts):
         listed = {part: list_samples(data, part, pattern) for part in _SEARCH}
@@ -133,53 +237,46 @@ def embed_query_gallery(
         chosen = {s.path for s in choose_people(everybody, people, layout.distractors)}
         listed = {part: [s for s in found if s.path in chosen] for part, found in listed.items()}
         source += f"; people {people} by number"
-    roots = {part: Path(layout.parts[part]) for part in listed}
-    if pooling is not None:
-        images, tracklets, query, gallery, shown = _embed_tracklet_parts(
-            model, listed, layout.distractors, pooling, most_frames, flip, progress
-        )
-    else:
-        tracklets = None
-        samples = [sample for part in listed for sample in listed[part]]
-        names = [_name(sample, roots[part], data) for part in listed for sample in listed[part]]
-        _refuse_duplicates(data, {part: len(found) for part, found in listed.items()}, names)
-        images = embed_files(model, samples, names, flip=flip, progress=progress)
-        images = replace(images, distractors=layout.distractors)
-        shown = [sample.path for sample in samples]
-        query, gallery = _query_and_gallery(images, listed)
-    gallery, junk = _without_junk(images, gallery)
-    return QueryGallery(
-        images=images,
-        query=query,
-        gallery=gallery,
+    named: dict[str, tuple[Sample, str]] = {}
+    for part, found in listed.items():
+        names = [_name(sample, Path(layout.parts[part]), data) for sample in found]
+        if single and layout.name != "mars":
+            _refuse_duplicates(data, part, names)
+        for sample, name in zip(found, names, strict=True):
+            named.setdefault(sample.path, (sample, name))
+    samples, paths = [sample for sample, _ in named.values()], list(named)
+    row_of = {path: row for row, path in enumerate(paths)}
+    parts = None
+    if "query" in listed:
+        query, gallery = (np.array([row_of[s.path] for s in listed[part]]) for part in _SEARCH)
+        parts = query, gallery
+
+    def embed(rows: list[int], done: int, total: int) -> NDArray[np.float32]:
+        chosen = [paths[row] for row in rows]
+
+        def count(images: int, _: int) -> None:
+            if progress is not None:
+                progress(done + images, total)
+
+        found = model.embed(chosen, flip=flip, batch_size=BATCH_SIZE, progress=count)
+        return check_finite(found, chosen, model)
+
+    return _Listing(
+        keys=[(s.person, s.camera, s.tracklet) for s in samples],
+        order=[(s.frame, s.path) for s in samples],
+        names=[name for _, name in named.values()],
+        parts=parts,
+        embed=embed,
+        read=lambda rows: {row: read_image(paths[row]) for row in rows},
         dataset=layout.name,
         source=source,
         notes=notes,
-        pooling=pooling,
-        frames=None if tracklets is None else tracklets.frames,
-        junk=junk,
-        sources=(),
-        read_pictures=lambda rows: {row: read_image(shown[row]) for row in rows},
+        distractors=layout.distractors,
     )
 
 
-def refuse_records(data: str | Path) -> None:
-    """Refuses a record set where a folder of images is needed.
-
-    Raises:
-        InputError: It is one.
-    """
-    from siamese.records import is_record_set
-
-    if is_record_set(data):
-        raise InputError(
-            f"{data}: holds records. Expected the dataset folder itself: this protocol, --people "
-            "and --pattern are of images in folders."
-        )
-
-
 def _records_of(data: Path) -> Path | None:
-    """The record set that is to be scored, unless the folder has a query part of its own."""
+    """Finds the record set that is to be scored, unless the folder has a query part of its own."""
     from siamese.records import is_record_set, read_manifest
 
     if is_record_set(data):
@@ -191,61 +288,43 @@ def _records_of(data: Path) -> Path | None:
     return None
 
 
-def _embed_validation(
-    model: Model,
-    records: Path,
-    flip: bool,
-    pooling: TrackletPooling | None,
-    most_frames: int | None,
-    progress: Progress | None,
-) -> QueryGallery:
+def _list_records(model: Model, records: Path, flip: bool, progress: Progress | None) -> _Listing:
+    """Embeds the validation part at once: records are read in one pass."""
     from siamese.records import read_manifest
 
-    images, numbers = embed_record_set(
+    images, tracklets = embed_records(
         lambda batch: model.embed(batch, flip=flip),
         records,
         "validation",
         model.image_size,
         progress=progress,
     )
-    check_finite(images.embeddings, images.names.tolist(), model)
-    tracklets: Tracklets | None = None
-    if pooling is not None:
-        images, tracklets = pool_images(images, numbers, pooling=pooling, most_frames=most_frames)
+    names = images.names.tolist()
+    check_finite(images.embeddings, names, model)
     manifest = read_manifest(records)
-    split = manifest.split
-    notes: tuple[str, ...] = ()
-    if split.get("by") != "identity":
-        notes = (f"The split is by {split.get('by')}: training saw these people too.",)
+    by = manifest.split.get("by")
+    notes = () if by == "identity" else (f"The split is by {by}: training saw these people too.",)
     # Distractors never come into records: "0000" is a person like others here.
-    query = query_rows(images.people, images.cameras, distractors=images.distractors)
-    gallery, junk = _without_junk(images, np.arange(len(images.names)))
-    shown = np.arange(len(images.names)) if tracklets is None else tracklets.shown
-
-    def read_pictures(rows: Sequence[int]) -> Mapping[int, Image]:
-        wanted = {int(shown[row]): row for row in rows}
-        found = _read_record_pictures(records, set(wanted), model.image_size)
-        return {wanted[place]: picture for place, picture in found.items()}
-
-    return QueryGallery(
-        images=images,
-        query=query,
-        gallery=gallery,
+    return _Listing(
+        keys=list(
+            zip(images.people.tolist(), images.cameras.tolist(), tracklets.tolist(), strict=True)
+        ),
+        order=[(0, name) for name in names],
+        names=names,
+        parts=None,
+        embed=lambda rows, *_: images.embeddings[rows],
+        read=lambda rows: _read_record_pictures(records, set(rows), model.image_size),
         dataset="records",
         source="validation part of a record set: the first of each person and camera asks",
         notes=notes,
-        pooling=pooling,
-        frames=None if tracklets is None else tracklets.frames,
-        junk=junk,
         sources=manifest.held_out_sources,
-        read_pictures=read_pictures,
     )
 
 
 def _read_record_pictures(
     records: Path, rows: set[int], image_size: tuple[int, int]
 ) -> dict[int, Image]:
-    """The images of some rows of the validation part; one more pass over the shards."""
+    """Reads the images of some rows of the validation part; one more pass over the shards."""
     from siamese.loader.from_records import batch_image_size, evaluation_batches
     from siamese.records import read_manifest, shard_paths
 
@@ -261,53 +340,8 @@ def _read_record_pictures(
     return pictures
 
 
-def _embed_tracklet_parts(
-    model: Model,
-    listed: Mapping[str, Sequence[Sample]],
-    distractors: tuple[str, ...],
-    pooling: TrackletPooling,
-    most_frames: int | None,
-    flip: bool,
-    progress: Progress | None,
-) -> tuple[EmbeddedImages, Tracklets, Indices, Indices, list[str]]:
-    """Tracklets of all parts, each once, with the rows of queries and gallery."""
-    samples = list({each.path: each for part in listed.values() for each in part}.values())
-    images, tracklets = embed_tracklets(
-        model,
-        samples,
-        pooling=pooling,
-        most_frames=most_frames,
-        flip=flip,
-        progress=progress,
-    )
-    images = replace(images, distractors=distractors)
-    shown = [samples[row].path for row in tracklets.shown.tolist()]
-    if "query" not in listed:
-        query, gallery = _query_and_gallery(images, listed)
-        return images, tracklets, query, gallery, shown
-    keys = [f"{s.person} C{s.camera} T{s.tracklet}" for s in listed["query"]]
-    others = [f"{s.person} C{s.camera} T{s.tracklet}" for s in listed["gallery"]]
-    query = np.flatnonzero(np.isin(images.names, keys))
-    gallery = np.flatnonzero(np.isin(images.names, others))
-    return images, tracklets, query, gallery, shown
-
-
-def _query_and_gallery(
-    images: EmbeddedImages, listed: Mapping[str, Sequence[Sample]]
-) -> tuple[Indices, Indices]:
-    everything = np.arange(len(images.names))
-    if "query" in listed:
-        return np.split(everything, [len(listed["query"])])[0], everything[len(listed["query"]) :]
-    return query_rows(images.people, images.cameras, distractors=images.distractors), everything
-
-
-def _without_junk(images: EmbeddedImages, gallery: Indices) -> tuple[Indices, int]:
-    junk = np.isin(images.people[gallery], JUNK)
-    return gallery[~junk], int(junk.sum())
-
-
 def _name(sample: Sample, root: Path, data: Path) -> str:
-    """The path inside the part's folder: one image that lies in two parts has one name."""
+    """Gives the path inside the part's folder: one image that lies in two parts has one name."""
     path = Path(sample.path)
     for folder in (root, data if data.is_dir() else data.parent):
         if path.is_relative_to(folder):
@@ -315,28 +349,10 @@ def _name(sample: Sample, root: Path, data: Path) -> str:
     return path.as_posix()
 
 
-def _refuse_duplicates(data: Path, counts: Mapping[str, int], names: Sequence[str]) -> None:
-    first = 0
-    for part, count in counts.items():
-        name, times = Counter(names[first : first + count]).most_common(1)[0]
-        first += count
-        if times > 1:
-            raise InputError(
-                f"{data}: the {part} names the image {name} {times} times. Each may stand there "
-                "once: remove the other lines or files."
-            )
-
-
-def describe_frames(query_gallery: QueryGallery) -> dict[str, Any] | None:
-    """What is to be said of tracklets in a score report; None for single images."""
-    if query_gallery.frames is None:
-        return None
-    return {
-        "pooling": query_gallery.pooling,
-        "frames": {
-            "least": int(query_gallery.frames.min()),
-            "median": float(np.median(query_gallery.frames)),
-            "most": int(query_gallery.frames.max()),
-            "total": int(query_gallery.frames.sum()),
-        },
-    }
+def _refuse_duplicates(data: Path, part: str, names: Sequence[str]) -> None:
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise InputError(
+            f"{data}: the {part} names the image {name} {times} times. Each may stand there once: "
+            "remove the other lines or files."
+        )

@@ -1,17 +1,17 @@
-"""What of a ranking is shown: rank lists of some queries, and the pairs that went most wrong."""
+"""The images that a report shows: rank lists of some queries, and the pairs most wrong."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from siamese import plots
-from siamese.evaluate.embedded import EmbeddedImages
 from siamese.evaluate.query_gallery import QueryGallery
 from siamese.evaluate.scoring import Ranked
 from siamese.metrics.blocks import Indices, Metric
-from siamese.metrics.failures import HardPairs, hardest_pairs
+from siamese.metrics.pairs import hardest_pairs
 
 LISTS = 6
 """Queries shown of each kind."""
@@ -27,28 +27,25 @@ class RankList:
     """A query and its first places.
 
     Attributes:
-        image: The query's picture.
-        caption: Who it is and which camera took it.
-        summary: How well it went, in words.
+        query: The query; its caption names person and camera.
+        summary: Its scores, in words.
         places: Nearest first.
         first: The rank of the first match.
-        missed: The first match, where it is not among the places and known.
+        missed: The first match, where it is not among the places.
     """
 
-    image: plots.Image
-    caption: str
+    query: plots.RankedImage
     summary: str
     places: tuple[plots.RankedImage, ...]
     first: int
     missed: plots.RankedImage | None
 
 
-@dataclass(frozen=True)
-class ShownPair:
-    """Two images and how far apart the model sees them."""
+class ShownPair(NamedTuple):
+    """Two images and the distance that the model sees between them."""
 
-    images: tuple[plots.Image, plots.Image]
-    captions: tuple[str, str]
+    first: plots.RankedImage
+    second: plots.RankedImage
     distance: float
 
 
@@ -78,8 +75,8 @@ def choose_images(
     """Chooses what is shown and reads its pictures.
 
     Args:
-        query_gallery: Who was scored.
-        ranked: How.
+        query_gallery: The images.
+        ranked: Their ranking, with rank lists.
         metric: "euclidean" or "cosine", of the pairs.
         seed: Of the random rank lists.
         heat_maps: Draws on the images of the rank lists where query and place matched; None leaves
@@ -88,79 +85,68 @@ def choose_images(
     Returns:
         The pictures in their order.
     """
+    images, query, gallery = query_gallery.images, query_gallery.query, query_gallery.gallery
+    lists, results = ranked.scores.lists, ranked.scores.per_query
+    assert lists is not None
     chosen = choose_queries(ranked, seed=seed)
-    numbers = sorted({row for rows in chosen.values() for row in rows})
-    found, distances = ranked.places(numbers)
-    missed = {
-        number: ranked.first_match(number)
-        for number in numbers
-        if ranked.scores.per_query.first_match_rank[number] > found.shape[1]
-    }
-    alike, apart = hardest_pairs(
-        query_gallery.images.embeddings,
-        query_gallery.images.people,
-        query_gallery.images.cameras,
+    asked = {row for rows in chosen.values() for row in rows}
+    found = {row: lists.indices[row][lists.indices[row] >= 0].tolist() for row in asked}
+    for row in asked:
+        if results.first_match_rank[row] > len(found[row]):
+            found[row].append(int(lists.first_match[row]))
+    failures = hardest_pairs(
+        images.embeddings,
+        images.people,
+        images.cameras,
         metric=metric,
-        distractors=query_gallery.images.distractors,
+        distractors=images.distractors,
         count=PAIRS,
         seed=seed,
     )
-    query, gallery = query_gallery.query, query_gallery.gallery
-    wanted = {
-        *query[numbers].tolist(),
-        *gallery[found[found >= 0]].tolist(),
-        *(int(gallery[first[0]]) for first in missed.values() if first is not None),
-        *(row for pairs in (alike, apart) for rows in (pairs.first, pairs.second) for row in rows),
-    }
-    pictures = query_gallery.read_pictures(sorted(int(row) for row in wanted))
+    wanted = {int(query[row]) for row in asked}
+    wanted |= {int(gallery[place]) for places in found.values() for place in places}
+    wanted |= {int(row) for each in failures for row in (*each.first, *each.second)}
+    pictures = query_gallery.read_pictures(sorted(wanted))
 
-    def rank_list(number: int) -> RankList:
-        place = numbers.index(number)
-        image = pictures[int(query[number])]
+    def show(row: int) -> plots.RankedImage:
+        words = (str(images.people[row]), describe_camera(images.cameras[row]))
+        return plots.RankedImage(pictures[row], None, " ".join(filter(None, words)))
 
-        def place_of(row: int, distance: float, is_match: bool) -> plots.RankedImage:
-            picture = pictures[int(gallery[row])]
+    def list_places(row: int) -> RankList:
+        image, correct = pictures[int(query[row])], set(ranked.mask.of(row)[1].tolist())
+        distances = [*lists.distances[row][np.isfinite(lists.distances[row])]]
+        if missed := len(distances) < len(found[row]):
+            distances.append(lists.first_distance[row])
+        places = []
+        for number, distance in zip(found[row], distances, strict=True):
+            picture = pictures[int(gallery[number])]
             if heat_maps is not None:
                 picture = heat_maps(image, picture)[1]
-            camera = describe_camera(query_gallery.images.cameras[gallery[row]])
-            return plots.RankedImage(picture, is_match, f"{camera}  {distance:.2f}".strip())
-
-        correct = set(ranked.mask.of(number)[1].tolist())
-        places = [
-            place_of(row, distance, row in correct)
-            for row, distance in zip(found[place].tolist(), distances[place].tolist(), strict=True)
-            if row >= 0
-        ]
-        nearest = missed.get(number)
-        results = ranked.scores.per_query
-        first, matches = results.first_match_rank[number], results.match_counts[number]
+            camera = describe_camera(images.cameras[gallery[number]])
+            caption = f"{camera}  {distance:.2f}".strip()
+            places.append(plots.RankedImage(picture, number in correct, caption))
+        first, matches = int(results.first_match_rank[row]), results.match_counts[row]
+        last = places.pop() if missed else None
         return RankList(
-            image,
-            _who(query_gallery.images, query[number]),
-            f"AP {results.average_precision[number]:.2f}, first of {matches} "
+            show(int(query[row])),
+            f"AP {results.average_precision[row]:.2f}, first of {matches} "
             f"{'match' if matches == 1 else 'matches'} at rank {first}",
             tuple(places),
-            int(first),
-            None if nearest is None else place_of(*nearest, True),
+            first,
+            last,
         )
 
-    def pairs(hard: HardPairs) -> tuple[ShownPair, ...]:
-        return tuple(
-            ShownPair(
-                (pictures[first], pictures[second]),
-                (_who(query_gallery.images, first), _who(query_gallery.images, second)),
-                distance,
-            )
+    alike, apart = (
+        tuple(
+            ShownPair(show(first), show(second), distance)
             for first, second, distance in zip(
                 hard.first.tolist(), hard.second.tolist(), hard.distances.tolist(), strict=True
             )
         )
-
-    return Shown(
-        {kind: tuple(rank_list(row) for row in rows) for kind, rows in chosen.items()},
-        pairs(alike),
-        pairs(apart),
+        for hard in failures
     )
+    ordered = {kind: tuple(map(list_places, rows)) for kind, rows in chosen.items()}
+    return Shown(ordered, alike, apart)
 
 
 def choose_queries(ranked: Ranked, *, seed: int, count: int = LISTS) -> dict[str, list[int]]:
@@ -187,29 +173,22 @@ def choose_queries(ranked: Ranked, *, seed: int, count: int = LISTS) -> dict[str
     return {kind: _one_each(order, results.people, count) for kind, order in orders.items()}
 
 
-def draw_shown(shown: Shown) -> dict[str, Any]:
-    """Draws rank lists and failures as figures.
-
-    Args:
-        shown: What is shown.
-
-    Returns:
-        Figures by file name without suffix.
-    """
+def draw_shown(shown: Shown) -> dict[str, Figure]:
+    """Draws rank lists and failures as figures, by file name without suffix."""
     figures = {
         f"ranks_{kind}": plots.plot_rank_lists(
-            [(each.image, f"{each.caption}\n{each.summary.split(',')[0]}") for each in lists],
+            [(e.query.image, f"{e.query.caption}\n{e.summary.split(',')[0]}") for e in lists],
             [each.places for each in lists],
         )
         for kind, lists in shown.lists.items()
     }
-    for name, found, same in (
-        ("look_alikes", shown.alike, False),
-        ("look_apart", shown.apart, True),
-    ):
+    for name, found in (("look_alikes", shown.alike), ("look_apart", shown.apart)):
         if found:
-            captions = [f"{' / '.join(each.captions)}  {each.distance:.2f}" for each in found]
-            figures[name] = plots.plot_pairs([each.images for each in found], captions, same=same)
+            figures[name] = plots.plot_pairs(
+                [(each.first.image, each.second.image) for each in found],
+                [f"{e.first.caption} / {e.second.caption}  {e.distance:.2f}" for e in found],
+                same=name == "look_apart",
+            )
     return figures
 
 
@@ -219,11 +198,6 @@ def _one_each(order: Indices, people: Indices, count: int) -> list[int]:
     return chosen
 
 
-def _who(images: EmbeddedImages, row: int) -> str:
-    camera = describe_camera(images.cameras[row])
-    return " ".join(filter(None, [str(images.people[row]), camera]))
-
-
 def describe_camera(camera: int) -> str:
-    """What a caption says of a camera: nothing of one that is not known, -1."""
+    """Names a camera in a caption; nothing for one that is not known, -1."""
     return "" if camera < 0 else f"cam {camera}"

@@ -3,19 +3,20 @@
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from siamese.errors import InputError
-from siamese.evaluate.embedded import EmbeddedImages
-from siamese.evaluate.scoring import Ranked
+from siamese.evaluate.score_report import SCHEMA_VERSION, ScoreReport
 from siamese.files import whole_file
+from siamese.metrics.masks import ProtocolMask
 from siamese.metrics.ranking import QueryResults, RankingScores
 
-SCHEMA_VERSION = 1
+SCORES = "scores.json"
 QUERIES = "queries.csv"
 COLUMNS = (
     "query",
@@ -30,50 +31,19 @@ COLUMNS = (
 )
 
 
-def write_score_report(card: Mapping[str, Any], path: Path) -> None:
+def write_score_report(report: Mapping[str, Any], path: Path) -> None:
     """Writes a score report as JSON, under a temporary name that is renamed.
 
     Args:
-        card: Ready for JSON.
-        path: Where to.
+        report: Plain values.
+        path: The file.
     """
     with whole_file(path) as temporary:
-        text = json.dumps(card, indent=1, ensure_ascii=False)
+        text = json.dumps(report, indent=1, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def write_queries(query: EmbeddedImages, ranked: Ranked, path: Path) -> None:
-    """Writes a line for each query: who asked, what it scored, or why it was left out.
-
-    Args:
-        query: The queries.
-        ranked: Their ranking.
-        path: Where to.
-    """
-    results = ranked.scores.per_query
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for row, name in enumerate(query.names.tolist()):
-            who = [name, query.people[row], query.cameras[row]]
-            reason = ranked.mask.why_unmatched(row)
-            if reason is not None:
-                writer.writerow([*who, 0, "", "", "", "", reason])
-                continue
-            writer.writerow(
-                [
-                    *who,
-                    results.match_counts[row],
-                    results.first_match_rank[row],
-                    repr(float(results.average_precision[row])),
-                    repr(float(results.average_precision_trapezoid[row])),
-                    repr(float(results.inverse_negative_penalty[row])),
-                    "",
-                ]
-            )
-
-
-def read_score_report(path: str | Path) -> dict[str, Any]:
+def read_score_report(path: str | Path) -> ScoreReport:
     """Reads `scores.json`.
 
     Args:
@@ -85,22 +55,57 @@ def read_score_report(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: There is none, or it is not one of `siamese evaluate`.
     """
-    path = _report_path(path)
+    path = report_path(path)
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such score report. Write one with siamese evaluate --output FOLDER."
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not JSON ({error}). Evaluate again.") from None
-    if not isinstance(card, dict) or card.get("schema_version") != SCHEMA_VERSION:
-        received = card.get("schema_version") if isinstance(card, dict) else type(card).__name__
+    version = values.get("schema_version") if isinstance(values, dict) else type(values).__name__
+    if version != SCHEMA_VERSION:
         raise InputError(
             f"{path}: expected a score report of schema version {SCHEMA_VERSION}, as siamese "
-            f"evaluate --output writes it. Received: {received}. Evaluate the model again."
+            f"evaluate --output writes it. Received: {version}. Evaluate the model again."
         )
-    return card
+    return ScoreReport.from_dict(values)
+
+
+def report_path(path: str | Path) -> Path:
+    """Names the file of a report that is given by its file or its folder."""
+    path = Path(path)
+    return path / SCORES if path.is_dir() else path
+
+
+def write_queries(
+    who: Sequence[tuple[str, str, int]], scores: RankingScores, mask: ProtocolMask, path: Path
+) -> None:
+    """Writes a line for each query: its image, what it scored, or why it was left out.
+
+    Args:
+        who: Image, person and camera of each query.
+        scores: Their scores.
+        mask: Tells why a query was left out.
+        path: The file.
+    """
+    results = scores.per_query
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for row, query in enumerate(who):
+            reason = mask.why_unmatched(row)
+            if reason is not None:
+                writer.writerow([*query, 0, "", "", "", "", reason])
+                continue
+            shares = (
+                results.average_precision,
+                results.average_precision_trapezoid,
+                results.inverse_negative_penalty,
+            )
+            ranks = results.match_counts[row], results.first_match_rank[row]
+            writer.writerow([*query, *ranks, *(repr(float(each[row])) for each in shares), ""])
 
 
 def read_ranking(path: str | Path) -> RankingScores:
@@ -115,8 +120,8 @@ def read_ranking(path: str | Path) -> RankingScores:
     Raises:
         InputError: A file is missing or damaged, or the two do not belong together.
     """
-    card = read_score_report(path)
-    queries = _report_path(path).with_name(card.get("per_query") or QUERIES)
+    report = read_score_report(path)
+    queries = report_path(path).with_name(report.per_query or QUERIES)
     try:
         with queries.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -134,23 +139,16 @@ def read_ranking(path: str | Path) -> RankingScores:
         raise InputError(f"{queries}: is damaged ({error}). Evaluate again.") from None
     scored = columns["matches"] > 0
     mean = float(columns["AP"][scored].mean()) if scored.any() else math.nan
-    if (int(scored.sum()), int((~scored).sum())) != (
-        card["queries"],
-        card["queries_without_match"],
-    ) or not math.isclose(mean, card["mAP"], abs_tol=1e-9):
+    counts = int(scored.sum()), int((~scored).sum())
+    told = report.queries, report.queries_without_match
+    if counts != told or not math.isclose(mean, report.mAP, abs_tol=1e-9):
         raise InputError(
-            f"{queries}: does not belong to the score report beside it ({int(scored.sum())} "
-            f"queries, mAP {mean:.4f}; the report says {card['queries']} and {card['mAP']:.4f}). "
-            "Evaluate again."
+            f"{queries}: does not belong to the score report beside it ({counts[0]} queries, mAP "
+            f"{mean:.4f}; the report says {told[0]} and {report.mAP:.4f}). Evaluate again."
         )
+    names = {field.name for field in fields(RankingScores)} - {"per_query", "lists"}
     return RankingScores(
-        **{name: card[name] for name in ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid")},
-        mINP=card["mINP"],
-        cmc=tuple(card["cmc"]),
-        queries=card["queries"],
-        queries_without_match=card["queries_without_match"],
-        gallery=card["gallery"],
-        protocol=card["protocol"],
+        **{name: getattr(report, name) for name in names},
         per_query=QueryResults(
             people=np.unique(people, return_inverse=True)[1].astype(np.int64),
             match_counts=np.nan_to_num(columns["matches"]).astype(np.int64),
@@ -160,8 +158,3 @@ def read_ranking(path: str | Path) -> RankingScores:
             inverse_negative_penalty=columns["INP"],
         ),
     )
-
-
-def _report_path(path: str | Path) -> Path:
-    path = Path(path)
-    return path / "scores.json" if path.is_dir() else path

@@ -1,19 +1,18 @@
 """Embeddings -> ranking and verification scores, with re-ranking and query expansion on request."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from siamese.errors import InputError
 from siamese.evaluate.embedded import EmbeddedImages
+from siamese.evaluate.score_report import PartScores, Reranking
 from siamese.metrics.blocks import Indices, Metric
-from siamese.metrics.masks import ProtocolMask
+from siamese.metrics.masks import Protocol, ProtocolMask
 from siamese.metrics.pairs import PairCounts, PairSample, count_pairs, sample_pairs
-from siamese.metrics.rank_lists import RankLists
-from siamese.metrics.ranking import RankingScores, nearest, score_distances, score_ranking
+from siamese.metrics.ranking import RankingScores, score_distances, score_masked
 from siamese.metrics.reranking import expand_queries, rerank
 from siamese.metrics.verification import VerificationScores, error_rates_at, score_verification
 
@@ -21,8 +20,6 @@ PLACES = 10
 """Length of the rank lists that are shown."""
 VERIFICATION_PAIRS = 100_000
 """Pairs of each kind that the intervals of verification scores are drawn from."""
-
-Places: TypeAlias = tuple[Indices, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -33,46 +30,21 @@ class Scores:
     verification: VerificationScores
 
     def to_dict(self) -> dict[str, Any]:
-        """The score report as plain values: shares from 0 to 1, and counts."""
-        card: dict[str, Any] = dict(self.ranking.to_dict())
-        card["auc"] = self.verification.auc
-        card["eer"] = self.verification.eer
-        card["tar_at_far"] = {f"{far:g}": tar for far, tar in self.verification.tar_at_far.items()}
-        return card
+        """Gives the scores as plain values: shares from 0 to 1, and counts."""
+        accepted = {f"{far:g}": tar for far, tar in self.verification.tar_at_far.items()}
+        return {
+            **self.ranking.to_dict(),
+            "auc": self.verification.auc,
+            "eer": self.verification.eer,
+            "tar_at_far": accepted,
+        }
 
 
-@dataclass(frozen=True)
-class Reranking:
-    """The numbers of k-reciprocal re-ranking (Zhong et al., CVPR 2017), with the paper's values.
-
-    Attributes:
-        k1: Neighbours that may be reciprocal.
-        k2: Nearest images whose encodings are averaged.
-        original_weight: Of the original distance against the Jaccard distance, 0 to 1: lambda.
-    """
-
-    k1: int = 20
-    k2: int = 6
-    original_weight: float = 0.3
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """A ranking with what is needed to show it.
-
-    Attributes:
-        scores: The scores.
-        mask: Who is who.
-        places: Gives the gallery numbers and distances of the first `PLACES` places of some
-            queries, `(queries, places)` each; -1 where fewer are left.
-        first_match: Gives the gallery number and distance of a query's nearest match; None where
-            distances are re-ranked, which keeps no more than the first places.
-    """
+class Ranked(NamedTuple):
+    """Ranking scores, with what was left out and what was correct."""
 
     scores: RankingScores
     mask: ProtocolMask
-    places: Callable[[Sequence[int]], Places]
-    first_match: Callable[[int], tuple[int, float] | None]
 
 
 def score_embedded(
@@ -81,8 +53,8 @@ def score_embedded(
     """Scores embeddings by ranking, and by verification over all pairs.
 
     Args:
-        query: Who is looked for.
-        gallery: Where.
+        query: The images that are looked for.
+        gallery: The images that are searched.
         everything: The images whose pairs are verified: query and gallery together.
 
     Returns:
@@ -103,7 +75,7 @@ def score_sources(
     metric: Metric = "euclidean",
     threshold: float | None = None,
     **options: Any,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, PartScores]:
     """Scores the people of each of several datasets among the images of their own dataset.
 
     Args:
@@ -119,31 +91,25 @@ def score_sources(
     Returns:
         By source: `people` and `images`, and the scores, or `not_scored`: why there are none.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, PartScores] = {}
     for source in sources:
         mine = np.char.startswith(images.people, f"{source}/")
         own = images.rows(np.flatnonzero(mine))
-        entry: dict[str, Any] = {"people": len(set(own.people.tolist())), "images": len(own.people)}
+        sizes: dict[str, Any] = {"people": len(set(own.people.tolist())), "images": len(own.people)}
         try:
-            ranked = rank(
-                images.rows(query[mine[query]]),
-                images.rows(gallery[mine[gallery]]),
-                metric=metric,
-                **options,
-            )
+            asked, searched = (images.rows(rows[mine[rows]]) for rows in (query, gallery))
+            ranked = rank(asked, searched, metric=metric, **options)
             pairs = pairs_of(own, metric=metric)
-            entry.update(Scores(ranked.scores, score_verification(pairs)).to_dict())
-            if threshold is not None:
-                rates = error_rates_at(pairs, threshold)
-                entry["rates_at_threshold"] = [rates.false_accept_rate, rates.false_reject_rate]
+            scores = Scores(ranked.scores, score_verification(pairs))
+            rates = None if threshold is None else error_rates_at(pairs, threshold).rates
+            found[source] = PartScores(**sizes, **scores.to_dict(), rates_at_threshold=rates)
         except InputError as error:
-            entry["not_scored"] = str(error)
-        found[source] = entry
+            found[source] = PartScores(**sizes, not_scored=str(error))
     return found
 
 
 def pairs_of(images: EmbeddedImages, *, metric: Metric = "euclidean") -> PairCounts:
-    """The counted distances of all cross-camera pairs of the images."""
+    """Counts the distances of all cross-camera pairs of the images."""
     return count_pairs(
         images.embeddings,
         images.people,
@@ -154,7 +120,7 @@ def pairs_of(images: EmbeddedImages, *, metric: Metric = "euclidean") -> PairCou
 
 
 def sample_of(images: EmbeddedImages, *, metric: Metric = "euclidean", seed: int = 0) -> PairSample:
-    """Some of these pairs with the people in them, for intervals."""
+    """Draws some of these pairs with the people in them, for intervals."""
     return sample_pairs(
         images.embeddings,
         images.people,
@@ -163,6 +129,22 @@ def sample_of(images: EmbeddedImages, *, metric: Metric = "euclidean", seed: int
         distractors=images.distractors,
         size=VERIFICATION_PAIRS,
         seed=seed,
+    )
+
+
+def match(
+    query: EmbeddedImages, gallery: EmbeddedImages, protocol: Protocol | None = None
+) -> ProtocolMask:
+    """Finds out for each query what is left out of the gallery and what is correct."""
+    return ProtocolMask(
+        query.people,
+        query.cameras,
+        gallery.people,
+        gallery.cameras,
+        query_images=query.names,
+        gallery_images=gallery.names,
+        distractors=gallery.distractors,
+        protocol=protocol,
     )
 
 
@@ -177,78 +159,28 @@ def rank(
     """Ranks the gallery for each query.
 
     Args:
-        query: Who is looked for.
-        gallery: Where, without junk.
+        query: The images that are looked for.
+        gallery: The images that are searched, without junk.
         metric: "euclidean" or "cosine".
         reranking: Re-ranks by k-reciprocal encoding; None does not.
         expansion: Replaces each query by the mean of itself and so many of its nearest gallery
             images, whoever they show, the query's own image left out; None does not.
 
     Returns:
-        The ranking.
+        The ranking, with the first `PLACES` places of each query.
 
     Raises:
         InputError: A side is empty, a number is out of range, or no query has a match.
     """
     if expansion is not None:
-        itself = _match(query, gallery, protocol="query image dropped")
-        query = replace(
-            query,
-            embeddings=expand_queries(
-                query.embeddings, gallery.embeddings, metric=metric, k=expansion, mask=itself
-            ),
+        itself = match(query, gallery, "query image dropped")
+        expanded = expand_queries(
+            query.embeddings, gallery.embeddings, metric=metric, k=expansion, mask=itself
         )
-    mask = _match(query, gallery)
+        query = replace(query, embeddings=expanded)
+    mask = match(query, gallery)
+    sides = query.embeddings, gallery.embeddings
     if reranking is not None:
-        lists = RankLists(mask, places=PLACES)
-        blocks = rerank(query.embeddings, gallery.embeddings, metric=metric, **vars(reranking))
-        scores = score_distances(lists.watch(blocks), mask)
-        return Ranked(
-            scores,
-            mask,
-            lambda rows: (lists.indices[rows], lists.distances[rows]),
-            lambda _: None,
-        )
-    scores = score_ranking(
-        query.embeddings,
-        query.people,
-        query.cameras,
-        gallery.embeddings,
-        gallery.people,
-        gallery.cameras,
-        metric=metric,
-        query_images=query.names.tolist(),
-        gallery_images=gallery.names.tolist(),
-        distractors=gallery.distractors,
-    )
-
-    def places(rows: Sequence[int]) -> Places:
-        some = query.rows(np.asarray(rows, np.int64))
-        return nearest(
-            some.embeddings,
-            gallery.embeddings,
-            PLACES,
-            metric=metric,
-            mask=_match(some, gallery, protocol=mask.protocol),
-        )
-
-    def first_match(row: int) -> tuple[int, float]:
-        correct = mask.of(row)[1]
-        some = gallery.rows(correct).embeddings
-        place, distance = nearest(query.embeddings[row : row + 1], some, 1, metric=metric)
-        return int(correct[place[0, 0]]), float(distance[0, 0])
-
-    return Ranked(scores, mask, places, first_match)
-
-
-def _match(query: EmbeddedImages, gallery: EmbeddedImages, **options: Any) -> ProtocolMask:
-    return ProtocolMask(
-        query.people,
-        query.cameras,
-        gallery.people,
-        gallery.cameras,
-        query_images=query.names.tolist(),
-        gallery_images=gallery.names.tolist(),
-        distractors=gallery.distractors,
-        **options,
-    )
+        blocks = rerank(*sides, metric=metric, **vars(reranking))
+        return Ranked(score_distances(blocks, mask, places=PLACES), mask)
+    return Ranked(score_masked(*sides, mask, metric=metric, places=PLACES), mask)

@@ -5,8 +5,8 @@ Models are compared so across cameras that none of them saw: VIPeR, PRID2011, GR
 
 import datetime
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,10 +15,11 @@ import numpy as np
 from siamese.datasets import PartName, list_samples, recognise
 from siamese.datasets.splits import choose_people
 from siamese.errors import InputError
-from siamese.evaluate.embedded import EmbeddedImages, Progress, embed_files
+from siamese.evaluate.embedded import EmbeddedImages, Progress, embed_samples
 from siamese.evaluate.evaluation import describe_model
 from siamese.evaluate.query_gallery import refuse_records
 from siamese.evaluate.score_files import write_score_report
+from siamese.evaluate.score_report import Rates, Seconds
 from siamese.evaluate.scoring import pairs_of, rank
 from siamese.evaluate.trials import View, draw_trials, make_plan
 from siamese.inference import Model, load_model
@@ -27,18 +28,80 @@ from siamese.metrics.calibration import Calibration
 from siamese.metrics.verification import error_rates_at, score_verification
 
 REPORT = "small_set.json"
-SCHEMA_VERSION = 1
-SCORES = (
-    "rank1",
-    "rank5",
-    "rank10",
-    "mAP",
-    "mINP",
-    "eer",
-    "tar_at_far_0.01",
-    "tar_at_far_0.001",
-)
-_TRADE = ("false_accept_rate", "false_reject_rate")
+RANKING = ("rank1", "rank5", "rank10", "mAP", "mINP")
+TAR = ("tar_at_far_0.01", "tar_at_far_0.001")
+SCORES = (*RANKING, "eer", *TAR)
+_RATES = ("false_accept_rate", "false_reject_rate")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation of a score over the splits; None for one split."""
+
+    mean: float
+    spread: float | None
+
+    def __str__(self) -> str:
+        """Writes both with three digits."""
+        return f"{self.mean:.3f}" + ("" if self.spread is None else f" +- {self.spread:.3f}")
+
+
+@dataclass(frozen=True)
+class MeasuredThreshold:
+    """The model's own threshold: the rates it promises, and those of these strangers."""
+
+    threshold: float
+    promised_rates: Rates
+    false_accept_rate: Spread
+    false_reject_rate: Spread
+
+
+@dataclass(frozen=True)
+class Way:
+    """The view that asks, the view that is searched, and the sizes of a trial."""
+
+    query: str
+    gallery: str
+    queries: int
+    gallery_images: int
+    distractors: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallSetReport:
+    """The scores of a model on a small set; docs/scores.md says what each entry is."""
+
+    schema_version: int = 1
+    protocol: str = "small set"
+    scores: dict[str, Spread]
+    own_threshold: MeasuredThreshold | None
+    per_split: list[dict[str, float]]
+    splits: int
+    seed: int
+    people: int
+    people_without_second_view: int
+    people_chosen: str | None
+    pairs_by: str
+    ways: list[Way]
+    data: str
+    dataset: str
+    notes: list[str]
+    model: str
+    fingerprint: str
+    image_size: Sequence[int]
+    preprocessing: Mapping[str, Any] | None
+    backend: str
+    versions: Mapping[str, str]
+    dimensions: int
+    flip: bool
+    metric: Metric
+    started: str
+    seconds: Seconds
+    protocol_text: Sequence[str] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives plain values for JSON."""
+        return asdict(self)
 
 
 def evaluate_small_set(
@@ -53,7 +116,7 @@ def evaluate_small_set(
     metric: Metric = "euclidean",
     output: str | Path | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> SmallSetReport:
     """Scores a model by the small sets' protocol.
 
     A half of the people, drawn at random, is asked for; one query and one gallery image of each,
@@ -67,7 +130,7 @@ def evaluate_small_set(
         model: A model file, `.keras` or `.onnx`, or an open model.
         data: A dataset folder or a CSV file of identities; of one with query and gallery parts,
             these two.
-        splits: How many halves; 0 asks for everybody, once.
+        splits: Number of halves; 0 asks for everybody, once.
         seed: Of all draws; a split depends on it and its own number alone.
         people: A slice of the people, sorted by number, such as "316:"; None takes everybody.
         pattern: As `list_samples` takes it.
@@ -77,7 +140,7 @@ def evaluate_small_set(
         progress: Called with the images done and all images.
 
     Returns:
-        The score report, ready for JSON; docs/scores.md says what each entry is.
+        The score report.
 
     Raises:
         InputError: The model or the data cannot be used, or an option is out of range.
@@ -106,7 +169,7 @@ def evaluate_small_set(
     used = np.unique(np.concatenate([t.gallery for trials in draws for t in trials]))
     used = np.union1d(used, np.concatenate([t.query for trials in draws for t in trials]))
     shown = [samples[row] for row in used.tolist()]
-    images = embed_files(model, shown, [each.path for each in shown], flip=flip, progress=progress)
+    images = embed_samples(model, shown, flip=flip, progress=progress)
     embedded = time.perf_counter()
     place = np.zeros(len(samples), np.int64)
     place[used] = np.arange(len(used))
@@ -120,53 +183,47 @@ def evaluate_small_set(
         for trials in draws
     ]
     found = {name: _spread([each[name] for each in per_split]) for name in per_split[0]}
-    report: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
-        "protocol": "small set",
-        "scores": {name: found[name] for name in SCORES},
-        "own_threshold": None,
-        "per_split": [{name: each[name] for name in SCORES} for each in per_split],
-        "splits": splits,
-        "seed": seed,
-        "people": len(plan.people),
-        "people_without_second_view": len(plan.others),
-        "people_chosen": people,
-        "pairs_by": plan.kind,
-        "ways": [
-            {
-                "query": _name_view(plan.kind, way[0]),
-                "gallery": _name_view(plan.kind, way[1]),
-                "queries": len(trial.query),
-                "gallery_images": len(trial.gallery),
-                "distractors": len(trial.gallery) - len(trial.query),
-            }
+    own, calibration = None, model.calibration
+    if calibration is not None and _RATES[0] in found:
+        promised = calibration.error_rates(calibration.threshold)
+        own = MeasuredThreshold(calibration.threshold, promised, *(found[name] for name in _RATES))
+    report = SmallSetReport(
+        scores={name: found[name] for name in SCORES},
+        own_threshold=own,
+        per_split=[{name: each[name] for name in SCORES} for each in per_split],
+        splits=splits,
+        seed=seed,
+        people=len(plan.people),
+        people_without_second_view=len(plan.others),
+        people_chosen=people,
+        pairs_by=plan.kind,
+        ways=[
+            Way(
+                query=_name_view(plan.kind, way[0]),
+                gallery=_name_view(plan.kind, way[1]),
+                queries=len(trial.query),
+                gallery_images=len(trial.gallery),
+                distractors=len(trial.gallery) - len(trial.query),
+            )
             for way, trial in zip(plan.ways or ((None, None),), draws[0], strict=True)
         ],
-        "data": str(data),
-        "dataset": layout.name,
-        "notes": [*layout.notes, "Nothing says that the model was not trained on these people."],
+        data=str(data),
+        dataset=layout.name,
+        notes=[*layout.notes, "Nothing says that the model was not trained on these people."],
         **describe_model(model),
-        "dimensions": int(images.embeddings.shape[1]),
-        "flip": flip,
-        "metric": metric,
-        "started": started.isoformat(timespec="seconds"),
-        "seconds": {
-            "embedding": round(embedded - clock, 3),
-            "scoring": round(time.perf_counter() - embedded, 3),
-        },
-    }
-    if model.calibration is not None and _TRADE[0] in found:
-        promised = model.calibration.error_rates(model.calibration.threshold)
-        report["own_threshold"] = {
-            "threshold": model.calibration.threshold,
-            "promised_rates": list(promised),
-            **{name: found[name] for name in _TRADE},
-        }
-    report["protocol_text"] = describe(report)
+        dimensions=int(images.embeddings.shape[1]),
+        flip=flip,
+        metric=metric,
+        started=started.isoformat(timespec="seconds"),
+        seconds=Seconds(
+            embedding=round(embedded - clock, 3), scoring=round(time.perf_counter() - embedded, 3)
+        ),
+    )
+    report = replace(report, protocol_text=describe(report))
     if output is not None:
         folder = Path(output)
         folder.mkdir(parents=True, exist_ok=True)
-        write_score_report(report, folder / REPORT)
+        write_score_report(report.to_dict(), folder / REPORT)
     return report
 
 
@@ -198,59 +255,44 @@ def score_trial(
     ranking = rank(both.rows(asks), both.rows(searched), metric=metric).scores
     pairs = pairs_of(both, metric=metric)
     verification = score_verification(pairs)
-    values = {name: float(getattr(ranking, name)) for name in SCORES[:5]}
+    values = {name: float(getattr(ranking, name)) for name in RANKING}
     values["eer"] = verification.eer
-    for name in SCORES[6:]:
+    for name in TAR:
         values[name] = verification.tar_at_far[float(name.removeprefix("tar_at_far_"))]
     if calibration is not None and calibration.metric == metric:
-        point = error_rates_at(pairs, calibration.threshold)
-        values.update({name: getattr(point, name) for name in _TRADE})
+        rates = error_rates_at(pairs, calibration.threshold).rates
+        values.update(zip(_RATES, rates, strict=True))
     return values
 
 
-def describe(report: dict[str, Any]) -> list[str]:
-    """Says how the scores of a small set were made.
-
-    Args:
-        report: The report of `evaluate_small_set`.
-
-    Returns:
-        Sentences.
-    """
-    way = report["ways"][0]
-    people, asked = f"{report['people']:,} people", f"{way['queries']:,}"
-    if report["people_chosen"] is not None:
-        people += f" (those of {report['people_chosen']} by number)"
-    sentences = [
-        f"Small set: {report['splits']} random halves of {people}, {asked} each."
-        if report["splits"]
-        else f"Small set: all {people}, once."
-    ]
-    sentences.append(
-        "Single shot: one query and one gallery image a person, "
-        + {
-            "sides": f"the query of {way['query']}, the other of {way['gallery']}.",
-            "two cameras": f"of {way['query']} against {way['gallery']} and back; the scores of "
-            "both ways are averaged.",
-            "cameras": "of two cameras, drawn.",
-            "tracklets": "of two tracklets, drawn (cameras are not known).",
-            "images": "any two, drawn (nobody was seen by two known cameras): easier than across "
-            "cameras.",
-        }[report["pairs_by"]]
-    )
-    sizes = " and ".join(f"{each['gallery_images']:,}" for each in report["ways"])
-    left = [each["distractors"] for each in report["ways"]]
-    sentences.append(
-        f"Gallery of {sizes} images"
-        + (f", {' and '.join(map(str, left))} of them distractors." if any(left) else ".")
-    )
-    if report["flip"]:
-        sentences.append("Each embedding is averaged with that of the mirrored image.")
-    sentences.append(
+def describe(report: SmallSetReport) -> list[str]:
+    """Says in sentences how the scores of a small set were made."""
+    way = report.ways[0]
+    people = f"{report.people:,} people"
+    if report.people_chosen is not None:
+        people += f" (those of {report.people_chosen} by number)"
+    halves = f"{report.splits} random halves of {people}, {way.queries:,} each."
+    views = {
+        "sides": f"the query of {way.query}, the other of {way.gallery}.",
+        "two cameras": f"of {way.query} against {way.gallery} and back; the scores of both ways "
+        "are averaged.",
+        "cameras": "of two cameras, drawn.",
+        "tracklets": "of two tracklets, drawn (cameras are not known).",
+        "images": "any two, drawn (nobody was seen by two known cameras): easier than across "
+        "cameras.",
+    }
+    sizes = " and ".join(f"{each.gallery_images:,}" for each in report.ways)
+    left = [each.distractors for each in report.ways]
+    distractors = f", {' and '.join(map(str, left))} of them distractors" if any(left) else ""
+    flip = ["Each embedding is averaged with that of the mirrored image."] if report.flip else []
+    return [
+        f"Small set: {halves if report.splits else f'all {people}, once.'}",
+        f"Single shot: one query and one gallery image a person, {views[report.pairs_by]}",
+        f"Gallery of {sizes} images{distractors}.",
+        *flip,
         "Verification: every query with every gallery image. Spread: standard deviation over the "
-        "splits."
-    )
-    return sentences
+        "splits.",
+    ]
 
 
 def _name_view(kind: str, view: View) -> str:
@@ -261,6 +303,6 @@ def _mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([each[name] for each in scores])) for name in scores[0]}
 
 
-def _spread(values: Sequence[float]) -> dict[str, float | None]:
+def _spread(values: Sequence[float]) -> Spread:
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "spread": spread}
+    return Spread(float(np.mean(values)), spread)

@@ -1,4 +1,4 @@
-"""The trials of a small set: who is asked for, by which image, and what is searched."""
+"""The trials of a small set: the people asked for, one query image each, and the gallery."""
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Sequence
@@ -31,14 +31,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Plan:
-    """How one image is told from another that may be its match.
+    """The views by which an image is told from another that may be its match.
 
     Attributes:
         kind: "sides", "two cameras", "cameras", "tracklets" or "images".
         views: `(samples,)`, what must differ between query and match; None where not known.
-        ways: Which view asks and which is searched, a trial each; none: drawn person by person.
-        people: Who can be asked for, in order.
-        others: Who cannot: they have no second view.
+        ways: The view that asks and the one that is searched, a trial each; none: drawn person by
+            person.
+        people: Those who can be asked for, in order.
+        others: Those who cannot: they have no second view.
     """
 
     kind: str
@@ -96,13 +97,13 @@ def draw_trials(
     splits: int,
     seed: int,
 ) -> list[list[Trial]]:
-    """Draws who is asked for, and one query and one gallery image of each.
+    """Draws the people asked for, and one query and one gallery image of each.
 
     Args:
         samples: The images.
         plan: Of them.
-        distractors: People who are nobody: all of their images stay in the gallery.
-        splits: How many halves of the people, rounded up; 0: everybody, once.
+        distractors: Names of the distractors: all of their images stay in the gallery.
+        splits: Number of halves of the people, rounded up; 0: everybody, once.
         seed: Of the draws.
 
     Returns:
@@ -140,7 +141,7 @@ def draw_trials(
 
 
 def _pairable(samples: Sequence[Sample], views: Sequence[View], people: Sequence[str]) -> list[str]:
-    """Who has two known views."""
+    """Lists the people who have two known views."""
     seen: dict[str, set[View]] = defaultdict(set)
     for sample, view in zip(samples, views, strict=True):
         if view is not None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from siamese.errors import InputError
 from siamese.gallery.contents import count_people, quote
 from siamese.gallery.table import IMAGE_COLUMNS, PARTITION_ROWS, Table, vectors_of
+from siamese.metrics.blocks import exact_distances
 from siamese.vectors import nearest_rows
 
 EXACT_ROWS = 1_000_000
@@ -225,7 +226,7 @@ class Searcher:
         # Of people whom nothing groups, neighbours lie in half of all partitions.
         probes = max(PROBES, self._table.count() // PARTITION_ROWS // 2)
         rows = self._table.search_index(query, k, where, probes, REFINE)
-        exact = np.linalg.norm(vectors_of(rows).astype(np.float64) - query, axis=1)
+        exact = exact_distances(vectors_of(rows), query)
         order = np.argsort(exact, kind="stable")
         return rows.select(IMAGE_COLUMNS).take(order), exact[order]
 

@@ -20,6 +20,7 @@ from siamese.inference.reading import (
     read_any,
     read_batches,
 )
+from siamese.metrics.blocks import exact_distances
 from siamese.metrics.calibration import Calibration, Verdict
 from siamese.preprocessing import Channels, Pixels, Preprocessing, Three
 from siamese.vectors import embed_batches
@@ -173,7 +174,7 @@ class Model:
                 f"it was made elsewhere. {fix}"
             )
         one, other = (self._embed_once(image) for image in pixels)
-        return self.judge(float(np.linalg.norm(one - other)), calibration, prior)
+        return self.judge(float(exact_distances(one, other)), calibration, prior)
 
     def judge(self, distance: float, calibration: Calibration, prior: float = 0.5) -> Verification:
         """Says what a distance between two of the model's embeddings means.

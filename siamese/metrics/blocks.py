@@ -1,4 +1,6 @@
-"""Distances from many queries to a large gallery, a block of queries at a time.
+"""NumPy distances: from many queries to a large gallery in blocks, or of chosen rows, exactly.
+
+All scores, searches and verdicts measure here; training measures in `siamese.distances`.
 
 The dense matrix of MSMT17 is 3.8 GB and that of a million gallery images does not fit at all, so
 every score reads `DistanceBlocks`: an iterator of `(first query, distances (rows, gallery))`. A
@@ -21,6 +23,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 _ELEMENTS = 1 << 23  # of a block: 32 MB keeps the product near full speed and out of the way
 _COLUMNS = 1 << 15  # of the gallery converted at a time, so that a float16 gallery stays float16
+_PAIRS = 1 << 14  # of vectors gathered at a time: 2 x 32 MB at 512 dimensions
 
 
 def distance_blocks(
@@ -28,64 +31,34 @@ def distance_blocks(
     gallery_embeddings: ArrayLike,
     *,
     metric: Metric = "euclidean",
+    columns: Indices | None = None,
+    squared: bool = False,
 ) -> DistanceBlocks:
-    """Computes the distances of every query to the whole gallery, block by block.
+    """Yields the distances of every query to the whole gallery, block by block.
 
     Euclidean distances come from `|q|^2 + |g|^2 - 2 q g` in float32, so that of two equal vectors
     of length 1 may be read as up to 5e-4 instead of 0. Cosine distance is `1 - cos`, in 0..2; a
     vector of zeros is at 1 from everything.
 
     Args:
-        query_embeddings: `(queries, dimensions)`, float16, float32 or float64.
-        gallery_embeddings: `(gallery, dimensions)`, the same kinds. It is never copied as a whole:
-            float16 halves the memory of a large gallery.
+        query_embeddings: Checked embeddings, `(queries, dimensions)`.
+        gallery_embeddings: Checked embeddings, `(gallery, dimensions)`. They are never copied as a
+            whole: float16 halves the memory of a large gallery.
         metric: "euclidean" or "cosine".
+        columns: Gallery rows to compare with, in the order of the block's columns; all when None.
+        squared: Gives sort keys: Euclidean distances are left squared, and rounding errors below 0
+            stay. A square root costs time and makes ties of numbers that differ; ranking needs
+            neither.
 
-    Returns:
-        An iterator of the number of the first query of a block, and its distances `(rows,
-        gallery)`, float32.
-
-    Raises:
-        InputError: The embeddings are empty, not finite, or disagree in dimensions.
+    Yields:
+        The number of the first query of a block, and its distances `(rows, columns)`, float32.
 
     Example:
         >>> for start, distances in distance_blocks([[0.0, 0.0]], [[3.0, 4.0], [0.0, 1.0]]):
         ...     print(start, distances)
         0 [[5. 1.]]
     """
-    queries, gallery = checked_pair(query_embeddings, gallery_embeddings)
-    check_metric(metric)
-    return _distance_blocks(queries, gallery, metric)
-
-
-def _distance_blocks(
-    queries: NDArray[Any], gallery: NDArray[Any], metric: Metric
-) -> DistanceBlocks:
-    for start, block in squared_distance_blocks(queries, gallery, metric=metric):
-        to_distances(block, metric)
-        yield start, block
-
-
-def squared_distance_blocks(
-    queries: NDArray[Any],
-    gallery: NDArray[Any],
-    *,
-    metric: Metric,
-    columns: Indices | None = None,
-) -> DistanceBlocks:
-    """Yields blocks of sort keys: like distances, but Euclidean ones are squared and unclipped.
-
-    A square root costs time and makes ties of numbers that differ; ranking needs neither.
-
-    Args:
-        queries: Checked embeddings, `(queries, dimensions)`.
-        gallery: Checked embeddings, `(gallery, dimensions)`.
-        metric: "euclidean" or "cosine".
-        columns: Gallery rows to compare with, in the order of the block's columns; all when None.
-
-    Yields:
-        The number of the first query of the block, and keys `(rows, columns)`, float32.
-    """
+    queries, gallery = np.asarray(query_embeddings), np.asarray(gallery_embeddings)
     count = len(gallery) if columns is None else len(columns)
     size = max(64, min(1024, _ELEMENTS // count))
     buffer = np.empty((min(size, len(queries)), count), np.float32)
@@ -111,19 +84,66 @@ def squared_distance_blocks(
             else:
                 target += gallery_sizes[chosen]
                 target += query_sizes[:, None]
-        yield start, block
+        yield start, block if squared else to_distances(block, metric)
 
 
-def to_distances(keys: NDArray[np.float32], metric: Metric) -> None:
-    """Turns sort keys into distances in place.
+def to_distances(keys: NDArray[np.float32], metric: Metric) -> NDArray[np.float32]:
+    """Turns sort keys of `distance_blocks`, of any shape, into distances, in place."""
+    np.maximum(keys, 0, out=keys)
+    return np.sqrt(keys, out=keys) if metric == "euclidean" else keys
+
+
+def exact_distances(first: NDArray[Any], second: NDArray[Any]) -> Floats:
+    """Measures Euclidean distances from differences in float64: equal rows are at exactly 0.
 
     Args:
-        keys: Any shape, float32, as from `squared_distance_blocks`.
-        metric: The metric they were made with.
+        first: `(..., dimensions)`, floating-point numbers.
+        second: The same, or what broadcasts with it.
+
+    Returns:
+        `(...)`, float64.
+
+    Example:
+        >>> exact_distances(np.zeros((2, 2)), np.array([3.0, 4.0])).tolist()
+        [5.0, 5.0]
     """
-    np.maximum(keys, 0, out=keys)
-    if metric == "euclidean":
-        np.sqrt(keys, out=keys)
+    difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    return np.asarray(np.linalg.norm(difference, axis=-1), np.float64)
+
+
+def pair_distances(
+    table: NDArray[Any],
+    first: NDArray[Any],
+    second: NDArray[Any],
+    *,
+    metric: Metric = "euclidean",
+    squared: bool = False,
+) -> Floats:
+    """Measures some pairs of rows from their differences, a few thousand pairs at a time.
+
+    Args:
+        table: Checked embeddings, `(images, dimensions)`.
+        first: `(pairs,)`, rows.
+        second: `(pairs,)`, rows.
+        metric: "euclidean" or "cosine".
+        squared: Leaves Euclidean distances squared.
+
+    Returns:
+        `(pairs,)`, float64, summed in float32.
+    """
+    distances: Floats = np.empty(len(first))
+    for start in range(0, len(first), _PAIRS):
+        chosen = slice(start, start + _PAIRS)
+        left = np.array(table[first[chosen]], np.float32)
+        right = np.asarray(table[second[chosen]], np.float32)
+        if metric == "cosine":
+            scales = [_inverse_lengths(np.einsum("ij,ij->i", x, x)) for x in (left, right)]
+            cosines = np.einsum("ij,ij->i", left, right) * (scales[0] * scales[1])
+            distances[chosen] = np.maximum(1 - cosines, 0)
+        else:
+            left -= right
+            distances[chosen] = np.einsum("ij,ij->i", left, left)
+    return distances if squared or metric == "cosine" else np.sqrt(distances)
 
 
 def smallest(
@@ -133,7 +153,7 @@ def smallest(
 
     Args:
         block: `(rows, columns)`, float32, without NaN.
-        count: How many, at most the number of columns.
+        count: At most the number of columns.
         by_column: Reads the block as if it were transposed, without the time that takes.
 
     Returns:
@@ -170,18 +190,7 @@ def smallest(
 def checked_pair(
     query_embeddings: ArrayLike, gallery_embeddings: ArrayLike
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Checks both sides of a comparison.
-
-    Args:
-        query_embeddings: `(queries, dimensions)`.
-        gallery_embeddings: `(gallery, dimensions)`.
-
-    Returns:
-        Both as arrays of their own floating-point kind.
-
-    Raises:
-        InputError: One is not a table of finite floating-point numbers, or they disagree.
-    """
+    """Checks both sides of a comparison as `checked_embeddings` does, and that they agree."""
     queries = checked_embeddings(query_embeddings, "query_embeddings")
     gallery = checked_embeddings(gallery_embeddings, "gallery_embeddings")
     if queries.shape[1] != gallery.shape[1]:

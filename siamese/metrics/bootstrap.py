@@ -1,4 +1,4 @@
-"""How sure a score is: bootstrap over people, and the comparison of two models on one set.
+"""The spread of a score: bootstrap over people, and the comparison of two models on one set.
 
 Queries of one person rise and fall together, so people are drawn, with all their queries; drawing
 queries would give intervals that are too narrow.
@@ -6,7 +6,7 @@ queries would give intervals that are too narrow.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,8 @@ from siamese.metrics.verification import TAR_RATES, equal_error_rate
 
 _ACCEPTED = 10  # pairs of two people below a threshold, from which on its place is known at all
 
-RankingScore: TypeAlias = Literal["rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP"]
 
-
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """The middle 95 % of what other draws of people would have scored.
 
     Attributes:
@@ -40,13 +37,11 @@ class PairedComparison:
     """The difference between two models on the same queries and gallery.
 
     Attributes:
-        score: The name of the score.
         difference: First minus second.
         interval: Of the difference; a difference is beyond chance where 0 is outside.
         p_value: Two-sided: twice the share of draws on the other side of 0, at most 1.
     """
 
-    score: RankingScore
     difference: float
     interval: Interval
     p_value: float
@@ -54,12 +49,12 @@ class PairedComparison:
 
 def bootstrap_ranking(
     scores: RankingScores, *, samples: int = 1000, seed: int = 0
-) -> dict[RankingScore, Interval]:
+) -> dict[str, Interval]:
     """Gives 95 % intervals of all ranking scores, by drawing people with replacement.
 
     Args:
         scores: Of one query set.
-        samples: How many draws, at least 1.
+        samples: Number of draws, at least 1.
         seed: Of the draws.
 
     Returns:
@@ -85,7 +80,7 @@ def bootstrap_verification(
 
     Args:
         sample: Pairs of both kinds.
-        samples: How many draws, at least 1.
+        samples: Number of draws, at least 1.
         seed: Of the draws.
 
     Returns:
@@ -126,7 +121,7 @@ def bootstrap_error_rates(
         sample: Pairs of both kinds.
         threshold: A distance by the metric of the sample; up to it two images are taken for one
             person.
-        samples: How many draws, at least 1.
+        samples: Number of draws, at least 1.
         seed: Of the draws.
 
     Returns:
@@ -146,13 +141,8 @@ def bootstrap_error_rates(
 
 
 def paired_bootstrap(
-    first: RankingScores,
-    second: RankingScores,
-    *,
-    score: RankingScore = "mAP",
-    samples: int = 1000,
-    seed: int = 0,
-) -> PairedComparison:
+    first: RankingScores, second: RankingScores, *, samples: int = 1000, seed: int = 0
+) -> dict[str, PairedComparison]:
     """Tells whether one model is better than another on the same queries and gallery.
 
     Each draw of people scores both models, so that what makes a person hard for both cancels.
@@ -160,46 +150,44 @@ def paired_bootstrap(
     Args:
         first: Scores of one model.
         second: Scores of the other.
-        score: Which score to compare.
-        samples: How many draws, at least 1.
+        samples: Number of draws, at least 1.
         seed: Of the draws.
 
     Returns:
-        The difference with its interval.
+        By the name of the score the difference with its interval.
 
     Raises:
-        InputError: The scores are not of the same queries, gallery and protocol.
+        InputError: The scores are not of the same queries, gallery and protocol, or `samples` is
+            below 1.
     """
     _check_comparable(first, second)
-    if score not in _per_query(first):
-        raise InputError(
-            f"`score` must be one of {', '.join(_per_query(first))}. Received: score={score!r}."
-        )
-    difference = _per_query(first)[score] - _per_query(second)[score]
+    tables = [np.stack(list(_per_query(each).values()), axis=1) for each in (first, second)]
+    differences = tables[0] - tables[1]
     people = first.per_query.people[first.per_query.scored]
-    draws = _draws(difference[:, None], people, samples, seed)[:, 0]
-    tail = min((draws <= 0).mean(), (draws >= 0).mean())
-    return PairedComparison(
-        score,
-        float(difference.mean()),
-        _interval(draws, lowest=-1.0),
-        1.0 if np.isnan(draws).any() else float(min(1.0, 2 * tail)),
-    )
+    draws = _draws(differences, people, samples, seed)
+    tails = np.minimum((draws <= 0).mean(axis=0), (draws >= 0).mean(axis=0))
+    return {
+        name: PairedComparison(
+            float(difference.mean()),
+            _interval(draw, lowest=-1.0),
+            1.0 if np.isnan(draw).any() else float(min(1.0, 2 * tail)),
+        )
+        for name, difference, draw, tail in zip(
+            _per_query(first), differences.T, draws.T, tails, strict=True
+        )
+    }
 
 
 def _check_comparable(first: RankingScores, second: RankingScores) -> None:
     facts = [
-        (
-            scores.protocol,
-            f"{scores.queries} + {scores.queries_without_match} queries",
-            f"{scores.gallery} gallery images",
-        )
-        for scores in (first, second)
+        f"{each.protocol}, {each.queries} + {each.queries_without_match} queries, "
+        f"{each.gallery} gallery images"
+        for each in (first, second)
     ]
     if facts[0] != facts[1]:
         raise InputError(
             "Both models must be scored on the same queries and gallery by the same protocol. "
-            f"Received: {', '.join(facts[0])} and {', '.join(facts[1])}. Score one of them again."
+            f"Received: {' and '.join(facts)}. Score one of them again."
         )
     for name in ("people", "match_counts"):
         if not np.array_equal(getattr(first.per_query, name), getattr(second.per_query, name)):
@@ -210,7 +198,7 @@ def _check_comparable(first: RankingScores, second: RankingScores) -> None:
 
 
 def _weigh_pairs(sample: PairSample, samples: int, seed: int) -> Iterator[tuple[Indices, Indices]]:
-    """How often each pair of one person, and each of two, counts in each draw of people.
+    """Yields the weights of pairs of one person, and of two, in each draw of people.
 
     Draws in which one of the kinds is missing are left out; all are, of fewer than three people.
     """
@@ -229,8 +217,8 @@ def _weigh_pairs(sample: PairSample, samples: int, seed: int) -> Iterator[tuple[
             yield near, far
 
 
-def _per_query(scores: RankingScores) -> dict[RankingScore, Floats]:
-    """Each scored query's share in each score."""
+def _per_query(scores: RankingScores) -> dict[str, Floats]:
+    """Gives each scored query's share in each score."""
     results = scores.per_query
     kept = results.scored
     first = results.first_match_rank[kept]
@@ -245,7 +233,7 @@ def _per_query(scores: RankingScores) -> dict[RankingScore, Floats]:
 
 
 def _draws(values: Floats, people: Indices, samples: int, seed: int) -> Floats:
-    """Means of the columns for each draw of people; NaN where one person is all there is."""
+    """Takes means of the columns for each draw of people; NaN where one person is all there is."""
     _check_samples(samples)
     names, codes, counts = np.unique(people, return_inverse=True, return_counts=True)
     if len(names) < 2:

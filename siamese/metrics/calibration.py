@@ -1,4 +1,4 @@
-"""From a distance to a verdict: the logistic curve, its five words and their error rates."""
+"""From a distance to a verdict: the logistic curve, its five words, their rates and reliability."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ _INTERVALS = ("false_accept_interval", "false_reject_interval")
 
 @dataclass(frozen=True)
 class Calibration:
-    """How to read a distance, with the error rates measured on people that training never saw.
+    """The reading of a distance, with the error rates measured on people that training never saw.
 
     Attributes:
         metric: The metric of the distances: "euclidean".
@@ -47,9 +47,9 @@ class Calibration:
         threshold: Up to here, two images are taken for the same person, at `false_accept_rate`.
         false_accept_rate: What `threshold` was chosen for, 0..1.
         table: Rows of threshold, false-accept rate and false-reject rate; thresholds rise.
-        same_pairs: How many pairs of one person were measured.
-        different_pairs: How many pairs of two people.
-        people: How many people they come from.
+        same_pairs: Number of pairs of one person that were measured.
+        different_pairs: Number of pairs of two people.
+        people: Number of people they come from.
         protocol: "cross-camera pairs" or "all pairs".
         false_accept_interval: 95 % interval of the false-accept rate at `threshold`, as
             `siamese.metrics.bootstrap.bootstrap_error_rates` gives it; None where nobody asked.
@@ -110,7 +110,7 @@ class Calibration:
         return VERDICTS[sum(distance > bound for bound in self.bounds(prior))]
 
     def same(self, distance: float) -> bool:
-        """Whether images at a distance are taken for one person, at `false_accept_rate`."""
+        """Says if images at a distance are taken for one person, at `false_accept_rate`."""
         return distance <= self.threshold
 
     def bounds(self, prior: float = 0.5) -> tuple[float, ...]:
@@ -200,6 +200,23 @@ class Calibration:
         return cls(**{**values, **intervals, "table": _rows(table)})
 
 
+@dataclass(frozen=True)
+class Reliability:
+    """A reliability diagram: predicted probabilities and what came true.
+
+    Attributes:
+        predicted: `(bins,)`, mean predicted probability in each bin that is not empty.
+        observed: `(bins,)`, share of pairs of one person in it.
+        share: `(bins,)`, share of all pairs in it; the sum is 1.
+        expected_calibration_error: Mean of `|predicted - observed|` by share, 0..1.
+    """
+
+    predicted: Floats
+    observed: Floats
+    share: Floats
+    expected_calibration_error: float
+
+
 def calibrate(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibration:
     """Fits the logistic curve and sets the threshold.
 
@@ -242,6 +259,40 @@ def calibrate(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibrat
         people=pairs.people,
         protocol=pairs.protocol,
     )
+
+
+def measure_reliability(
+    calibration: Calibration, pairs: PairCounts, *, bins: int = 10
+) -> Reliability:
+    """Compares predicted probabilities with what came true, at a prior of 50 : 50.
+
+    Args:
+        calibration: What predicts.
+        pairs: Counted distances, best of people that the calibration did not see.
+        bins: Of equal width on the probability, at least 1.
+
+    Returns:
+        The diagram (Guo et al., "On calibration of modern neural networks", 2017, equation 3).
+
+    Raises:
+        InputError: The metrics differ, or `bins` is below 1.
+    """
+    if calibration.metric != pairs.metric:
+        raise InputError(
+            f"The pairs must be measured by the calibration's metric, {calibration.metric!r}. "
+            f"Received: {pairs.metric!r}. Count them again."
+        )
+    if bins < 1:
+        raise InputError(f"`bins` must be at least 1. Received: bins={bins}.")
+    distances, same, different = pairs.weights()
+    predicted = calibration.probability(distances)
+    place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
+    share: Floats = np.bincount(place, same + different, bins).astype(np.float64)
+    used = share > 0
+    mean = np.bincount(place, (same + different) * predicted, bins)[used] / share[used]
+    observed = np.bincount(place, same, bins)[used] / share[used]
+    error = float((np.abs(mean - observed) * share[used]).sum())
+    return Reliability(mean, observed, share[used], error)
 
 
 def share_words(rates: Sequence[tuple[float, float]]) -> dict[Verdict, tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""Which gallery images a query is compared with, and which of them are correct: the protocols."""
+"""The protocols: gallery images that a query is not compared with, and those that are correct."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, Literal, TypeAlias
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from siamese.errors import InputError
-from siamese.metrics.blocks import Indices
+from siamese.metrics.blocks import Indices, checked_pair
 
 Protocol = Literal["cross-camera", "query image dropped"]
 People: TypeAlias = Sequence[int] | Sequence[str] | NDArray[Any]
@@ -16,8 +16,9 @@ UNKNOWN_CAMERA = -1
 JUNK = ("-1", "00-1")  # Market-1501's name and MARS's folder; the number -1 reads as "-1"
 DISTRACTORS = ("0000",)
 
-_NOBODY = -1
+_DISTRACTOR = -1
 _JUNK = -2
+_NONE = np.empty(0, np.int64)
 
 
 class ProtocolMask:
@@ -34,8 +35,10 @@ class ProtocolMask:
 
     Attributes:
         protocol: "cross-camera" or "query image dropped".
-        queries: How many queries there are.
-        gallery_size: How many gallery images there are, junk included.
+        queries: The number of queries.
+        gallery_size: The number of gallery images, junk included.
+        query_codes: `(queries,)`, people as `person_codes` numbers them.
+        gallery_codes: `(gallery,)`, the same numbers.
         columns: Numbers of the gallery images that are not junk, rising; None when none is junk.
 
     Example:
@@ -52,8 +55,8 @@ class ProtocolMask:
         gallery_people: People,
         gallery_cameras: ArrayLike,
         *,
-        query_images: Sequence[str] | Indices | None = None,
-        gallery_images: Sequence[str] | Indices | None = None,
+        query_images: People | None = None,
+        gallery_images: People | None = None,
         distractors: Collection[str | int] = DISTRACTORS,
         protocol: Protocol | None = None,
     ) -> None:
@@ -74,43 +77,46 @@ class ProtocolMask:
         Raises:
             InputError: The lengths or kinds disagree, or images are to be told apart and cannot.
         """
-        query_people, gallery_people = _names(query_people), _names(gallery_people)
-        self.queries = len(query_people)
-        self.gallery_size = len(gallery_people)
+        people = _names(query_people), _names(gallery_people)
+        self.queries, self.gallery_size = map(len, people)
         if not self.queries or not self.gallery_size:
             raise InputError(
                 "Query and gallery must hold at least one image. Received: "
                 f"{self.queries} queries and {self.gallery_size} gallery images. Check the folders."
             )
-        if query_people.dtype.kind != gallery_people.dtype.kind:
+        if people[0].dtype.kind != people[1].dtype.kind:
             raise InputError(
                 "People must be all text or all whole numbers. Received: query people "
-                f"{query_people.dtype}, gallery people {gallery_people.dtype}. Convert one of them."
+                f"{people[0].dtype}, gallery people {people[1].dtype}. Convert one of them."
             )
         self._query_cameras = checked_cameras(query_cameras, self.queries, "query_cameras")
         self._gallery_cameras = checked_cameras(
             gallery_cameras, self.gallery_size, "gallery_cameras"
         )
-        codes = _codes(np.concatenate([query_people, gallery_people]), distractors)
-        self._query_codes, gallery_codes = np.split(codes, [self.queries])
-        self._people = _Groups(gallery_codes)
-        kept = np.flatnonzero(gallery_codes != _JUNK)
+        codes = person_codes(np.concatenate(people), distractors=distractors)
+        self.query_codes, self.gallery_codes = np.split(codes, [self.queries])
+        self._people = _group_rows(self.gallery_codes)
+        kept = np.flatnonzero(self.gallery_codes != _JUNK)
         self.columns: Indices | None = kept if len(kept) < self.gallery_size else None
-        self.images: tuple[Indices, _Groups] | None = None
+        self._images: tuple[list[Any], dict[Any, Indices]] | None = None
         if query_images is not None and gallery_images is not None:
-            self.images = self._image_groups(query_images, gallery_images)
+            images = np.asarray(query_images), np.asarray(gallery_images)
+            sizes = (self.queries,), (self.gallery_size,)
+            shapes, kinds = [each.shape for each in images], {each.dtype.kind for each in images}
+            if tuple(shapes) != sizes or len(kinds) > 1:
+                raise InputError(
+                    "`query_images` and `gallery_images` must name one image a row, all by text or "
+                    f"all by numbers: {sizes}. Received: {shapes}, {' and '.join(kinds)}."
+                )
+            self._images = images[0].tolist(), _group_rows(images[1])
         self.protocol: Protocol = protocol or "cross-camera"
         if protocol is None and not self._any_match():
             self.protocol = "query image dropped"
-            if self.images is None and self._any_match():
-                raise InputError(
-                    "No query has a match from another camera, so only the query image itself is "
-                    "to be left out. Received: no `query_images` and `gallery_images`. Give both."
-                )
-        if self.protocol == "query image dropped" and self.images is None and protocol is not None:
+            protocol = self.protocol if self._images is None and self._any_match() else None
+        if protocol == "query image dropped" and self._images is None:
             raise InputError(
-                'The protocol "query image dropped" must be able to tell images apart. Received: '
-                "no `query_images` and `gallery_images`. Give both."
+                'The protocol "query image dropped", which data of one camera need, must be able '
+                "to tell images apart. Received: no `query_images` and `gallery_images`. Give both."
             )
 
     def of(self, query: int) -> tuple[Indices, Indices]:
@@ -122,18 +128,17 @@ class ProtocolMask:
         Returns:
             Gallery numbers left out (besides junk) and those of the correct matches, both rising.
         """
-        code = self._query_codes[query]
-        people = self._people.members(code) if code >= 0 else np.empty(0, np.int64)
+        code = int(self.query_codes[query])
+        people = self._people.get(code, _NONE) if code >= 0 else _NONE
         if self.protocol == "cross-camera":
             camera = self._query_cameras[query]
             cameras = self._gallery_cameras[people]
             other = (cameras != camera) & (cameras != UNKNOWN_CAMERA) & (camera != UNKNOWN_CAMERA)
             return people[~other], people[other]
-        if self.images is None:
-            return people[:0], people
-        query_codes, groups = self.images
-        itself = groups.members(query_codes[query])
-        itself = itself[self._people.codes[itself] != _JUNK]
+        if self._images is None:
+            return _NONE, people
+        itself = self._images[1].get(self._images[0][query], _NONE)
+        itself = itself[self.gallery_codes[itself] != _JUNK]
         return itself, people[~np.isin(people, itself)]
 
     def why_unmatched(self, query: int) -> str | None:
@@ -152,7 +157,7 @@ class ProtocolMask:
             >>> mask.why_unmatched(2)
             'the person is not in the gallery'
         """
-        if self._query_codes[query] < 0:
+        if self.query_codes[query] < 0:
             return "it shows a distractor or junk"
         left_out, correct = self.of(query)
         if len(correct):
@@ -165,50 +170,27 @@ class ProtocolMask:
             return "the person is there by its own or unknown cameras alone"
         return "the person is there by the query's own camera alone"
 
-    def person(self, query: int) -> int:
-        """Numbers the person of a query, 0 upwards; negative for junk and distractors."""
-        return int(self._query_codes[query])
+    def positions(self, gallery_numbers: Indices) -> Indices:
+        """Gives the places of gallery images among `columns`."""
+        if self.columns is None:
+            return gallery_numbers
+        return np.searchsorted(self.columns, gallery_numbers)
 
-    def gallery_people(self) -> Indices:
-        """Numbers the person of each gallery image, `(gallery,)`, as `person` does for queries."""
-        return self._people.codes
+    def checked_pair(
+        self, query_embeddings: ArrayLike, gallery_embeddings: ArrayLike
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Checks embeddings as `blocks.checked_pair` does, and that there is one for each image."""
+        queries, gallery = checked_pair(query_embeddings, gallery_embeddings)
+        if len(queries) != self.queries or len(gallery) != self.gallery_size:
+            raise InputError(
+                f"There must be one embedding for each of {self.queries} queries and "
+                f"{self.gallery_size} gallery images. Received: {len(queries)} and {len(gallery)}. "
+                "Give people and embeddings of the same images, in the same order."
+            )
+        return queries, gallery
 
     def _any_match(self) -> bool:
         return any(len(self.of(query)[1]) for query in range(self.queries))
-
-    def _image_groups(
-        self, query_images: Sequence[str] | Indices, gallery_images: Sequence[str] | Indices
-    ) -> tuple[Indices, "_Groups"]:
-        queries, gallery = np.asarray(query_images), np.asarray(gallery_images)
-        if queries.shape != (self.queries,) or gallery.shape != (self.gallery_size,):
-            raise InputError(
-                "`query_images` and `gallery_images` must name one image a row: "
-                f"({self.queries},) and ({self.gallery_size},). Received: {queries.shape} and "
-                f"{gallery.shape}. Give one name for each embedding."
-            )
-        if queries.dtype.kind != gallery.dtype.kind:
-            raise InputError(
-                "`query_images` and `gallery_images` must be of one kind. Received: "
-                f"{queries.dtype} and {gallery.dtype}. Give text for both, or numbers for both."
-            )
-        _, codes = np.unique(np.concatenate([queries, gallery]), return_inverse=True)
-        query_codes, gallery_codes = np.split(codes.astype(np.int64), [self.queries])
-        return query_codes, _Groups(gallery_codes)
-
-
-class _Groups:
-    """Row numbers by code, found without a pass over all rows."""
-
-    def __init__(self, codes: Indices) -> None:
-        self.codes = codes
-        self._order = np.argsort(codes, kind="stable")
-        largest = int(codes.max())
-        self._starts = np.searchsorted(codes[self._order], np.arange(max(largest, 0) + 2))
-
-    def members(self, code: int) -> Indices:
-        if code + 1 >= len(self._starts):
-            return self._order[:0]
-        return self._order[self._starts[code] : self._starts[code + 1]]
 
 
 def query_rows(
@@ -233,13 +215,12 @@ def query_rows(
         >>> query_rows(["a", "a", "a", "b", "-1"], [1, 1, 2, 1, 1]).tolist()
         [0, 2, 3]
     """
-    names = _names(people)
-    numbers = checked_cameras(cameras, len(names), "cameras")
-    codes = _codes(names, distractors)
+    codes = person_codes(people, distractors=distractors)
+    numbers = checked_cameras(cameras, len(codes), "cameras")
     rows = np.flatnonzero(codes >= 0)
     if not len(rows):
         raise InputError(
-            f"At least one image must show a person. Received: {len(names)} images, all of them "
+            f"At least one image must show a person. Received: {len(codes)} images, all of them "
             "junk or distractors. Check the folder."
         )
     _, first = np.unique(np.stack([codes[rows], numbers[rows]]), axis=1, return_index=True)
@@ -263,7 +244,12 @@ def person_codes(people: People, *, distractors: Collection[str | int] = DISTRAC
         >>> person_codes(["0007", "0002", "0000", "-1", "0007"]).tolist()
         [1, 0, -1, -2, 1]
     """
-    return _codes(_names(people), distractors)
+    known, inverse = np.unique(_names(people), return_inverse=True)
+    junk = np.array([str(name) in JUNK for name in known])
+    distractor = np.array([name in distractors for name in known.tolist()])
+    somebody = ~(junk | distractor)
+    numbers = np.where(somebody, np.cumsum(somebody) - 1, np.where(junk, _JUNK, _DISTRACTOR))
+    return numbers[inverse].astype(np.int64)
 
 
 def checked_cameras(cameras: ArrayLike, count: int, name: str) -> Indices:
@@ -271,7 +257,7 @@ def checked_cameras(cameras: ArrayLike, count: int, name: str) -> Indices:
 
     Args:
         cameras: `(images,)`, whole numbers, -1 where unknown.
-        count: How many there must be.
+        count: The number of images.
         name: What error messages call them.
 
     Returns:
@@ -301,10 +287,8 @@ def _names(people: People) -> NDArray[Any]:
     return array.astype(np.int64) if array.dtype.kind in "iu" else array
 
 
-def _codes(names: NDArray[Any], distractors: Collection[str | int]) -> Indices:
-    known, inverse = np.unique(names, return_inverse=True)
-    junk = np.array([str(name) in JUNK for name in known])
-    distractor = np.array([name in distractors for name in known.tolist()])
-    people = ~(junk | distractor)
-    numbers = np.where(people, np.cumsum(people) - 1, np.where(junk, _JUNK, _NOBODY))
-    return numbers[inverse].astype(np.int64)
+def _group_rows(values: NDArray[Any]) -> dict[Any, Indices]:
+    """Groups the row numbers of equal values, rising."""
+    known, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
+    rows = np.argsort(codes, kind="stable")
+    return dict(zip(known.tolist(), np.split(rows, np.cumsum(counts)[:-1]), strict=True))

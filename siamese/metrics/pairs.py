@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +15,8 @@ from siamese.metrics.blocks import (
     Metric,
     check_metric,
     checked_embeddings,
-    squared_distance_blocks,
-    to_distances,
+    distance_blocks,
+    pair_distances,
 )
 from siamese.metrics.masks import DISTRACTORS, UNKNOWN_CAMERA, People, checked_cameras, person_codes
 
@@ -30,7 +30,7 @@ _IMAGES_A_PERSON = 500  # in a sample: their 124,750 pairs are plenty
 
 @dataclass(frozen=True)
 class PairCounts:
-    """How many pairs lie at which distance.
+    """Numbers of pairs by their distance.
 
     Attributes:
         same: `(bins,)`, pairs of one person. Bin `k` holds distances in `(k, k + 1] * resolution`,
@@ -39,8 +39,8 @@ class PairCounts:
         resolution: The width of a bin.
         metric: "euclidean" or "cosine".
         protocol: "cross-camera pairs", or "all pairs" where nobody was seen by two known cameras.
-        people: How many people the pairs come from.
-        people_left_out: How many were left out to stay below the largest number of images.
+        people: Number of people the pairs come from.
+        people_left_out: Number left out to stay below the largest number of images.
     """
 
     same: Indices
@@ -88,13 +88,26 @@ class PairSample:
         distances: `(pairs,)`, float32.
         first_person: `(pairs,)`, whole numbers from 0.
         second_person: `(pairs,)`; equal to `first_person` in pairs of one person.
-        protocol: As in `PairCounts`.
     """
 
     distances: NDArray[np.float32]
     first_person: Indices
     second_person: Indices
-    protocol: PairProtocol
+
+
+@dataclass(frozen=True)
+class HardPairs:
+    """Pairs of images that a model gets most wrong, the worst first.
+
+    Attributes:
+        first: `(pairs,)`, rows.
+        second: `(pairs,)`, rows.
+        distances: `(pairs,)`, float32.
+    """
+
+    first: Indices
+    second: Indices
+    distances: NDArray[np.float32]
 
 
 def count_pairs(
@@ -140,22 +153,18 @@ def count_pairs(
         >>> (np.flatnonzero(pairs.different) + 1) * pairs.resolution
         array([2., 3.])
     """
-    table, _, codes, numbers, protocol = paired_images(
-        embeddings, people, cameras, metric=metric, distractors=distractors
-    )
-    everybody = len(np.unique(codes))
-    if len(codes) > maximum_images:
-        chosen = whole_people(codes, maximum_images, np.random.default_rng(seed))
-        table, codes, numbers = table[chosen], codes[chosen], numbers[chosen]
+    images = _choose_images(embeddings, people, cameras, metric, distractors)
+    everybody = len(np.unique(images.codes))
+    images = images.draw_people(maximum_images, seed)
     largest = 2.0
     if metric == "euclidean":
-        squares = np.einsum("ij,ij->i", table, table, dtype=np.float64)
+        squares = np.einsum("ij,ij->i", images.table, images.table, dtype=np.float64)
         # By the triangle inequality; a power of two keeps whole and half distances on bin edges.
         # Vectors of length 1 are longer by a rounding, which must not double the steps.
         largest = 2.0 ** np.ceil(np.log2(2 * np.sqrt(squares.max()) * (1 - 1e-6) + 1e-12))
     resolution = float(largest / BINS)
     same, every = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
-    for distances, alike in _pair_blocks(table, codes, numbers, protocol, metric):
+    for distances, alike in _pair_blocks(images, metric):
         # Slices that stay in the processor's cache take half the time of whole blocks.
         for start in range(0, distances.size, _SLICE):
             part = slice(start, start + _SLICE)
@@ -166,16 +175,10 @@ def count_pairs(
             every += np.bincount(bins, minlength=BINS)
             same += np.bincount(bins[alike[part]], minlength=BINS)
     different = every - same
-    taking_part = len(np.unique(codes))
-    if not same.any() or not different.any():
-        raise InputError(
-            "Pairs of one person and of two people are both needed. Received: "
-            f"{same.sum()} and {different.sum()} pairs of {taking_part} people. "
-            "Give at least two people, one of them with two images."
-        )
-    return PairCounts(
-        same, different, resolution, metric, protocol, taking_part, everybody - taking_part
-    )
+    _require_both(int(same.sum()), int(different.sum()))
+    taking_part = len(np.unique(images.codes))
+    left_out = everybody - taking_part
+    return PairCounts(same, different, resolution, metric, images.protocol, taking_part, left_out)
 
 
 def sample_pairs(
@@ -212,17 +215,15 @@ def sample_pairs(
         >>> sample.distances[sample.first_person == sample.second_person]
         array([1.], dtype=float32)
     """
-    table, _, codes, numbers, protocol = paired_images(
-        embeddings, people, cameras, metric=metric, distractors=distractors
-    )
+    images = _choose_images(embeddings, people, cameras, metric, distractors)
+    codes, views = images.codes, images.views
     random = np.random.default_rng(seed)
-    cross = protocol == "cross-camera pairs"
     pairs = []
     order = np.argsort(codes, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
         rows = random.permutation(rows)[:_IMAGES_A_PERSON]
         first, second = (rows[side] for side in np.triu_indices(len(rows), 1))
-        kept = (numbers[first] != numbers[second]) | (not cross)
+        kept = views[first] != views[second]
         pairs.append(np.stack([first[kept], second[kept]]))
     same = np.concatenate(pairs, axis=1)
     if same.shape[1] > size:
@@ -230,46 +231,121 @@ def sample_pairs(
     # Cameras and people are seldom so lopsided that a fifth of random pairs does not qualify.
     drawn = random.integers(0, len(codes), (2, 20 * size))
     first, second = drawn
-    kept = codes[first] != codes[second]
-    if cross:
-        kept &= numbers[first] != numbers[second]
+    kept = (codes[first] != codes[second]) & (views[first] != views[second])
     different = drawn[:, kept][:, :size]
-    if not same.shape[1] or not different.shape[1]:
-        raise InputError(
-            "Pairs of one person and of two people are both needed. Received: "
-            f"{same.shape[1]} and {different.shape[1]} pairs. "
-            "Give at least two people, one of them with two images."
-        )
+    _require_both(same.shape[1], different.shape[1])
     first, second = np.concatenate([same, different], axis=1)
-    return PairSample(
-        distances_of(table, first, second, metric), codes[first], codes[second], protocol
-    )
+    distances = pair_distances(images.table, first, second, metric=metric).astype(np.float32)
+    return PairSample(distances, codes[first], codes[second])
 
 
-def paired_images(
+def hardest_pairs(
     embeddings: ArrayLike,
     people: People,
     cameras: ArrayLike,
     *,
-    metric: Metric,
-    distractors: Collection[str | int],
-) -> tuple[NDArray[Any], Indices, Indices, Indices, PairProtocol]:
-    """Chooses the images that take part in pairs, and which pairs count.
+    metric: Metric = "euclidean",
+    distractors: Collection[str | int] = DISTRACTORS,
+    count: int = 12,
+    maximum_images: int = 10_000,
+    seed: int = 0,
+) -> tuple[HardPairs, HardPairs]:
+    """Finds the most alike images of two people, and the least alike images of one person.
+
+    Pairs are those of `count_pairs`: of two known cameras, wherever somebody was seen by two. Each
+    image is compared with all others; of its nearest stranger and of its farthest image of its own
+    person the worst are kept, every two people (every one person) once.
 
     Args:
-        embeddings: `(images, dimensions)`.
+        embeddings: `(images, dimensions)`, float16, float32 or float64.
         people: `(images,)`, text or whole numbers.
         cameras: `(images,)`, whole numbers, -1 where unknown.
         metric: "euclidean" or "cosine".
         distractors: Names of the distractors.
+        count: The largest number of pairs of each kind.
+        maximum_images: Of a larger set, whole people are drawn at random up to this many images.
+        seed: Of that draw.
 
     Returns:
-        Of the images that take part: embeddings, rows, people as numbers and cameras; and
-        "cross-camera pairs", or "all pairs" where nobody was seen by two known cameras.
+        Pairs of two people, nearest first; pairs of one person, farthest first.
 
     Raises:
         InputError: Something is empty, not finite or disagrees.
+
+    Example:
+        >>> alike, apart = hardest_pairs(
+        ...     [[0.0], [1.0], [1.1], [5.0]], ["a", "a", "b", "b"], [1, 2, 1, 2]
+        ... )
+        >>> alike.first.tolist(), alike.second.tolist(), apart.first.tolist()
+        ([1], [2], [2, 0])
     """
+    images = _choose_images(embeddings, people, cameras, metric, distractors)
+    images = images.draw_people(maximum_images, seed)
+    table, codes, views = images.table, images.codes, images.views
+    partners = np.full((2, len(codes)), -1, np.int64)  # of another person, of the same
+    for start, keys in distance_blocks(table, table, metric=metric, squared=True):
+        part = slice(start, start + len(keys))
+        alike, paired = codes[part, None] == codes, views[part, None] != views
+        for found, kind, worst in zip(
+            partners, (paired & ~alike, paired & alike), (keys, -keys), strict=True
+        ):
+            nearest = np.where(kind, worst, np.inf).argmin(axis=1)
+            found[part] = np.where(kind.any(axis=1), nearest, -1)
+    hard = []
+    for found, sign in zip(partners, (1, -1), strict=True):
+        first = np.flatnonzero(found >= 0)
+        second = found[first]
+        distances = pair_distances(table, first, second, metric=metric).astype(np.float32)
+        order = np.argsort(sign * distances, kind="stable")
+        who = np.sort(np.stack([codes[first], codes[second]]), axis=0)[:, order]
+        _, earliest = np.unique(who, axis=1, return_index=True)
+        kept = order[np.sort(earliest)[:count]]
+        rows = images.rows[first[kept]], images.rows[second[kept]]
+        hard.append(HardPairs(*rows, distances[kept]))
+    return hard[0], hard[1]
+
+
+class _Images(NamedTuple):
+    """Images that take part in pairs: those of two different views are one.
+
+    Attributes:
+        table: Checked embeddings, `(images, dimensions)`.
+        rows: `(images,)`, their rows among all images.
+        codes: `(images,)`, people as numbers.
+        views: `(images,)`, cameras; or the number of the image, where every two images are a pair.
+        protocol: As in `PairCounts`.
+    """
+
+    table: NDArray[Any]
+    rows: Indices
+    codes: Indices
+    views: Indices
+    protocol: PairProtocol
+
+    def draw_people(self, images: int, seed: int) -> "_Images":
+        """Draws people, with all their images, where there are more than so many images."""
+        if len(self.codes) <= images:
+            return self
+        people, counts = np.unique(self.codes, return_counts=True)
+        order = np.random.default_rng(seed).permutation(len(people))
+        taken = people[order[np.cumsum(counts[order]) <= images]]
+        if not len(taken):
+            raise InputError(
+                f"`maximum_images` must leave room for a person. Received: {images}. Raise it."
+            )
+        kept = np.isin(self.codes, taken)
+        return _Images(
+            self.table[kept], self.rows[kept], self.codes[kept], self.views[kept], self.protocol
+        )
+
+
+def _choose_images(
+    embeddings: ArrayLike,
+    people: People,
+    cameras: ArrayLike,
+    metric: Metric,
+    distractors: Collection[str | int],
+) -> _Images:
     check_metric(metric)
     table = checked_embeddings(embeddings, "embeddings")
     codes = person_codes(people, distractors=distractors)
@@ -281,92 +357,39 @@ def paired_images(
         )
     somebody = codes >= 0
     seen = somebody & (numbers != UNKNOWN_CAMERA)
-    views = np.unique(np.stack([codes[seen], numbers[seen]]), axis=1)[0]
-    cross = len(np.unique(views)) < len(views)
-    chosen = np.flatnonzero(seen if cross else somebody)
-    protocol: PairProtocol = "cross-camera pairs" if cross else "all pairs"
-    return table[chosen], chosen, codes[chosen], numbers[chosen], protocol
+    people_seen = np.unique(np.stack([codes[seen], numbers[seen]]), axis=1)[0]
+    if len(np.unique(people_seen)) < len(people_seen):
+        rows = np.flatnonzero(seen)
+        return _Images(table[rows], rows, codes[rows], numbers[rows], "cross-camera pairs")
+    rows = np.flatnonzero(somebody)
+    return _Images(table[rows], rows, codes[rows], rows, "all pairs")
 
 
-def whole_people(codes: Indices, images: int, random: np.random.Generator) -> Indices:
-    """Draws people, with all their images, up to a number of images.
-
-    Args:
-        codes: `(images,)`, the person of each image.
-        images: The largest number of images.
-        random: Of the draw.
-
-    Returns:
-        Rows, rising, int64.
-
-    Raises:
-        InputError: There is no room for anybody.
-    """
-    people, counts = np.unique(codes, return_counts=True)
-    order = random.permutation(len(people))
-    taken = people[order[np.cumsum(counts[order]) <= images]]
-    if not len(taken):
+def _require_both(same: int, different: int) -> None:
+    if not same or not different:
         raise InputError(
-            f"`maximum_images` must leave room for a person. Received: {images}. Raise it."
+            "Pairs of one person and of two people are both needed. Received: "
+            f"{same} and {different} pairs. Give at least two people, one of them with two images."
         )
-    return np.flatnonzero(np.isin(codes, taken))
 
 
 def _pair_blocks(
-    table: NDArray[Any], codes: Indices, cameras: Indices, protocol: PairProtocol, metric: Metric
+    images: _Images, metric: Metric
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    if protocol == "cross-camera pairs":
-        # With images in the order of their cameras, those of later cameras are one slice: no mask.
-        order = np.argsort(cameras, kind="stable")
-        table, codes, cameras = table[order], codes[order], cameras[order]
-        _, starts = np.unique(cameras, return_index=True)
-        for start, stop in pairwise(starts):
-            yield from _rectangle(table, codes, slice(start, stop), stop, metric)
-        return
-    for start in range(0, len(table), _ROWS):
-        rows = slice(start, min(start + _ROWS, len(table)))
-        _, square = next(squared_distance_blocks(table[rows], table[rows], metric=metric))
-        upper = np.triu_indices(len(square), 1)
-        triangle = square[upper]
-        to_distances(triangle, metric)
-        yield triangle, codes[rows][upper[0]] == codes[rows][upper[1]]
-        if rows.stop < len(table):
-            yield from _rectangle(table, codes, rows, rows.stop, metric)
-
-
-def _rectangle(
-    table: NDArray[Any], codes: Indices, rows: slice, first_column: int, metric: Metric
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    row_codes, column_codes = codes[rows], codes[first_column:]
-    for start, block in squared_distance_blocks(table[rows], table[first_column:], metric=metric):
-        to_distances(block, metric)
-        alike = row_codes[start : start + len(block), None] == column_codes
-        yield block.ravel(), alike.ravel()
-
-
-def distances_of(
-    table: NDArray[Any], first: Indices, second: Indices, metric: Metric
-) -> NDArray[np.float32]:
-    """Computes the distances of some pairs, from differences and so without loss.
-
-    Args:
-        table: Checked embeddings, `(images, dimensions)`.
-        first: `(pairs,)`, rows.
-        second: `(pairs,)`, rows.
-        metric: "euclidean" or "cosine".
-
-    Returns:
-        `(pairs,)`, float32.
-    """
-    distances: Floats = np.empty(len(first))
-    for start in range(0, len(first), 1 << 14):
-        chosen = slice(start, start + (1 << 14))
-        left = np.asarray(table[first[chosen]], np.float32)
-        right = np.asarray(table[second[chosen]], np.float32)
-        if metric == "euclidean":
-            distances[chosen] = np.linalg.norm(left - right, axis=1)
-        else:
-            lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-            cosine = np.einsum("ij,ij->i", left, right) / np.where(lengths > 0, lengths, 1)
-            distances[chosen] = np.maximum(1 - cosine, 0)
-    return distances.astype(np.float32)
+    cross = images.protocol == "cross-camera pairs"
+    groups = images.views if cross else np.arange(len(images.rows)) // _ROWS
+    # With images in the order of their groups, those of later groups are one slice: no mask.
+    order = np.argsort(groups, kind="stable")
+    table, codes = images.table[order], images.codes[order]
+    _, starts = np.unique(groups[order], return_index=True)
+    for start, stop in pairwise([*starts.tolist(), len(table)]):
+        rows, own = table[start:stop], codes[start:stop]
+        if not cross:  # the pairs within a group
+            _, square = next(distance_blocks(rows, rows, metric=metric))
+            upper = np.triu_indices(len(square), 1)
+            yield square[upper], own[upper[0]] == own[upper[1]]
+        if stop == len(table):
+            return
+        for first, block in distance_blocks(rows, table[stop:], metric=metric):
+            alike = own[first : first + len(block), None] == codes[stop:]
+            yield block.ravel(), alike.ravel()

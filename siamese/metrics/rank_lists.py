@@ -1,58 +1,104 @@
-"""Rank lists of distances that pass by block by block, such as re-ranked ones."""
+"""Rank lists: the nearest gallery images of each query."""
+
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from siamese.metrics.blocks import DistanceBlocks, Indices, smallest
+from siamese.errors import InputError
+from siamese.metrics.blocks import (
+    Indices,
+    Metric,
+    check_metric,
+    checked_pair,
+    distance_blocks,
+    smallest,
+    to_distances,
+)
 from siamese.metrics.masks import ProtocolMask
 
 
+@dataclass(frozen=True)
 class RankLists:
-    """Keeps the nearest gallery images of each query while blocks pass by to whoever scores them.
+    """The nearest gallery images of each query, with nothing in them that its ranking leaves out.
 
     Attributes:
         indices: Gallery numbers `(queries, places)`, int64, nearest first; -1 where fewer are left.
         distances: Their distances `(queries, places)`, float32; infinity where fewer are left.
-
-    Example:
-        >>> from siamese.metrics.ranking import score_distances
-        >>> mask = ProtocolMask([7], [1], [8, 7, 7], [2, 1, 2])
-        >>> lists = RankLists(mask, places=2)
-        >>> blocks = iter([(0, np.array([[0.5, 0.1, 0.4]], np.float32))])
-        >>> score_distances(lists.watch(blocks), mask).mAP, lists.indices.tolist()
-        (1.0, [[2, 0]])
+        first_match: `(queries,)`, the gallery number of the nearest correct match; -1 where there
+            is none.
+        first_distance: `(queries,)`, float32, its distance; infinity where there is none.
     """
 
-    def __init__(self, mask: ProtocolMask, *, places: int) -> None:
-        """Makes empty lists.
+    indices: Indices
+    distances: NDArray[np.float32]
+    first_match: Indices
+    first_distance: NDArray[np.float32]
 
-        Args:
-            mask: What is left out for each query; junk is left out for all.
-            places: The length of a list, at least 1.
-        """
-        self._mask = mask
-        self.indices: Indices = np.full((mask.queries, places), -1, np.int64)
-        self.distances: NDArray[np.float32] = np.full((mask.queries, places), np.inf, np.float32)
+    @classmethod
+    def of_size(cls, queries: int, places: int) -> "RankLists":
+        """Makes empty lists."""
+        return cls(
+            np.full((queries, places), -1, np.int64),
+            np.full((queries, places), np.inf, np.float32),
+            np.full(queries, -1, np.int64),
+            np.full(queries, np.inf, np.float32),
+        )
 
-    def watch(self, blocks: DistanceBlocks) -> DistanceBlocks:
-        """Passes blocks on, having read them.
+    def read(self, start: int, block: NDArray[np.float32], columns: Indices | None) -> None:
+        """Keeps the smallest keys of a block in which what is left out is infinite."""
+        count = min(self.indices.shape[1], block.shape[1])
+        found, keys = smallest(block, count)
+        found = found if columns is None else columns[found]
+        rows = slice(start, start + len(block))
+        self.indices[rows, :count] = np.where(np.isinf(keys), -1, found)
+        self.distances[rows, :count] = keys
 
-        Args:
-            blocks: The number of the first query of each block and its distances `(rows, gallery)`,
-                float32.
 
-        Yields:
-            The same blocks.
-        """
-        for start, block in blocks:
-            left = block.copy()
-            if self._mask.columns is not None:
-                left[:, np.setdiff1d(np.arange(left.shape[1]), self._mask.columns)] = np.inf
-            for row, distances in enumerate(left):
-                distances[self._mask.of(start + row)[0]] = np.inf
-            count = min(self.indices.shape[1], left.shape[1])
-            found, values = smallest(left, count)
-            rows = slice(start, start + len(block))
-            self.indices[rows, :count] = np.where(np.isinf(values), -1, found)
-            self.distances[rows, :count] = values
-            yield start, block
+def nearest(
+    query_embeddings: ArrayLike,
+    gallery_embeddings: ArrayLike,
+    k: int = 10,
+    *,
+    metric: Metric = "euclidean",
+    mask: ProtocolMask | None = None,
+) -> tuple[Indices, NDArray[np.float32]]:
+    """Finds the nearest gallery images of each query, for rank lists and searches.
+
+    Args:
+        query_embeddings: `(queries, dimensions)`.
+        gallery_embeddings: `(gallery, dimensions)`.
+        k: How many, at least 1.
+        metric: "euclidean" or "cosine".
+        mask: Leaves out for each query what its ranking leaves out, and junk; nothing when None.
+
+    Returns:
+        Gallery numbers `(queries, k)`, int64, nearest first and -1 where fewer are left; and their
+        distances `(queries, k)`, float32, infinity where fewer are left. Ties as in
+        `score_ranking`.
+
+    Raises:
+        InputError: Something is empty, not finite or disagrees, or `k` is below 1.
+
+    Example:
+        >>> indices, distances = nearest([[0.0]], [[2.0], [1.0], [4.0]], k=2)
+        >>> indices.tolist(), distances.tolist()
+        ([[1, 0]], [[1.0, 2.0]])
+    """
+    if k < 1:
+        raise InputError(f"`k` must be at least 1. Received: k={k}.")
+    check_metric(metric)
+    if mask is None:
+        queries, gallery = checked_pair(query_embeddings, gallery_embeddings)
+    else:
+        queries, gallery = mask.checked_pair(query_embeddings, gallery_embeddings)
+    columns = None if mask is None else mask.columns
+    lists = RankLists.of_size(len(queries), k)
+    for start, block in distance_blocks(
+        queries, gallery, metric=metric, columns=columns, squared=True
+    ):
+        if mask is not None:
+            for row in range(len(block)):
+                block[row, mask.positions(mask.of(start + row)[0])] = np.inf
+        lists.read(start, block, columns)
+    return lists.indices, to_distances(lists.distances, metric)

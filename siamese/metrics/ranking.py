@@ -1,7 +1,8 @@
 """Rank-k, mean average precision (two definitions) and mINP of a query set against a gallery."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,19 +14,18 @@ from siamese.metrics.blocks import (
     Indices,
     Metric,
     check_metric,
-    checked_pair,
-    smallest,
-    squared_distance_blocks,
+    distance_blocks,
     to_distances,
 )
 from siamese.metrics.masks import DISTRACTORS, People, Protocol, ProtocolMask
+from siamese.metrics.rank_lists import RankLists
 
 CMC_RANKS = 50
 
 
 @dataclass(frozen=True)
 class QueryResults:
-    """What each query scored, one row a query in the given order.
+    """The scores of each query, one row a query in the given order.
 
     Attributes:
         people: `(queries,)`, whole numbers that tell the queries' people apart; negative for
@@ -46,7 +46,7 @@ class QueryResults:
 
     @property
     def scored(self) -> NDArray[np.bool_]:
-        """Which queries have a correct match, `(queries,)`."""
+        """The queries that have a correct match, `(queries,)`."""
         return self.match_counts > 0
 
 
@@ -62,11 +62,12 @@ class RankingScores:
         mAP_trapezoid: The same by the trapezoid rule of Market-1501's and MARS's own code.
         mINP: Mean inverse negative penalty: correct matches / rank of the last one.
         cmc: Rank-1 to rank-50.
-        queries: How many queries were scored.
-        queries_without_match: How many had no correct match left and were not scored.
-        gallery: How many gallery images there were, junk left out.
+        queries: Number of queries that were scored.
+        queries_without_match: Number of those that had no correct match left and were not scored.
+        gallery: Number of gallery images, junk left out.
         protocol: "cross-camera" or "query image dropped".
         per_query: Every query's own figures.
+        lists: The first places of every query; None where nobody asked.
     """
 
     rank1: float
@@ -81,22 +82,13 @@ class RankingScores:
     gallery: int
     protocol: Protocol
     per_query: QueryResults = field(repr=False)
+    lists: RankLists | None = field(default=None, repr=False)
 
-    def to_dict(self) -> dict[str, float | int | str | list[float]]:
-        """Gives the scores as plain values for JSON, without the per-query figures."""
-        return {
-            "rank1": self.rank1,
-            "rank5": self.rank5,
-            "rank10": self.rank10,
-            "mAP": self.mAP,
-            "mAP_trapezoid": self.mAP_trapezoid,
-            "mINP": self.mINP,
-            "cmc": list(self.cmc),
-            "queries": self.queries,
-            "queries_without_match": self.queries_without_match,
-            "gallery": self.gallery,
-            "protocol": self.protocol,
-        }
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the scores as plain values for JSON, without the figures of single queries."""
+        left_out = ("per_query", "lists")
+        values = {name: value for name, value in vars(self).items() if name not in left_out}
+        return {**values, "cmc": list(self.cmc)}
 
 
 def score_ranking(
@@ -108,8 +100,8 @@ def score_ranking(
     gallery_cameras: ArrayLike,
     *,
     metric: Metric = "euclidean",
-    query_images: Sequence[str] | Indices | None = None,
-    gallery_images: Sequence[str] | Indices | None = None,
+    query_images: People | None = None,
+    gallery_images: People | None = None,
     distractors: Collection[str | int] = DISTRACTORS,
     protocol: Protocol | None = None,
 ) -> RankingScores:
@@ -159,20 +151,52 @@ def score_ranking(
         distractors=distractors,
         protocol=protocol,
     )
-    queries, gallery = _checked_for(query_embeddings, gallery_embeddings, mask)
+    return score_masked(query_embeddings, gallery_embeddings, mask, metric=metric)
+
+
+def score_masked(
+    query_embeddings: ArrayLike,
+    gallery_embeddings: ArrayLike,
+    mask: ProtocolMask,
+    *,
+    metric: Metric = "euclidean",
+    places: int = 0,
+) -> RankingScores:
+    """Ranks and scores as `score_ranking`, where it is known already who is who.
+
+    Args:
+        query_embeddings: `(queries, dimensions)`.
+        gallery_embeddings: `(gallery, dimensions)`.
+        mask: Tells what is left out and what is correct.
+        metric: "euclidean" or "cosine".
+        places: The length of the rank lists to keep; 0 keeps none.
+
+    Returns:
+        The scores.
+
+    Raises:
+        InputError: Something is empty, not finite or disagrees, or no query has a match.
+    """
+    queries, gallery = mask.checked_pair(query_embeddings, gallery_embeddings)
     check_metric(metric)
-    return _score(
-        squared_distance_blocks(queries, gallery, metric=metric, columns=mask.columns), mask
-    )
+    keys = distance_blocks(queries, gallery, metric=metric, columns=mask.columns, squared=True)
+    scores = _score(keys, mask, places)
+    if scores.lists is not None:
+        to_distances(scores.lists.distances, metric)
+        to_distances(scores.lists.first_distance, metric)
+    return scores
 
 
-def score_distances(blocks: DistanceBlocks, mask: ProtocolMask) -> RankingScores:
+def score_distances(
+    blocks: DistanceBlocks, mask: ProtocolMask, *, places: int = 0
+) -> RankingScores:
     """Scores distances that come from elsewhere, for example from re-ranking.
 
     Args:
         blocks: The number of the first query of each block and its distances `(rows, gallery)`,
             float32, over the whole gallery; in order. The blocks are overwritten.
-        mask: Who is who.
+        mask: Tells what is left out and what is correct.
+        places: As in `score_masked`.
 
     Returns:
         The scores, as `score_ranking`.
@@ -185,61 +209,7 @@ def score_distances(blocks: DistanceBlocks, mask: ProtocolMask) -> RankingScores
         >>> score_distances(iter([(0, np.array([[0.5, 0.4]], np.float32))]), mask).mAP
         0.5
     """
-    return _score(_checked_blocks(blocks, mask), mask)
-
-
-def nearest(
-    query_embeddings: ArrayLike,
-    gallery_embeddings: ArrayLike,
-    k: int = 10,
-    *,
-    metric: Metric = "euclidean",
-    mask: ProtocolMask | None = None,
-) -> tuple[Indices, NDArray[np.float32]]:
-    """Finds the nearest gallery images of each query, for rank lists and searches.
-
-    Args:
-        query_embeddings: `(queries, dimensions)`.
-        gallery_embeddings: `(gallery, dimensions)`.
-        k: How many, at least 1.
-        metric: "euclidean" or "cosine".
-        mask: Leaves out for each query what its ranking leaves out, and junk; nothing when None.
-
-    Returns:
-        Gallery numbers `(queries, k)`, int64, nearest first and -1 where fewer are left; and their
-        distances `(queries, k)`, float32, infinity where fewer are left. Ties as in
-        `score_ranking`.
-
-    Raises:
-        InputError: Something is empty, not finite or disagrees, or `k` is below 1.
-
-    Example:
-        >>> indices, distances = nearest([[0.0]], [[2.0], [1.0], [4.0]], k=2)
-        >>> indices.tolist(), distances.tolist()
-        ([[1, 0]], [[1.0, 2.0]])
-    """
-    if k < 1:
-        raise InputError(f"`k` must be at least 1. Received: k={k}.")
-    check_metric(metric)
-    if mask is None:
-        queries, gallery = checked_pair(query_embeddings, gallery_embeddings)
-    else:
-        queries, gallery = _checked_for(query_embeddings, gallery_embeddings, mask)
-    columns = None if mask is None else mask.columns
-    indices = np.full((len(queries), k), -1, np.int64)
-    distances = np.full((len(queries), k), np.inf, np.float32)
-    for start, block in squared_distance_blocks(queries, gallery, metric=metric, columns=columns):
-        if mask is not None:
-            for row in range(len(block)):
-                block[row, _positions(mask.of(start + row)[0], columns)] = np.inf
-        count = min(k, block.shape[1])
-        found, keys = smallest(block, count)
-        to_distances(keys, metric)
-        found = found if columns is None else columns[found]
-        rows = slice(start, start + len(block))
-        indices[rows, :count] = np.where(np.isinf(keys), -1, found)
-        distances[rows, :count] = keys
-    return indices, distances
+    return _score(_checked_blocks(blocks, mask), mask, places)
 
 
 def single_shot_cmc(
@@ -260,7 +230,7 @@ def single_shot_cmc(
     Args:
         query_embeddings: `(queries, dimensions)`.
         gallery_embeddings: `(gallery, dimensions)`.
-        mask: Who is who.
+        mask: Tells what is left out and what is correct.
         metric: "euclidean" or "cosine".
         repeats: Draws a query, at least 1.
         seed: Of the draws.
@@ -274,16 +244,16 @@ def single_shot_cmc(
     if repeats < 1:
         raise InputError(f"`repeats` must be at least 1. Received: repeats={repeats}.")
     check_metric(metric)
-    queries, gallery = _checked_for(query_embeddings, gallery_embeddings, mask)
+    queries, gallery = mask.checked_pair(query_embeddings, gallery_embeddings)
     random = np.random.default_rng(seed)
-    codes = mask.gallery_people()
+    codes = mask.gallery_codes
     order = np.argsort(codes, kind="stable")
     order = order[codes[order] >= 0]
     people, starts, counts = np.unique(codes[order], return_index=True, return_counts=True)
     strangers = np.flatnonzero(codes == -1)
     reached = np.zeros(CMC_RANKS)
     scored = 0
-    for start, block in squared_distance_blocks(queries, gallery, metric=metric):
+    for start, block in distance_blocks(queries, gallery, metric=metric, squared=True):
         for row, keys in enumerate(block):
             _, correct = mask.of(start + row)
             if not len(correct):
@@ -291,7 +261,7 @@ def single_shot_cmc(
             scored += 1
             draws = starts + (random.random((repeats, len(people))) * counts).astype(np.int64)
             others = keys[order[draws]]
-            others[:, people == mask.person(start + row)] = np.inf
+            others[:, people == mask.query_codes[start + row]] = np.inf
             own = keys[random.choice(correct, repeats)][:, None]
             ranks = (others < own).sum(axis=1) + (keys[strangers] < own).sum(axis=1)
             reached += (ranks[:, None] <= np.arange(CMC_RANKS)).mean(axis=0)
@@ -299,9 +269,9 @@ def single_shot_cmc(
     return tuple((reached / scored).tolist())
 
 
-def _score(blocks: DistanceBlocks, mask: ProtocolMask) -> RankingScores:
+def _score(blocks: DistanceBlocks, mask: ProtocolMask, places: int) -> RankingScores:
     columns = mask.columns
-    people = np.array([mask.person(query) for query in range(mask.queries)], np.int64)
+    lists = RankLists.of_size(mask.queries, places) if places else None
     match_counts = np.zeros(mask.queries, np.int64)
     first = np.zeros(mask.queries, np.int64)
     rectangle, trapezoid, penalty = np.full((3, mask.queries), np.nan)
@@ -309,10 +279,15 @@ def _score(blocks: DistanceBlocks, mask: ProtocolMask) -> RankingScores:
         for row, keys in enumerate(block):
             query = start + row
             left_out, correct = mask.of(query)
+            keys[mask.positions(left_out)] = np.inf
             if not len(correct):
                 continue
-            keys[_positions(left_out, columns)] = np.inf
-            ranks = _ranks(keys, _positions(correct, columns))
+            positions = mask.positions(correct)
+            ranks = _ranks(keys, positions)
+            if lists is not None:
+                place = keys[positions].argmin()
+                lists.first_match[query] = correct[place]
+                lists.first_distance[query] = keys[positions[place]]
             count = np.arange(1, len(ranks) + 1)
             precision = count / ranks
             before = np.where(ranks > 1, (count - 1) / np.maximum(ranks - 1, 1), 1.0)
@@ -321,6 +296,8 @@ def _score(blocks: DistanceBlocks, mask: ProtocolMask) -> RankingScores:
             rectangle[query] = precision.mean()
             trapezoid[query] = (precision + before).mean() / 2
             penalty[query] = precision[-1]
+        if lists is not None:
+            lists.read(start, block, columns)
     scored = match_counts > 0
     number = int(scored.sum())
     _require_scored(number, mask)
@@ -337,12 +314,15 @@ def _score(blocks: DistanceBlocks, mask: ProtocolMask) -> RankingScores:
         queries_without_match=mask.queries - number,
         gallery=mask.gallery_size if columns is None else len(columns),
         protocol=mask.protocol,
-        per_query=QueryResults(people, match_counts, first, rectangle, trapezoid, penalty),
+        per_query=QueryResults(
+            mask.query_codes, match_counts, first, rectangle, trapezoid, penalty
+        ),
+        lists=lists,
     )
 
 
 def _ranks(keys: NDArray[np.float32], correct: Indices) -> Indices:
-    """Ranks of the correct matches, rising from 1; what is left out is at infinity.
+    """Finds the ranks of the correct matches, rising from 1; what is left out is at infinity.
 
     Sorting values alone is several times faster than sorting positions, and only the few matches'
     ranks are needed: the smaller values before each, plus its equals that come earlier in the
@@ -357,50 +337,27 @@ def _ranks(keys: NDArray[np.float32], correct: Indices) -> Indices:
     return np.sort(before) + 1
 
 
-def _positions(gallery_numbers: Indices, columns: Indices | None) -> Indices:
-    return gallery_numbers if columns is None else np.searchsorted(columns, gallery_numbers)
-
-
 def _checked_blocks(blocks: DistanceBlocks, mask: ProtocolMask) -> DistanceBlocks:
     expected = 0
     for start, block in blocks:
-        rows = len(block)
-        if (
-            block.ndim != 2
-            or start != expected
-            or start + rows > mask.queries
-            or block.shape[1] != mask.gallery_size
-        ):
+        stop = start + len(block)
+        fits = start == expected and stop <= mask.queries
+        if not fits or block.shape[1:] != (mask.gallery_size,):
             raise InputError(
                 f"Distance blocks must cover {mask.queries} queries x {mask.gallery_size} "
                 f"gallery images in order. Received: query {start}, shape {block.shape}, after "
-                f"{expected} queries. Make them from the same query and gallery."
+                f"{expected} queries."
             )
         if np.isnan(block.min()):
             raise InputError(
-                f"Distances must be numbers. Received: NaN in the block from query {start}. "
-                "Check the embeddings for NaN."
+                f"Distances must be numbers. Received: NaN in the block from query {start}."
             )
-        expected += rows
+        expected = stop
         yield start, block if mask.columns is None else block[:, mask.columns]
     if expected != mask.queries:
         raise InputError(
-            f"Distance blocks must cover {mask.queries} queries. Received: {expected}. "
-            "Make them from the same queries."
+            f"Distance blocks must cover {mask.queries} queries. Received: {expected}."
         )
-
-
-def _checked_for(
-    query_embeddings: ArrayLike, gallery_embeddings: ArrayLike, mask: ProtocolMask
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    queries, gallery = checked_pair(query_embeddings, gallery_embeddings)
-    if len(queries) != mask.queries or len(gallery) != mask.gallery_size:
-        raise InputError(
-            f"There must be one embedding for each of {mask.queries} queries and "
-            f"{mask.gallery_size} gallery images. Received: {len(queries)} and {len(gallery)}. "
-            "Give people and embeddings of the same images, in the same order."
-        )
-    return queries, gallery
 
 
 def _require_scored(scored: int, mask: ProtocolMask) -> None:

@@ -1,6 +1,6 @@
 """k-reciprocal re-ranking and query expansion: better ranks from the neighbours of neighbours."""
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,19 +9,18 @@ from scipy.sparse import csc_array, csr_array
 from siamese.errors import InputError
 from siamese.metrics.blocks import (
     DistanceBlocks,
-    Floats,
     Metric,
     check_metric,
     checked_pair,
+    distance_blocks,
+    pair_distances,
     smallest,
-    squared_distance_blocks,
 )
 from siamese.metrics.masks import ProtocolMask
-from siamese.metrics.ranking import nearest
+from siamese.metrics.rank_lists import nearest
 
 Neighbours: TypeAlias = NDArray[np.int32]
 
-_PAIRS = 1 << 14  # of vectors gathered at a time: 2 x 32 MB at 512 dimensions
 _TILE = 2048  # rows of distances between all images: 770 MB for MSMT17
 _ELEMENTS = 1 << 20  # of a tile read at a time, within the processor's cache
 _ROWS = 64  # of Jaccard distances at a time
@@ -100,7 +99,7 @@ def expand_queries(
         gallery_embeddings: `(gallery, dimensions)`.
         metric: "euclidean" or "cosine"; vectors get length 1 before and after the mean for
             "cosine".
-        k: How many gallery images, at least 1.
+        k: Number of gallery images, at least 1.
         mask: Leaves out of the gallery what these do for each query; nothing when None. Where
             the gallery holds the queries themselves, give some of the protocol "query image
             dropped": those of "cross-camera" would tell the expansion who is who.
@@ -133,7 +132,7 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _neighbours(images: NDArray[np.float32], count: int) -> tuple[Neighbours, NDArray[np.float32]]:
-    """The nearest images of each, itself first, and its largest squared distance.
+    """Finds the nearest images of each, itself first, and its largest squared distance.
 
     Each distance is computed once, above the diagonal, and read in both directions.
     """
@@ -194,22 +193,16 @@ def _encodings(
     shared.eliminate_zeros()
     expanded = csr_array(reciprocal + shared @ close)
     rows = np.repeat(np.arange(len(images)), np.diff(expanded.indptr))
-    weights = np.exp(-_squared_distances(images, rows, expanded.indices) / farthest[rows])
+    distances = pair_distances(images, rows, expanded.indices, squared=True)
+    weights = np.exp(-distances / farthest[rows])
     totals = np.add.reduceat(weights, expanded.indptr[:-1])
     encoding = (weights / totals[rows], expanded.indices, expanded.indptr)
     return csr_array(encoding, shape=expanded.shape)
 
 
 def _reciprocal(neighbours: Neighbours) -> csr_array:
-    mutual = np.empty(neighbours.shape, bool)
-    for start in range(0, len(neighbours), 1024):
-        rows = neighbours[start : start + 1024]
-        own = np.arange(start, start + len(rows))[:, None, None]
-        mutual[start : start + len(rows)] = (neighbours[rows] == own).any(axis=2)
     graph = _graph(neighbours)
-    graph.data = mutual.ravel().astype(np.int32)
-    graph.eliminate_zeros()
-    return graph
+    return csr_array(graph.multiply(graph.T.tocsr()))
 
 
 def _graph(neighbours: Neighbours) -> csr_array:
@@ -217,16 +210,6 @@ def _graph(neighbours: Neighbours) -> csr_array:
     starts = np.arange(0, rows * count + 1, count)
     ones = np.ones(rows * count, np.int32)
     return csr_array((ones, neighbours.ravel(), starts), shape=(rows, rows))
-
-
-def _squared_distances(images: NDArray[np.float32], first: Any, second: Any) -> Floats:
-    distances = np.empty(len(first))
-    for start in range(0, len(first), _PAIRS):
-        pairs = slice(start, start + _PAIRS)
-        difference = images[first[pairs]]
-        difference -= images[second[pairs]]
-        distances[pairs] = np.einsum("ij,ij->i", difference, difference)
-    return distances
 
 
 def _blocks(
@@ -239,8 +222,8 @@ def _blocks(
     """Equations 10 to 12: Jaccard distances from the sums of minima, joined with the original."""
     inverted = csc_array(encodings[queries:])
     lists = np.diff(inverted.indptr)
-    for start, block in squared_distance_blocks(
-        images[:queries], images[queries:], metric="euclidean"
+    for start, block in distance_blocks(
+        images[:queries], images[queries:], metric="euclidean", squared=True
     ):
         block *= np.float32(original_weight) / farthest[start : start + len(block), None]
         for top in range(0, len(block), _ROWS):

@@ -1,22 +1,21 @@
 """Same person or not: ROC, equal error rate, and the error rates of a threshold."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from siamese.errors import InputError
-from siamese.metrics.blocks import Floats
+from siamese.metrics.blocks import Floats, Indices
 from siamese.metrics.pairs import PairCounts, PairProtocol
 
 FALSE_ACCEPT_RATES = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1)
 TAR_RATES = (1e-2, 1e-3, 1e-4)
 
 
-@dataclass(frozen=True)
-class OperatingPoint:
-    """What one threshold does: distances up to it are accepted as the same person.
+class OperatingPoint(NamedTuple):
+    """The error rates of a threshold: distances up to it are accepted as the same person.
 
     Attributes:
         threshold: A distance.
@@ -27,6 +26,40 @@ class OperatingPoint:
     threshold: float
     false_accept_rate: float
     false_reject_rate: float
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """False-accept rate and false-reject rate."""
+        return self.false_accept_rate, self.false_reject_rate
+
+
+@dataclass(frozen=True)
+class ChosenThreshold:
+    """The operating point for a chosen false-accept rate; the measured rate may be lower."""
+
+    chosen_rate: float
+    threshold: float
+    false_accept_rate: float
+    false_reject_rate: float
+
+
+@dataclass(frozen=True)
+class VerifiedPairs:
+    """The pairs that verification scores were counted from.
+
+    Attributes:
+        protocol: "cross-camera pairs" or "all pairs".
+        same_pairs: Number of pairs of one person.
+        different_pairs: Number of pairs of two people.
+        people: Number of people they come from.
+        people_left_out: Number of people left out of a large set.
+    """
+
+    protocol: PairProtocol
+    same_pairs: int
+    different_pairs: int
+    people: int
+    people_left_out: int
 
 
 @dataclass(frozen=True)
@@ -40,14 +73,8 @@ class VerificationScores:
         eer_threshold: The distance at which they are.
         tar_at_far: True-accept rate at the false-accept rates 1e-2, 1e-3 and 1e-4, 0..1. Of fewer
             than `1 / rate` pairs of two people, it is the rate without any false accept.
-        table: The operating point for each chosen false-accept rate; the measured rate may be
-            lower.
-        same_pairs: How many pairs of one person.
-        different_pairs: How many pairs of two people.
-        people: How many people they come from.
-        people_left_out: How many were left out of a large set.
-        protocol: "cross-camera pairs" or "all pairs".
-        resolution: The step in which distances were counted.
+        table: The operating point for each chosen false-accept rate.
+        pairs: The pairs.
         roc: `(points, 2)`, false-accept and true-accept rate, rising from (0, 0) to (1, 1).
     """
 
@@ -55,21 +82,9 @@ class VerificationScores:
     eer: float
     eer_threshold: float
     tar_at_far: dict[float, float]
-    table: tuple[OperatingPoint, ...]
-    same_pairs: int
-    different_pairs: int
-    people: int
-    people_left_out: int
-    protocol: PairProtocol
-    resolution: float
+    table: tuple[ChosenThreshold, ...]
+    pairs: VerifiedPairs
     roc: Floats = field(repr=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Gives the scores as plain values for JSON, without the ROC curve."""
-        values = {name: value for name, value in vars(self).items() if name != "roc"}
-        values["tar_at_far"] = {f"{rate:g}": tar for rate, tar in self.tar_at_far.items()}
-        values["table"] = [asdict(point) for point in self.table]
-        return values
 
 
 def score_verification(
@@ -105,13 +120,16 @@ def score_verification(
         eer=eer,
         eer_threshold=eer_threshold,
         tar_at_far={rate: 1 - operating_point(pairs, rate).false_reject_rate for rate in TAR_RATES},
-        table=tuple(operating_point(pairs, rate) for rate in false_accept_rates),
-        same_pairs=int(pairs.same.sum()),
-        different_pairs=int(pairs.different.sum()),
-        people=pairs.people,
-        people_left_out=pairs.people_left_out,
-        protocol=pairs.protocol,
-        resolution=pairs.resolution,
+        table=tuple(
+            ChosenThreshold(rate, *operating_point(pairs, rate)) for rate in false_accept_rates
+        ),
+        pairs=VerifiedPairs(
+            pairs.protocol,
+            int(pairs.same.sum()),
+            int(pairs.different.sum()),
+            pairs.people,
+            pairs.people_left_out,
+        ),
         roc=np.stack([accepts[chosen], 1 - rejects[chosen]], axis=1),
     )
 
@@ -180,7 +198,7 @@ def operating_point(pairs: PairCounts, false_accept_rate: float) -> OperatingPoi
     return OperatingPoint(float(thresholds[last]), float(accepts[last]), float(rejects[last]))
 
 
-def rows_of_interest(accepts: Floats, rejects: Floats) -> np.ndarray[Any, np.dtype[np.int64]]:
+def rows_of_interest(accepts: Floats, rejects: Floats) -> Indices:
     """Finds some 500 places that describe both curves well, from the first to the last."""
     levels = np.concatenate([np.logspace(-5, 0, 101), np.linspace(0, 1, 101)])
     by_accepts = np.searchsorted(accepts, levels, side="right") - 1

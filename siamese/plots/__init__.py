@@ -1,8 +1,8 @@
 """Pictures: pairs, rank lists, batches, curves. Arrays in, matplotlib figures out.
 
 style     colours, frames, files
-pair      two images and the verdict
-images    rank lists, grids, datasets
+verdicts  two images and the verdict
+image_grids  rank lists, grids, datasets
 curves    training, distances, CMC, ROC, reliability
 """
 

@@ -11,8 +11,25 @@ from numpy.typing import ArrayLike
 from siamese.plots.style import DIFFERENT, NEUTRAL, SAME
 
 
+def _open_axes(title: str, x: str, y: str, *, grid: bool = True) -> tuple[Figure, Axes]:
+    """Makes a figure of one pair of named axes."""
+    figure = Figure(figsize=(4.6, 3.4), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, size=10)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    if grid:
+        axes.grid(alpha=0.25)
+    return figure, axes
+
+
+def _number_from_one(axes: Axes, last: int) -> None:
+    axes.set_xlim(0.5, last + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
 def plot_history(history: Sequence[Mapping[str, float]]) -> Figure:
-    """The curves of a run: losses on the left, scores of the held-out people on the right.
+    """Draws the curves of a run: losses on the left, scores of the held-out people on the right.
 
     Args:
         history: A row an epoch, with `epoch` from 0, `loss` and what else was measured.
@@ -40,8 +57,7 @@ def plot_history(history: Sequence[Mapping[str, float]]) -> Figure:
     for axes in (losses, scores):
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.25)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set_xlim(0.5, max((row["epoch"] for row in history), default=0) + 1.5)
+        _number_from_one(axes, int(max((row["epoch"] for row in history), default=0)) + 1)
         if axes.lines:
             axes.legend(frameon=False, fontsize=8)
     return figure
@@ -55,20 +71,20 @@ def plot_distances(
     threshold: float,
     name: str = "threshold",
 ) -> Figure:
-    """Histograms of the distances of same and of different pairs, and the threshold.
+    """Draws histograms of the distances of same and of different pairs, and the threshold.
 
     Args:
         distances: `(bins,)`, the middle of each bin.
         same: `(bins,)`, pairs of one person in it.
         different: `(bins,)`, pairs of two people in it.
         threshold: The largest distance that counts as the same person.
-        name: What the legend calls it.
+        name: The word of the legend for it.
 
     Returns:
         A figure.
     """
-    figure = Figure(figsize=(4.6, 3.4), dpi=110, layout="constrained")
-    axes = figure.subplots()
+    title = "distances between two images"
+    figure, axes = _open_axes(title, "distance", "share of the pairs", grid=False)
     places = np.asarray(distances)
     for counts, colour, label in (
         (np.asarray(different, np.float64), DIFFERENT, "two people"),
@@ -80,16 +96,13 @@ def plot_distances(
     axes.axvline(threshold, color=NEUTRAL, lw=1.2, label=f"{name} {threshold:.3f}")
     found = np.flatnonzero(np.asarray(same) + np.asarray(different))
     axes.set_xlim(0, places[found[-1]] * 1.05)
-    axes.set_title("distances between two images", size=10)
-    axes.set_xlabel("distance")
-    axes.set_ylabel("share of the pairs")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8)
     return figure
 
 
 def plot_cmc(cmc: Sequence[float], *, queries: int, gallery: int) -> Figure:
-    """The cumulative matching characteristic.
+    """Draws the cumulative matching characteristic.
 
     Args:
         cmc: Rank-1, Rank-2, ...: shares from 0 to 1.
@@ -99,24 +112,19 @@ def plot_cmc(cmc: Sequence[float], *, queries: int, gallery: int) -> Figure:
     Returns:
         A figure.
     """
-    figure = Figure(figsize=(4.6, 3.4), dpi=110, layout="constrained")
-    axes = figure.subplots()
+    title = f"CMC, {queries:,} queries, gallery of {gallery:,}"
+    figure, axes = _open_axes(title, "rank", "queries with a match up to it")
     ranks = np.arange(1, len(cmc) + 1)
     axes.plot(ranks, cmc, color=SAME, marker="o", markersize=3, clip_on=False)
-    axes.set_xlim(0.5, len(cmc) + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set_xlabel("rank")
-    axes.set_ylabel("queries with a match up to it")
-    axes.set_title(f"CMC, {queries:,} queries, gallery of {gallery:,}", size=10)
+    _number_from_one(axes, len(cmc))
     axes.set_ylim(min(0.5, cmc[0]) if cmc else 0, 1.01)
-    axes.grid(alpha=0.25)
     return figure
 
 
 def plot_roc(
     roc: ArrayLike, *, eer: float, auc: float, tar_at_far: Mapping[float, float]
 ) -> Figure:
-    """The receiver operating characteristic, over a logarithmic axis: few false accepts matter.
+    """Draws the receiver operating characteristic; the axis is logarithmic: few accepts matter.
 
     Args:
         roc: `(points, 2)`, false-accept and true-accept rate, 0 to 1, rising.
@@ -127,8 +135,8 @@ def plot_roc(
     Returns:
         A figure.
     """
-    figure = Figure(figsize=(4.6, 3.4), dpi=110, layout="constrained")
-    axes = figure.subplots()
+    x = "false-accept rate: two people taken for one"
+    figure, axes = _open_axes(f"ROC, area {auc:.4f}", x, "true-accept rate")
     points = np.asarray(roc, np.float64)
     left = 1e-5
     shown = np.concatenate(
@@ -143,10 +151,6 @@ def plot_roc(
     axes.set_xscale("log")
     axes.set_xlim(left, 1)
     axes.set_ylim(0, 1.01)
-    axes.set_xlabel("false-accept rate: two people taken for one")
-    axes.set_ylabel("true-accept rate")
-    axes.set_title(f"ROC, area {auc:.4f}", size=10)
-    axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
@@ -154,7 +158,7 @@ def plot_roc(
 def plot_reliability(
     predicted: ArrayLike, observed: ArrayLike, share: ArrayLike, *, error: float
 ) -> Figure:
-    """Whether promised probabilities came true: on the diagonal they did.
+    """Draws predicted probabilities against what came true: on the diagonal they did.
 
     Args:
         predicted: `(bins,)`, mean predicted probability of one person, 0 to 1.
@@ -165,18 +169,15 @@ def plot_reliability(
     Returns:
         A figure.
     """
-    figure = Figure(figsize=(4.6, 3.4), dpi=110, layout="constrained")
-    axes = figure.subplots()
+    title = f"reliability, expected calibration error {error:.3f}"
+    x = "predicted probability of one person"
+    figure, axes = _open_axes(title, x, "share that was one person")
     axes.plot([0, 1], [0, 1], color=NEUTRAL, lw=0.8, ls=":", label="promise kept")
     places, shares = np.asarray(predicted, np.float64), np.asarray(share, np.float64)
     axes.bar(places, shares, width=0.05, color=NEUTRAL, alpha=0.25, label="share of the pairs")
     axes.plot(places, np.asarray(observed), color=SAME, marker="o", markersize=4, label="came true")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.01)
-    axes.set_xlabel("predicted probability of one person")
-    axes.set_ylabel("share that was one person")
-    axes.set_title(f"reliability, expected calibration error {error:.3f}", size=10)
-    axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     return figure
 

@@ -1,4 +1,4 @@
-"""Rank lists, grids of images, and what a dataset looks like."""
+"""Rank lists, grids of images, and the looks of a dataset."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,19 @@ from siamese.plots.style import (
     Image,
     caption_style,
     shorten,
-    show_image,
 )
 
 _PAIR_LINE = 30
 """Letters that fit below two images side by side."""
+_INCHES = 0.84
+"""Width of an image."""
+_GAP, _CAPTION = 0.06, 0.24
+"""Between two images, and below one with a line of words, in widths of an image."""
 
 
 @dataclass(frozen=True)
 class RankedImage:
-    """One place of a rank list: the picture, whether it is correct (None: not known), its words."""
+    """One place of a rank list: the picture, if it is correct (None: not known), its words."""
 
     image: Image
     correct: bool | None
@@ -37,7 +40,7 @@ class RankedImage:
 def plot_rank_lists(
     queries: Sequence[tuple[Image, str]], ranked: Sequence[Sequence[RankedImage]]
 ) -> Figure:
-    """A row for each query: itself, then its ranks, framed green where correct, red where not.
+    """Draws a row for each query: itself, then its ranks, framed green if correct, red if not.
 
     Args:
         queries: Picture and caption of each; a line longer than 14 letters loses its middle.
@@ -64,12 +67,12 @@ def plot_rank_lists(
 def plot_pairs(
     pairs: Sequence[tuple[Image, Image]], captions: Sequence[str], *, same: bool, columns: int = 4
 ) -> Figure:
-    """Pairs of images side by side, such as those a model gets most wrong.
+    """Draws pairs of images side by side, such as those a model gets most wrong.
 
     Args:
         pairs: Two pictures each.
         captions: Words below each pair.
-        same: Whether the two images of a pair show one person: the colour of the frames.
+        same: True where the two images of a pair show one person: the colour of the frames.
         columns: Pairs in a row.
 
     Returns:
@@ -88,26 +91,30 @@ def plot_pairs(
 
 
 def _open_sheet(*, width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure with one pair of axes all over it: one for each image takes ten times as long.
+    """Opens a figure with one pair of axes all over it: one for each image takes ten times as long.
 
     Lengths are in widths of an image, from the upper left corner down.
     """
-    inches, margin = 0.84, 0.06
-    size = ((width + 2 * margin) * inches, (height + 2 * margin) * inches)
-    figure = Figure(figsize=size, dpi=110)
-    axes = figure.add_axes((0, 0, 1, 1))
+    figure = Figure(figsize=((width + 0.12) * _INCHES, (height + 0.12) * _INCHES), dpi=110)
+    return figure, _add_sheet(figure, 0, width, height)
+
+
+def _add_sheet(figure: Figure, bottom: float, width: float, height: float) -> Axes:
+    axes = figure.add_axes((0, bottom, 1, 1 - bottom))
     axes.set_axis_off()
-    axes.set_xlim(-margin, width + margin)
-    axes.set_ylim(height + margin, -margin)
-    return figure, axes
+    axes.set_xlim(-0.06, width + 0.06)
+    axes.set_ylim(height + 0.06, -0.06)
+    return axes
 
 
-def _lay(axes: Axes, image: Image, left: float, top: float, colour: str, caption: str) -> None:
-    """Lays an image into a cell 1 wide and 2 high, framed, with words below."""
+def _lay(
+    axes: Axes, image: Image, left: float, top: float, colour: str, caption: str, high: float = 2
+) -> None:
+    """Lays an image into a cell 1 wide, framed (not for "none"), with words below."""
     height, width = image.shape[:2]
-    scale = min(1 / width, 2 / height)
+    scale = min(1 / width, high / height)
     width, height = width * scale, height * scale
-    left, upper = left + (1 - width) / 2, top + (2 - height) / 2
+    left, upper = left + (1 - width) / 2, top + (high - height) / 2
     axes.imshow(
         image,
         extent=(left, left + width, upper + height, upper),
@@ -115,12 +122,24 @@ def _lay(axes: Axes, image: Image, left: float, top: float, colour: str, caption
         aspect="auto",
     )
     axes.add_patch(Rectangle((left, upper), width, height, fill=False, edgecolor=colour, lw=3))
-    words = shorten(caption, CELL_COLUMNS)
-    axes.text(left + width / 2, top + 2.06, words, ha="center", va="top", **caption_style())
+    if caption:
+        words = shorten(caption, CELL_COLUMNS)
+        axes.text(
+            left + width / 2, top + high + 0.06, words, ha="center", va="top", **caption_style()
+        )
+
+
+def _lay_grid(
+    axes: Axes, images: Sequence[Image], captions: Sequence[str], columns: int, high: float
+) -> None:
+    step = high + (_CAPTION if captions else _GAP)
+    for number, image in enumerate(images):
+        left, top = (1 + _GAP) * (number % columns), step * (number // columns)
+        _lay(axes, image, left, top, "none", captions[number] if captions else "", high)
 
 
 def plot_images(images: ArrayLike, captions: Sequence[str] = (), columns: int = 8) -> Figure:
-    """A grid of images of one size.
+    """Draws a grid of images of one size.
 
     Args:
         images: `(images, height, width, 3)`, uint8 or float with values 0 to 255.
@@ -131,18 +150,10 @@ def plot_images(images: ArrayLike, captions: Sequence[str] = (), columns: int = 
         A figure.
     """
     pictures = np.asarray(images).clip(0, 255).astype(np.uint8)
-    rows = -(-len(pictures) // columns)
-    high = 0.9 * pictures.shape[1] / pictures.shape[2] + (0.15 if captions else 0.0)
-    figure = Figure(figsize=(0.9 * columns, high * rows), dpi=100)
-    below = 0.17 / (high * rows) if captions else 0.01
-    grid = figure.add_gridspec(
-        rows, columns, left=0.01, right=0.99, top=0.99, bottom=below,
-        wspace=0.06, hspace=0.16 if captions else 0.05,
-    )  # fmt: skip
-    for number, picture in enumerate(pictures):
-        axes = figure.add_subplot(grid[number // columns, number % columns])
-        caption = captions[number] if captions else ""
-        show_image(axes, picture, "none", caption, CELL_COLUMNS)
+    rows, high = -(-len(pictures) // columns), pictures.shape[1] / pictures.shape[2]
+    height = rows * (high + (_CAPTION if captions else _GAP))
+    figure, axes = _open_sheet(width=(1 + _GAP) * columns - _GAP, height=height)
+    _lay_grid(axes, list(pictures), captions, columns, high)
     return figure
 
 
@@ -152,7 +163,7 @@ def plot_dataset(
     images_a_person: Sequence[int],
     image_sizes: Mapping[tuple[int, int], int],
 ) -> Figure:
-    """What a dataset looks like: some images, how many a person has, and how large they are.
+    """Draws some images of a dataset, the numbers that a person has, and their sizes.
 
     Args:
         images: Any number, of any sizes, `(height, width, 3)` uint8 each.
@@ -166,19 +177,8 @@ def plot_dataset(
     rows = max(1, -(-len(images) // columns))
     figure = Figure(figsize=(9.6, 1.7 * rows + 2.6), dpi=110)
     share = 2.6 / (1.7 * rows + 2.6)
-    grid = figure.add_gridspec(
-        rows,
-        columns,
-        left=0.01,
-        right=0.99,
-        top=0.99,
-        bottom=share + 0.01,
-        wspace=0.05,
-        hspace=0.05,
-    )
-    for number, image in enumerate(images):
-        axes = figure.add_subplot(grid[number // columns, number % columns])
-        show_image(axes, image, "none", "", CELL_COLUMNS)
+    axes = _add_sheet(figure, share, (1 + _GAP) * columns - _GAP, (2 + _GAP) * rows)
+    _lay_grid(axes, images, (), columns, 2)
     below = figure.add_gridspec(
         1, 2, left=0.07, right=0.98, top=share - 0.05, bottom=0.17 * share + 0.03
     )

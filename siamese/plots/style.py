@@ -1,4 +1,4 @@
-"""What all pictures share: colours, frames, and how a figure becomes a file."""
+"""Colours, frames and captions of all pictures; a figure becomes a file."""
 
 import functools
 import io
@@ -105,8 +105,8 @@ def show_image(axes: Axes, image: Any, colour: str, caption: str, columns: int) 
     """Shows an image without axes, in a coloured frame (none for "none"), with words below.
 
     Args:
-        axes: Where.
-        image: What `imshow` takes.
+        axes: The axes.
+        image: As `imshow` takes it.
         colour: Of the frame.
         caption: The words.
         columns: Letters that there is room for, as `shorten` counts them.
@@ -123,7 +123,7 @@ def show_image(axes: Axes, image: Any, colour: str, caption: str, columns: int) 
 
 
 def caption_style() -> dict[str, Any]:
-    """How the words below an image are set."""
+    """Gives the style of the words below an image."""
     families = [*rcParams["font.family"], *_east_asian_families()]
     # A name may hold $, which is no formula.
     return {"size": 7, "color": NEUTRAL, "parse_math": False, "family": families}
@@ -131,7 +131,7 @@ def caption_style() -> dict[str, Any]:
 
 @functools.cache
 def _east_asian_families() -> list[str]:
-    """The fonts of this machine that have Chinese, Japanese and Korean letters."""
+    """Lists the fonts of this machine that have Chinese, Japanese and Korean letters."""
     there = set(font_manager.get_font_names())  # of others matplotlib would complain
     return [name for name in _EAST_ASIAN if name in there]
 

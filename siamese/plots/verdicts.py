@@ -39,7 +39,7 @@ def plot_pair(
     bounds: Sequence[float],
     names: tuple[str, str] = ("", ""),
 ) -> Figure:
-    """Two images side by side with their verdict.
+    """Draws two images side by side with their verdict.
 
     Args:
         first: `(height, width, 3)`, uint8.
@@ -56,14 +56,8 @@ def plot_pair(
     """
     figure = Figure(figsize=(4.4, 4.9), dpi=120)
     colour = VERDICT_COLOURS[verdict]
-    figure.text(
-        0.5, 0.94, VERDICT_WORDS[verdict], ha="center", va="center", size=19, weight="bold",
-        color=colour,
-    )  # fmt: skip
-    figure.text(
-        0.5, 0.875, f"same person: {probability:.0%}", ha="center", va="center", size=11,
-        color=NEUTRAL,
-    )  # fmt: skip
+    _write_title(figure, VERDICT_WORDS[verdict], 19, colour)
+    _write_title(figure, f"same person: {probability:.0%}", 11)
     for left, image, name in ((0.07, first, names[0]), (0.53, second, names[1])):
         axes = figure.add_axes((left, 0.20, 0.40, 0.63))
         show_image(axes, image, colour, name, PAIR_COLUMNS)
@@ -72,10 +66,18 @@ def plot_pair(
     return figure
 
 
+def _write_title(figure: Figure, words: str, size: int, colour: str | None = None) -> None:
+    """Writes a title where a colour is given, else the line below it."""
+    figure.text(
+        0.5, 0.94 if colour else 0.875, words, ha="center", va="center", size=size,
+        weight="bold" if colour else "normal", color=colour or NEUTRAL,
+    )  # fmt: skip
+
+
 def _plot_scale(
     axes: Axes, distance: float, threshold: float, bounds: Sequence[float], colour: str
 ) -> None:
-    """The distance as a mark on a line from 0 to the largest, in the colours of the verdicts."""
+    """Marks the distance on a line from 0 to the largest, in the colours of the verdicts."""
     largest = max(2.0, distance * 1.1)
     axes.set_xlim(0, largest)
     axes.set_ylim(0, 1)
@@ -100,8 +102,8 @@ def overlay_heat(image: Image, contributions: NDArray[np.float64], strongest: fl
         image: `(height, width, 3)`, uint8.
         contributions: `(rows, columns)`, of equal parts of the image. What is below 0 spoke against
             and stays dark.
-        strongest: What is shown at full strength; the same for both images of a pair, so that
-            their colours compare.
+        strongest: The contribution shown at full strength; the same for both images of a pair, so
+            that their colours compare.
 
     Returns:
         A picture of the image's size.
@@ -130,7 +132,7 @@ def plot_explanation(
     verdict: str | None = None,
     names: tuple[str, str] = ("", ""),
 ) -> Figure:
-    """A pair, each image beside where it was found like the other.
+    """Draws a pair, each image beside its heat map of where it was found like the other.
 
     Args:
         images: `(height, width, 3)`, uint8 each, of any sizes.
@@ -145,14 +147,9 @@ def plot_explanation(
     strongest = max(float(each.max()) for each in contributions)
     figure = Figure(figsize=(7.2, 4.9), dpi=120)
     colour = NEUTRAL if verdict is None else VERDICT_COLOURS[verdict]
-    figure.text(
-        0.5, 0.94, "Where they are alike" if verdict is None else VERDICT_WORDS[verdict],
-        ha="center", va="center", size=17, weight="bold", color=colour,
-    )  # fmt: skip
-    figure.text(
-        0.5, 0.88, f"cosine similarity {similarity:.3f}: the sum of what the places add",
-        ha="center", va="center", size=9, color=NEUTRAL,
-    )  # fmt: skip
+    title = "Where they are alike" if verdict is None else VERDICT_WORDS[verdict]
+    _write_title(figure, title, 17, colour)
+    _write_title(figure, f"cosine similarity {similarity:.3f}: the sum of what the places add", 9)
     for left, image, heat, name in zip((0.03, 0.53), images, contributions, names, strict=True):
         shown = figure.add_axes((left, 0.14, 0.22, 0.70))
         show_image(shown, image, colour, name, PAIR_COLUMNS)

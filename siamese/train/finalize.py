@@ -9,12 +9,12 @@ import keras
 import numpy as np
 
 from siamese import plots
-from siamese.evaluate import EmbeddedImages, Scores, pairs_of, sample_of, score_sources
+from siamese.evaluate import EmbeddedImages, Scores, match, pairs_of, sample_of, score_sources
 from siamese.evaluate.report_images import describe_camera
 from siamese.metrics.bootstrap import bootstrap_error_rates
 from siamese.metrics.calibration import calibrate
-from siamese.metrics.masks import Protocol, ProtocolMask, query_rows
-from siamese.metrics.ranking import nearest
+from siamese.metrics.masks import Protocol, query_rows
+from siamese.metrics.rank_lists import nearest
 from siamese.models.checkpoint import save_checkpoint
 from siamese.recipes import Recipe
 from siamese.train.run_dir import versions
@@ -51,11 +51,7 @@ def calibrate_and_save(
     pairs = pairs_of(gallery)
     calibration = calibrate(pairs)
     accepts, rejects = bootstrap_error_rates(sample_of(gallery), calibration.threshold)
-    calibration = replace(
-        calibration,
-        false_accept_interval=(accepts.low, accepts.high),
-        false_reject_interval=(rejects.low, rejects.high),
-    )
+    calibration = replace(calibration, false_accept_interval=accepts, false_reject_interval=rejects)
     history = read_history(folder)
     card: dict[str, Any] = {
         **scores.to_dict(),
@@ -64,13 +60,14 @@ def calibrate_and_save(
         "images_per_second": float(np.median([row["images_per_second"] for row in history])),
     }
     if len(sources) > 1:
-        card["sources"] = score_sources(
+        found = score_sources(
             gallery,
             query_rows(gallery.people, gallery.cameras, distractors=gallery.distractors),
             np.arange(len(gallery.names)),
             sources,
             threshold=calibration.threshold,
         )
+        card["sources"] = {name: scores.to_dict() for name, scores in found.items()}
     whole = {"recipe": recipe.to_dict(), "calibration": calibration.to_dict(), "scores": card}
     if "distilled_from" in facts:
         whole = {"distilled_from": facts["distilled_from"], **whole}
@@ -108,16 +105,7 @@ def plot_ranks(
     Returns:
         A figure.
     """
-    mask = ProtocolMask(
-        queries.people.tolist(),
-        queries.cameras,
-        gallery.people.tolist(),
-        gallery.cameras,
-        query_images=queries.names.tolist(),
-        gallery_images=gallery.names.tolist(),
-        distractors=gallery.distractors,
-        protocol=protocol,
-    )
+    mask = match(queries, gallery, protocol)
     found, distances = nearest(queries.embeddings, gallery.embeddings, ranks, mask=mask)
     asked, pictures = read({int(row) for row in found.ravel() if row >= 0})
     ranked = [

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from siamese import plots
 from siamese.evaluate import EmbeddedImages
+from siamese.metrics.blocks import distance_blocks, exact_distances
 from siamese.metrics.pairs import sample_pairs
 from siamese.models.embedder import embed
 from siamese.train.tensorboard import TensorBoard
@@ -83,8 +84,8 @@ def plot_hardest(
         for anchor, positive, negative in rows
         for caption in (
             f"anchor: {labels[anchor]}",
-            f"same: {np.linalg.norm(embeddings[anchor] - embeddings[positive]):.2f}",
-            f"other: {np.linalg.norm(embeddings[anchor] - embeddings[negative]):.2f}",
+            f"same: {exact_distances(embeddings[anchor], embeddings[positive]):.2f}",
+            f"other: {exact_distances(embeddings[anchor], embeddings[negative]):.2f}",
         )
     ]
     return plots.plot_images(images[rows.ravel()], captions, columns=6)
@@ -108,9 +109,8 @@ def hardest_triplets(
         >>> hardest_triplets(np.int32([7, 7, 8, 8]), places).tolist()
         [[2, 3, 0], [0, 1, 2]]
     """
-    squares = np.sum(np.square(embeddings, dtype=np.float64), axis=1)
-    products = embeddings.astype(np.float64) @ embeddings.T
-    distances = np.sqrt((squares[:, None] + squares[None] - 2 * products).clip(0))
+    blocks = distance_blocks(embeddings, embeddings)
+    distances = np.concatenate([block.copy() for _, block in blocks])
     same = labels[:, None] == labels[None]
     positive = np.where(same & ~np.eye(len(labels), dtype=bool), distances, -np.inf)
     negative = np.where(same, np.inf, distances)

@@ -11,7 +11,7 @@ from siamese import plots
 from siamese.datasets import Sample, list_samples, recognise
 from siamese.evaluate import EmbeddedImages, embed_samples, score_embedded
 from siamese.images import read_image
-from siamese.models.checkpoint import load_checkpoint
+from siamese.inference import load_model
 from siamese.train.finalize import plot_ranks
 from siamese.train.run_dir import versions, write_json
 
@@ -49,16 +49,16 @@ def score_queries(
         InputError: A folder cannot be used, or no query has a match.
     """
     folder = Path(folder)
-    loaded = load_checkpoint(folder / "model.keras")
+    model = load_model(folder / "model.keras")
     samples = list_queries(query_dir, gallery_dir)
-    query, gallery = (embed_samples(loaded.embedder, each, loaded.image_size) for each in samples)
+    query, gallery = (embed_samples(model, each) for each in samples)
     gallery = replace(gallery, distractors=recognise(gallery_dir).distractors)
     scores = score_embedded(query, gallery, _together(query, gallery))
     card: dict[str, Any] = {
         **scores.to_dict(),
         "data": {"query": str(query_dir), "gallery": str(gallery_dir)},
-        "model": str(loaded.path),
-        "fingerprint": loaded.fingerprint,
+        "model": str(model.path),
+        "fingerprint": model.fingerprint,
         "versions": versions(),
     }
     out = folder / "query_gallery"

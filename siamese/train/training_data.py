@@ -242,7 +242,9 @@ class RecordData(_TaughtData):
 
     def embed(self, embedder: keras.Model) -> EmbeddedImages:
         """As `TrainingData`."""
-        return embed_records(embedder, self.folder, "validation", self.recipe.model.image_size)
+        size = self.recipe.model.image_size
+        batches = functools.partial(embed, embedder)
+        return embed_records(lambda images: batches([images]), self.folder, "validation", size)[0]
 
     def pictures(self, rows: set[int]) -> dict[int, Images]:
         """As `TrainingData`; one more pass over the shards."""

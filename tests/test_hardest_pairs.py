@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from siamese.errors import InputError
-from siamese.metrics.failures import hardest_pairs
+from siamese.metrics.pairs import hardest_pairs
 
 
 def made(images=60, people=7, cameras=3, seed=0):
