@@ -1,8 +1,6 @@
-"""Which images make a batch, for images in memory: the order of an epoch, in NumPy.
+"""The one sampler: P x K batches, pairs, triplets as row numbers, in NumPy, for all backends."""
 
-The rules are those of `siamese.loader.from_records`, which has them for a stream of records.
-"""
-
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -14,87 +12,139 @@ Sampler = Literal["pk", "pairs", "triplets"]
 Rows = NDArray[np.int64]
 
 
-def check_batches(
-    sampler: Sampler,
-    num_identities: int,
-    num_instances: int,
-    counts: Rows,
-    host: int = 0,
-    hosts: int = 1,
-) -> int:
-    """Makes sure that batches can be made.
+class RowSampler:
+    """Draws batches of rows, in epochs; the order depends on seed and epoch alone.
+
+    An epoch deals every image of a known person once into groups of one person, and the groups into
+    batches; what is missing in its last batch are groups of the batch before, once more. A person
+    with more than `num_instances` images comes in several groups, so two groups of a batch may be
+    of one person; a group that is short of images repeats its own.
 
     Args:
-        sampler: `pk`, `pairs` or `triplets`.
-        num_identities: P, groups in a batch.
-        num_instances: K, images in a group.
-        counts: Number of images of each person.
-        host: Number of this host.
-        hosts: Hosts that share each batch.
+        labels: `(images,)`, the person of each image, 0..C-1; -1 for unknown people.
+        cameras: `(images,)`, the camera of each image.
+        sampler: `pk`: groups one after another; `pairs`: rows 2i and 2i+1 are a pair, half of the
+            pairs of one person; `triplets`: rows 3i, 3i+1, 3i+2 are anchor, positive, negative (of
+            another person, if the batch has one).
+        num_identities: P, groups in a batch; a multiple of 4 for `pairs`.
+        num_instances: K, images in a group; 2 for `pairs`, 3 for `triplets`.
+        spread_cameras: Groups have as many cameras as the person's images allow, so that images of
+            one person are of two cameras wherever they can be.
+        unlabelled: Images of unknown people that follow in each batch; an epoch draws them anew,
+            each once before any comes again.
+        triplets: `(triplets, 3)`, rows of given triplets, each once an epoch; None: drawn ones.
+        seed: Seed of the order.
+        host: Number of this host, from 0.
+        hosts: Hosts that share each batch: their slices in order are the batch of a single host.
+            `num_identities` must be a multiple.
 
-    Returns:
-        Batches in an epoch.
+    Attributes:
+        steps: Batches in an epoch.
+        size: Rows in a batch of this host.
 
     Raises:
-        InputError: `num_identities` and `num_instances` do not fit the sampler, there are too few
-            people or images, or the hosts cannot share a batch evenly.
+        InputError: There are too few people, groups or triplets, `num_identities` and
+            `num_instances` do not fit the sampler, the hosts cannot share a batch, or there are no
+            images of unknown people.
 
     Example:
-        >>> check_batches("pk", 2, 4, np.array([5, 4, 1]))
-        2
+        >>> sampler = RowSampler(np.repeat([0, 1, 2], [5, 4, 1]), np.zeros(10, int),
+        ...                      num_identities=2, num_instances=4)
+        >>> sampler.steps, next(sampler.endless()).shape
+        (2, (8,))
     """
-    needed = {"pk": num_instances, "pairs": 2, "triplets": 3}[sampler]
-    if (
-        num_instances != needed
-        or num_identities < 2
-        or num_instances < 2
-        or (sampler == "pairs" and num_identities % 4)
-    ):
-        raise InputError(
-            "`num_identities` must be at least 2 (4, 8, 12, ... for pairs) and `num_instances` at "
-            f"least 2 (2 for pairs, 3 for triplets). Received: sampler={sampler}, "
-            f"num_identities={num_identities}, num_instances={num_instances}"
-        )
-    if not 0 <= host < hosts or num_identities % hosts:
-        raise InputError(
-            f"`num_identities` must be a multiple of `hosts`, and `host` one of 0..{hosts - 1}. "
-            f"Received: num_identities={num_identities}, host={host}, hosts={hosts}"
-        )
-    if len(counts) < 2:
-        raise InputError(
-            f"training needs at least two people. Received: {len(counts)}. Add folders of others."
-        )
-    groups = int((-(-counts // num_instances)).sum())
-    if groups < num_identities:
-        raise InputError(
-            f"`num_identities` must be at most {groups}, the groups of {num_instances} images in "
-            f"this set. Received: {num_identities}. Add images, or take a recipe with smaller "
-            "batches."
-        )
-    return -(-groups // num_identities)
 
+    def __init__(
+        self,
+        labels: Rows,
+        cameras: Rows,
+        *,
+        sampler: Sampler = "pk",
+        num_identities: int = 16,
+        num_instances: int = 4,
+        spread_cameras: bool = True,
+        unlabelled: int = 0,
+        triplets: Rows | None = None,
+        seed: int = 0,
+        host: int = 0,
+        hosts: int = 1,
+    ) -> None:
+        needed = {"pk": num_instances, "pairs": 2, "triplets": 3}[sampler]
+        if (
+            num_instances != needed
+            or num_identities < 2
+            or num_instances < 2
+            or (sampler == "pairs" and num_identities % 4)
+        ):
+            raise InputError(
+                "`num_identities` must be at least 2 (4, 8, 12, ... for pairs) and `num_instances` "
+                f"at least 2 (2 for pairs, 3 for triplets). Received: sampler={sampler}, "
+                f"num_identities={num_identities}, num_instances={num_instances}"
+            )
+        if not 0 <= host < hosts or num_identities % hosts:
+            raise InputError(
+                f"`num_identities` must be a multiple of `hosts`, and `host` one of 0..{hosts - 1}."
+                f" Received: num_identities={num_identities}, host={host}, hosts={hosts}"
+            )
+        self.known, self.unknown = np.flatnonzero(labels >= 0), np.flatnonzero(labels < 0)
+        if unlabelled < 0 or (unlabelled and (hosts > 1 or not len(self.unknown))):
+            raise InputError(
+                "`unlabelled` must be at least 0, and must be 0 where all people are known or hosts"
+                f" share a batch. Received: unlabelled={unlabelled}, hosts={hosts}"
+            )
+        self.labels, self.cameras = labels[self.known], cameras[self.known]
+        counts = np.unique(self.labels, return_counts=True)[1]
+        if len(counts) < 2:
+            raise InputError(
+                f"training needs at least two people. Received: {len(counts)}. Add others."
+            )
+        groups, what = int((-(-counts // num_instances)).sum()), f"groups of {num_instances} images"
+        if triplets is not None:
+            groups, what = len(triplets), "triplets"
+        if groups < num_identities:
+            raise InputError(
+                f"`num_identities` must be at most {groups}, the {what} of this set. Received: "
+                f"{num_identities}. Add images, or take a recipe with smaller batches."
+            )
+        self.sampler, self.spread_cameras, self.triplets = sampler, spread_cameras, triplets
+        self.num_identities, self.num_instances = num_identities, num_instances
+        self.unlabelled, self.seed, self.host = unlabelled, seed, host
+        self.steps = -(-groups // num_identities)
+        self.size = num_identities * num_instances // hosts + unlabelled
 
-def check_unlabelled(unlabelled: int, available: int, hosts: int = 1) -> None:
-    """Makes sure that batches can have images of unknown people.
+    def endless(self, first_epoch: int = 0) -> Iterator[Rows]:
+        """Yields batches `(size,)`, without end, from an epoch on."""
+        epoch = first_epoch
+        while True:
+            yield from self.draw(epoch)
+            epoch += 1
 
-    Args:
-        unlabelled: Such images in a batch.
-        available: How many there are, or files of them.
-        hosts: Hosts that share each batch.
-
-    Raises:
-        InputError: There are none, the number is negative, or hosts are to share them.
-    """
-    if unlabelled < 0 or (unlabelled and hosts > 1):
-        raise InputError(
-            "`unlabelled` must be at least 0, and 0 where hosts share a batch. Received: "
-            f"unlabelled={unlabelled}, hosts={hosts}"
-        )
-    if unlabelled and not available:
-        raise InputError(
-            f"`unlabelled` must be 0 where all people are known. Received: {unlabelled}. Add a "
-            "folder of crops of unknown people to the records, or take a recipe without."
-        )
+    def draw(self, epoch: int) -> Rows:
+        """Draws the batches of one epoch, `(steps, size)`."""
+        random = np.random.default_rng([self.seed, epoch])
+        if self.triplets is None:
+            rows = self.known[
+                sample_epoch(
+                    self.labels,
+                    self.cameras,
+                    random,
+                    sampler=self.sampler,
+                    num_identities=self.num_identities,
+                    num_instances=self.num_instances,
+                    spread_cameras=self.spread_cameras,
+                )
+            ]
+        else:
+            drawn = np.resize(
+                random.permutation(self.triplets), (self.steps * self.num_identities, 3)
+            )
+            rows = drawn.reshape(self.steps, -1)
+        if self.unlabelled:
+            passes = -(-self.steps * self.unlabelled // len(self.unknown))
+            others = np.concatenate([random.permutation(self.unknown) for _ in range(passes)])
+            others = others[: self.steps * self.unlabelled]
+            rows = np.hstack([rows, others.reshape(self.steps, self.unlabelled)])
+        return rows[:, self.host * self.size : (self.host + 1) * self.size]
 
 
 def sample_epoch(

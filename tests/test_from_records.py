@@ -16,9 +16,9 @@ from siamese.datasets import list_samples
 from siamese.datasets.triplets import find_triplets, place_triplets, write_triplets
 from siamese.errors import InputError
 from siamese.images import decode_image, read_image
-from siamese.loader.encoded_images import TaughtImages, encoded_images
 from siamese.loader.from_records import (
     batch_image_size,
+    encoded_images,
     evaluation_batches,
     naming_damage,
     train_batches,
@@ -394,12 +394,6 @@ def test_impossible_batches_are_refused(
         _labels(records, manifest, 1, **options)
 
 
-def test_one_person_is_not_enough(records: Path, manifest: Manifest) -> None:
-    part = dataclasses.replace(manifest.parts["train"], people=1, images_by_label={0: 8})
-    with pytest.raises(InputError, match="at least two people"):
-        train_batches(["x"], part, image_size=(64, 32), num_identities=2, num_instances=2)
-
-
 def _with_unknown(records: Path, manifest: Manifest, **options: object) -> tf.data.Dataset:
     """Batches of two people, with three images of unknown ones: those of the validation part."""
     dataset, _ = train_batches(
@@ -465,9 +459,8 @@ def test_what_a_teacher_says_comes_with_its_image(records: Path, manifest: Manif
     ]
     # The teacher says which image it was.
     numbers = np.arange(2 * len(images), dtype=np.float32).reshape(-1, 2)
-    taught = TaughtImages(shards, numbers)
     place = {image.tobytes(): row for image, row in zip(images, numbers, strict=True)}
-    for batch, _, said in _with_unknown(records, manifest, taught=taught).take(4):
+    for batch, _, said in _with_unknown(records, manifest, taught=numbers).take(4):
         assert said.shape == (11, 2)
         expected = [place[image.numpy().tobytes()] for image in batch]
         np.testing.assert_array_equal(said, expected)

@@ -8,7 +8,6 @@ import pytest
 
 from siamese.augment import build_augmentation
 from siamese.errors import InputError
-from siamese.loader.from_records import train_batches
 from siamese.models.backbones import BACKBONES
 from siamese.models.embedder import build_embedder
 from siamese.recipes import (
@@ -20,6 +19,7 @@ from siamese.recipes import (
     find_recipe,
     recipe_from_dict,
 )
+from siamese.sampler import RowSampler
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -41,7 +41,7 @@ def test_docstring_says_source_and_command(name: str) -> None:
     ("section", "component"),
     [
         (ModelSection, build_embedder),
-        (BatchSection, train_batches),
+        (BatchSection, RowSampler),
         (AugmentationSection, build_augmentation),
     ],
 )

@@ -121,17 +121,3 @@ def place_triplets(triplets: Sequence[Sequence[str]], names: Sequence[str]) -> N
             "or a smaller validation size."
         )
     return np.array(rows, np.int64)
-
-
-def count_triplet_batches(triplets: int, num_identities: int) -> int:
-    """Batches in an epoch of given triplets.
-
-    Raises:
-        InputError: There are fewer than a batch needs.
-    """
-    if triplets < num_identities:
-        raise InputError(
-            f"`num_identities` must be at most {triplets}, the triplets of this set. Received: "
-            f"{num_identities}. Add triplets, or take a recipe with smaller batches."
-        )
-    return -(-triplets // num_identities)

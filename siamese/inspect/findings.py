@@ -1,8 +1,8 @@
-"""The rules of the dataset doctor: each looks at samples and says what it found."""
+"""The rules of the dataset doctor: each looks at samples and yields what it found."""
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from siamese.datasets.samples import (
 )
 from siamese.filesystem import as_path, join
 from siamese.inspect.image_statistics import MOST_COMPARED, MOST_PAIRS, ImageStatistics, near_pairs
-from siamese.inspect.inspection_report import Finding
+from siamese.inspect.inspection_report import Finding, Severity
 from siamese.records.reader import is_record_set
 from siamese.records.shards import BUILDING
 
@@ -29,243 +29,194 @@ SMALLEST_SIZE = (32, 16)
 _EXAMPLES = 5
 
 
-def people_findings(parts: Mapping[str, Sequence[Sample]], layout: Layout) -> list[Finding]:
+def _found(
+    severity: Severity, examples: Sequence[str], what: str, fix: str, every: int = 0
+) -> Iterator[Finding]:
+    """Yields a finding if there are examples; `#` in `what` is their number, perhaps of `every`."""
+    if examples:
+        number = f"{len(examples):,}" + (f" of {every:,}" if every else "")
+        shown = tuple(printable(example) for example in examples[:_EXAMPLES])
+        yield Finding(severity, what.replace("#", number, 1), shown, fix)
+
+
+def people_findings(parts: Mapping[str, Sequence[Sample]], layout: Layout) -> Iterator[Finding]:
     """Too few people, people of one image, and people on both sides of the official split."""
-    findings = []
     people = {
         part: Counter(s.person for s in samples if s.person != layout.distractor_person)
         for part, samples in parts.items()
     }
     everyone = set().union(*people.values())
     if len(everyone) < 2:
-        findings.append(
-            Finding(
-                "error",
-                f"only {len(everyone)} person: training and scoring compare people.",
-                tuple(everyone),
-                "Add images of at least one other person.",
-            )
-        )
-    singles = sorted(p for p, images in people.get("train", Counter()).items() if images == 1)
-    if singles:
-        findings.append(
-            Finding(
-                "note",
-                f"{len(singles):,} of {len(people['train']):,} people in train have one image: "
-                "they are never a positive pair.",
-                _few(singles),
-                "Add images of them, or leave it: they still serve as other people.",
-            )
-        )
+        what = f"only {len(everyone)} person: training and scoring compare people."
+        fix = "Add images of at least one other person."
+        yield Finding("error", what, tuple(everyone), fix)
+    train = people.get("train", Counter())
+    yield from _found(
+        "note",
+        sorted(person for person, images in train.items() if images == 1),
+        "# people in train have one image: they are never a positive pair.",
+        "Add images of them, or leave it: they still serve as other people.",
+        every=len(train),
+    )
     tested = people.get("query", Counter()) | people.get("gallery", Counter())
-    both = sorted(set(people.get("train", ())) & set(tested))
-    if both:
-        findings.append(
-            Finding(
-                "error",
-                f"{len(both):,} people are both in train and in query or gallery: scores on them "
-                "say nothing about new people.",
-                _few(both),
-                "Remove them from one side.",
-            )
-        )
-    return findings
+    yield from _found(
+        "error",
+        sorted(set(train) & set(tested)),
+        "# people are both in train and in query or gallery: scores on them say nothing about new "
+        "people.",
+        "Remove them from one side.",
+    )
 
 
-def camera_findings(parts: Mapping[str, Sequence[Sample]], layout: Layout) -> list[Finding]:
+def camera_findings(parts: Mapping[str, Sequence[Sample]], layout: Layout) -> Iterator[Finding]:
     """Cameras that are not known, or too few for the cross-camera rule."""
     samples = [s for group in parts.values() for s in group]
     unknown = [s.path for s in samples if s.camera < 0]
     cameras = {s.camera for s in samples if s.camera >= 0}
     if not cameras:
-        return [
-            Finding(
-                "warning",
-                "no camera is known: scores cannot be cross-camera, only the query image itself "
-                "is left out of its ranking.",
-                _few(unknown),
-                "Give a pattern with the group camera, or a CSV file with a column camera.",
-            )
-        ]
-    findings = []
-    if unknown:
-        findings.append(
-            Finding(
-                "warning",
-                f"{len(unknown):,} of {len(samples):,} images have no camera, because their names "
-                "do not parse.",
-                _few(unknown),
-                "Rename them like the others, or give a pattern with the group camera.",
-            )
+        yield from _found(
+            "warning",
+            unknown,
+            "no camera is known: scores cannot be cross-camera, only the query image itself is "
+            "left out of its ranking.",
+            "Give a pattern with the group camera, or a CSV file with a column camera.",
         )
+        return
+    yield from _found(
+        "warning",
+        unknown,
+        "# images have no camera, because their names do not parse.",
+        "Rename them like the others, or give a pattern with the group camera.",
+        every=len(samples),
+    )
     if len(cameras) == 1:
-        findings.append(
-            Finding(
-                "warning",
-                f"all images are of camera {min(cameras)}: scores cannot be cross-camera, only "
-                "the query image itself is left out of its ranking.",
-                (),
-                "Add images of another camera, or read the scores as those of one camera.",
-            )
+        yield Finding(
+            "warning",
+            f"all images are of camera {min(cameras)}: scores cannot be cross-camera, only the "
+            "query image itself is left out of its ranking.",
+            (),
+            "Add images of another camera, or read the scores as those of one camera.",
         )
-        return findings
+        return
     seen = defaultdict(set)
     for sample in samples:
         if sample.person != layout.distractor_person:
             seen[sample.person].add(sample.camera)
-    lonely = sorted(p for p, of_person in seen.items() if len(of_person) == 1)
-    if lonely:
-        findings.append(
-            Finding(
-                "note",
-                f"{len(lonely):,} of {len(seen):,} people are seen by one camera only: they teach "
-                "nothing across cameras and are never a match.",
-                _few(lonely),
-                "Add images of them from another camera, or leave it.",
-            )
-        )
-    return findings
+    yield from _found(
+        "note",
+        sorted(person for person, of_person in seen.items() if len(of_person) == 1),
+        "# people are seen by one camera only: they teach nothing across cameras and are never a "
+        "match.",
+        "Add images of them from another camera, or leave it.",
+        every=len(seen),
+    )
 
 
-def query_findings(parts: Mapping[str, Sequence[Sample]]) -> list[Finding]:
+def query_findings(parts: Mapping[str, Sequence[Sample]]) -> Iterator[Finding]:
     """Queries that have no match in the gallery, after the cross-camera rule."""
     queries, gallery = parts.get("query", ()), parts.get("gallery", ())
     if not queries or not gallery:
-        return []
+        return
     across = len({s.camera for s in (*queries, *gallery) if s.camera >= 0}) > 1
     matches = defaultdict(list)
     for sample in gallery:
         matches[sample.person].append(sample)
     # Where cameras are not known the rule cannot tell, so the entry counts as a match.
     unmatched = [
-        query
+        query.path
         for query in queries
         if not any(
             entry.path != query.path and not (across and entry.camera == query.camera >= 0)
             for entry in matches[query.person]
         )
     ]
-    if not unmatched:
-        return []
-    return [
-        Finding(
-            "error" if len(unmatched) == len(queries) else "warning",
-            f"{len(unmatched):,} of {len(queries):,} queries have no match in the gallery"
-            f"{' under another camera' if across else ''}: they are not scored.",
-            _few(s.path for s in unmatched),
-            "Add images of these people from another camera to the gallery, or remove the queries.",
-        )
-    ]
+    yield from _found(
+        "error" if len(unmatched) == len(queries) else "warning",
+        unmatched,
+        f"# queries have no match in the gallery{' under another camera' if across else ''}: they "
+        "are not scored.",
+        "Add images of these people from another camera to the gallery, or remove the queries.",
+        every=len(queries),
+    )
 
 
-def image_findings(statistics: Mapping[str, ImageStatistics]) -> list[Finding]:
+def image_findings(statistics: Mapping[str, ImageStatistics]) -> Iterator[Finding]:
     """Images that cannot be read, are tiny, or are not stored as RGB."""
-    findings = []
-    broken = [each.trouble for each in statistics.values() if each.trouble]
-    if broken:
-        findings.append(
-            Finding(
-                "error",
-                f"{len(broken):,} of {len(statistics):,} images cannot be read.",
-                _few(broken),
-                "Copy them again or remove them.",
-            )
-        )
+    yield from _found(
+        "error",
+        [each.trouble for each in statistics.values() if each.trouble],
+        "# images cannot be read.",
+        "Copy them again or remove them.",
+        every=len(statistics),
+    )
     height, width = SMALLEST_SIZE
-    tiny = [
-        f"{path} ({each.size[0]} x {each.size[1]})"
-        for path, each in statistics.items()
-        if not each.trouble and (each.size[0] < height or each.size[1] < width)
-    ]
-    if tiny:
-        findings.append(
-            Finding(
-                "warning",
-                f"{len(tiny):,} images are smaller than {height} x {width} (height x width).",
-                _few(tiny),
-                "Remove them, or crop the people again from a larger picture.",
-            )
-        )
-    other = [
-        f"{path} ({each.mode})" for path, each in statistics.items() if each.mode not in ("", "RGB")
-    ]
-    if other:
-        findings.append(
-            Finding(
-                "note",
-                f"{len(other):,} images are not stored as RGB: they are read as RGB.",
-                _few(other),
-                "Nothing, unless grey images of one camera or person would be a clue.",
-            )
-        )
-    return findings
+    yield from _found(
+        "warning",
+        [
+            f"{path} ({each.size[0]} x {each.size[1]})"
+            for path, each in statistics.items()
+            if not each.trouble and (each.size[0] < height or each.size[1] < width)
+        ],
+        f"# images are smaller than {height} x {width} (height x width).",
+        "Remove them, or crop the people again from a larger picture.",
+    )
+    yield from _found(
+        "note",
+        [f"{path} ({s.mode})" for path, s in statistics.items() if s.mode not in ("", "RGB")],
+        "# images are not stored as RGB: they are read as RGB.",
+        "Nothing, unless grey images of one camera or person would be a clue.",
+    )
 
 
 def duplicate_findings(
     samples: Sequence[Sample], statistics: Mapping[str, ImageStatistics]
-) -> list[Finding]:
+) -> Iterator[Finding]:
     """The same image, or almost the same, under different people, and plain copies."""
-    readable = [s for s in samples if not statistics[s.path].trouble]
     groups = defaultdict(list)
-    for sample in readable:
-        groups[statistics[sample.path].content].append(sample)
+    for sample in samples:
+        if not statistics[sample.path].trouble:
+            groups[statistics[sample.path].content].append(sample)
     mixed: list[str] = []
     copies: list[str] = []
     for group in groups.values():
         # Copies of one image stand together in the examples.
         target = mixed if len({s.person for s in group}) > 1 else copies
         target.extend(f"{group[0].path} = {other.path}" for other in group[1:])
-    findings = []
-    if mixed:
-        findings.append(
-            Finding(
-                "error",
-                f"{len(mixed):,} images are byte by byte the image of another person.",
-                _few(mixed),
-                "Remove the copies under the wrong person.",
-            )
-        )
-    if copies:
-        findings.append(
-            Finding(
-                "note",
-                f"{len(copies):,} images are copies of another image"
-                + (" of the same person." if samples[0].person else "."),
-                _few(copies),
-                "Remove the copies: they count twice.",
-            )
-        )
+    yield from _found(
+        "error",
+        mixed,
+        "# images are byte by byte the image of another person.",
+        "Remove the copies under the wrong person.",
+    )
+    yield from _found(
+        "note",
+        copies,
+        "# images are copies of another image"
+        + (" of the same person." if samples[0].person else "."),
+        "Remove the copies: they count twice.",
+    )
     # Exact copies were named above: compare one of each content.
-    compared = [group[0] for group in groups.values()]
-    step = -(-len(compared) // MOST_COMPARED)
-    compared = compared[:: max(step, 1)]
-    if not compared:
-        return findings
-    hashes = np.array([statistics[s.path].perceptual for s in compared], dtype=np.uint64)
+    step = max(-(-len(groups) // MOST_COMPARED), 1)
+    compared = [group[0] for group in groups.values()][::step]
+    hashes = np.array([statistics[s.path].perceptual for s in compared], np.uint64).reshape(-1, 2)
     # An image without any rise of brightness says nothing: flat pictures would all be alike.
     telling = np.flatnonzero(hashes.any(axis=1))
-    hashes, compared = hashes[telling], [compared[row] for row in telling]
-    people = np.unique([s.person for s in compared], return_inverse=True)[1]
-    near = near_pairs(hashes, people)
-    if near:
-        limited = f" (one image in {step} was compared)" if step > 1 else ""
-        count = f"{'at least ' if len(near) == MOST_PAIRS else ''}{len(near):,}"
-        findings.append(
-            Finding(
-                "warning",
-                f"{count} pairs of images of different people look almost the same{limited}.",
-                _few(f"{compared[a].path} ~ {compared[b].path}" for a, b in near),
-                "Look at them: merge people who are one, remove images of the wrong person.",
-            )
-        )
-    return findings
+    people = np.unique([compared[row].person for row in telling], return_inverse=True)[1]
+    near = near_pairs(hashes[telling], people)
+    pairs = [tuple(compared[telling[row]].path for row in pair) for pair in near]
+    yield from _found(
+        "warning",
+        [f"{one} ~ {other}" for one, other in pairs],
+        f"{'at least ' if len(near) == MOST_PAIRS else ''}# pairs of images of different people "
+        f"look almost the same{f' (one image in {step} was compared)' if step > 1 else ''}.",
+        "Look at them: merge people who are one, remove images of the wrong person.",
+    )
 
 
-def folder_findings(layout: Layout, samples: Iterable[Sample]) -> list[Finding]:
+def folder_findings(layout: Layout, samples: Iterable[Sample]) -> Iterator[Finding]:
     """Folders without images, images that are left out, and folders that mix people."""
     if layout.name.endswith("-csv"):
-        return []
-    findings = []
+        return
     of_identities = layout.name in ("folders", "mars-categories")
     used = {s.path for s in samples}
     empty: list[str] = []
@@ -295,76 +246,39 @@ def folder_findings(layout: Layout, samples: Iterable[Sample]) -> list[Finding]:
                     distractors.append(path)
                 else:
                     left_out.append(path)
-    if empty:
-        findings.append(
-            Finding(
-                "warning",
-                f"{len(empty):,} identity folders hold no image.",
-                _few(empty),
-                "Fill them or remove them.",
-            )
-        )
-    if junk:
-        findings.append(
-            Finding(
-                "note",
-                f"{len(junk):,} junk images (-1) are left out, as the protocol says.",
-                _few(junk),
-                "Nothing.",
-            )
-        )
-    if distractors:
-        findings.append(
-            Finding(
-                "note",
-                f"{len(distractors):,} distractors ({layout.distractor_person}) in train are left "
-                "out: they are several people.",
-                _few(distractors),
-                "Nothing.",
-            )
-        )
-    if dead:
-        findings.append(
-            Finding(
-                "warning",
-                f"{len(dead):,} links lead to no file: their images are not there.",
-                _few(dead),
-                "Copy the images to where the links lead, or remove the links.",
-            )
-        )
-    if left_out:
-        findings.append(
-            Finding(
-                "warning",
-                f"{len(left_out):,} images are left out: their names do not parse, or no list "
-                "or identity folder has them.",
-                _few(left_out),
-                "Rename them like the others, move them into identity folders, or give a pattern.",
-            )
-        )
-    if of_identities:
-        findings += _mixed_folders(samples)
-    return findings
-
-
-def _mixed_folders(samples: Iterable[Sample]) -> list[Finding]:
+    yield from _found(
+        "warning", empty, "# identity folders hold no image.", "Fill them or remove them."
+    )
+    yield from _found(
+        "note", junk, "# junk images (-1) are left out, as the protocol says.", "Nothing."
+    )
+    yield from _found(
+        "note",
+        distractors,
+        f"# distractors ({layout.distractor_person}) in train are left out: they are several "
+        "people.",
+        "Nothing.",
+    )
+    yield from _found(
+        "warning",
+        dead,
+        "# links lead to no file: their images are not there.",
+        "Copy the images to where the links lead, or remove the links.",
+    )
+    yield from _found(
+        "warning",
+        left_out,
+        "# images are left out: their names do not parse, or no list or identity folder has them.",
+        "Rename them like the others, move them into identity folders, or give a pattern.",
+    )
     named = defaultdict(set)
-    for sample in samples:
+    for sample in samples if of_identities else ():
         if read := read_name(Path(sample.path).name):
             home = os.path.dirname(sample.path)  # noqa: PTH120 - `pathlib` would spoil an address
             named[home].add(read.person)
-    mixed = [f"{f} ({', '.join(sorted(names))})" for f, names in named.items() if len(names) > 1]
-    if not mixed:
-        return []
-    return [
-        Finding(
-            "warning",
-            f"{len(mixed):,} identity folders hold images that are named after several people.",
-            _few(mixed),
-            "Move the images to the folders of their people; the folder counts, not the name.",
-        )
-    ]
-
-
-def _few(examples: Iterable[str]) -> tuple[str, ...]:
-    return tuple(printable(example) for example, _ in zip(examples, range(_EXAMPLES), strict=False))
+    yield from _found(
+        "warning",
+        [f"{f} ({', '.join(sorted(names))})" for f, names in named.items() if len(names) > 1],
+        "# identity folders hold images that are named after several people.",
+        "Move the images to the folders of their people; the folder counts, not the name.",
+    )

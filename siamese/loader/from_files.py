@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.datasets import Sample
-from siamese.datasets.triplets import count_triplet_batches, name_image, place_triplets
+from siamese.datasets.triplets import name_image, place_triplets
 from siamese.errors import InputError
 from siamese.images import read_image, resize_image
-from siamese.sampler import Sampler, check_batches, check_unlabelled, sample_epoch
+from siamese.sampler import RowSampler
 
 Pixels = NDArray[np.uint8]
 Batch = tuple[Pixels, NDArray[np.int32]] | tuple[Pixels, NDArray[np.int32], NDArray[np.float32]]
@@ -138,86 +138,37 @@ def kept_size(sizes: Iterable[tuple[int, ...]], image_size: tuple[int, int]) -> 
 def array_batches(
     data: LabelledImages,
     *,
-    sampler: Sampler = "pk",
-    num_identities: int = 16,
-    num_instances: int = 4,
-    spread_cameras: bool = True,
-    unlabelled: int = 0,
     taught: NDArray[np.float32] | None = None,
     triplets: Sequence[Sequence[str]] = (),
-    seed: int = 0,
     first_epoch: int = 0,
-    host: int = 0,
-    hosts: int = 1,
+    **options: Any,
 ) -> tuple[Iterator[Batch], int]:
     """Endless batches of images and labels, in epochs, for `fit` on any backend.
 
-    The rules are those of `siamese.loader.from_records.train_batches`; the order drawn is
-    another one.
-
     Args:
         data: What `read_images` gives, with labels 0..C-1, and -1 for unknown people.
-        sampler: `pk`, `pairs` or `triplets`.
-        num_identities: P, groups in a batch.
-        num_instances: K, images in a group.
-        spread_cameras: Groups have as many cameras as a person's images allow.
-        unlabelled: Images of unknown people that follow in each batch.
         taught: What a teacher says of each image, `(images, dimensions)`; it then comes with it.
         triplets: Where `sampler` is `triplets`: names of anchor, positive and negative
             (`siamese.datasets.triplets.kept_triplets`); by default triplets are drawn.
-        seed: Seed of the order.
         first_epoch: Number of the epoch that comes first, from 0.
-        host: Number of this host, from 0.
-        hosts: Hosts that share each batch; this one gets its slice.
+        **options: Of `siamese.sampler.RowSampler`.
 
     Returns:
         Batches of images `(rows, height, width, 3)` uint8, labels `(rows,)` int32 and, where they
-        are taught, embeddings, without end, with `rows = num_identities * num_instances / hosts +
-        unlabelled`; and the number of batches in an epoch.
+        are taught, embeddings, without end; and the number of batches in an epoch.
 
     Raises:
-        InputError: As `train_batches`.
+        InputError: As `RowSampler`.
     """
-    known, unknown = np.flatnonzero(data.labels >= 0), np.flatnonzero(data.labels < 0)
-    labels, cameras = data.labels[known], data.cameras[known]
-    _, counts = np.unique(labels, return_counts=True)
-    steps = check_batches(sampler, num_identities, num_instances, counts, host, hosts)
-    check_unlabelled(unlabelled, len(unknown), hosts)
-    given: NDArray[np.int64] | None = None
-    if sampler == "triplets" and len(triplets):
+    placed = None
+    if options.get("sampler") == "triplets" and len(triplets):
         names = [name_image(*both) for both in zip(data.people, data.names, strict=True)]
-        given = place_triplets(triplets, names)
-        steps = count_triplet_batches(len(given), num_identities)
-    options: dict[str, Any] = {
-        "sampler": sampler,
-        "num_identities": num_identities,
-        "num_instances": num_instances,
-    }
-
-    def rows_of(epoch: int) -> NDArray[np.int64]:
-        random = np.random.default_rng([seed, epoch])
-        if given is None:
-            rows = sample_epoch(labels, cameras, random, **options, spread_cameras=spread_cameras)
-            rows = known[rows]
-        else:
-            drawn = random.permutation(len(given))
-            drawn = np.concatenate([drawn, drawn[: steps * num_identities - len(drawn)]])
-            rows = given[drawn].reshape(steps, num_identities * 3)
-        if not unlabelled:
-            return rows
-        passes = -(-steps * unlabelled // len(unknown))
-        others = np.concatenate([random.permutation(unknown) for _ in range(passes)])
-        return np.hstack([rows, others[: steps * unlabelled].reshape(steps, unlabelled)])
+        placed = place_triplets(triplets, names)
+    sampler = RowSampler(data.labels, data.cameras, triplets=placed, **options)
 
     def endless() -> Iterator[Batch]:
-        share = (num_identities * num_instances + unlabelled) // hosts
-        slice_of_host = slice(host * share, (host + 1) * share)
-        epoch = first_epoch
-        while True:
-            for rows in rows_of(epoch):
-                mine = rows[slice_of_host]
-                batch = data.images[mine], data.labels[mine].astype(np.int32)
-                yield batch if taught is None else (*batch, taught[mine])
-            epoch += 1
+        for rows in sampler.endless(first_epoch):
+            batch = data.images[rows], data.labels[rows].astype(np.int32)
+            yield batch if taught is None else (*batch, taught[rows])
 
-    return endless(), steps
+    return endless(), sampler.steps

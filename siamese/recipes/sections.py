@@ -31,7 +31,7 @@ class ModelSection:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSection:
-    """Keyword arguments of `siamese.loader.from_records.train_batches`."""
+    """Keyword arguments of `siamese.sampler.RowSampler`."""
 
     sampler: Literal["pk", "pairs", "triplets"] = "pk"
     """`pk`: P people x K images; `pairs`: rows 2i and 2i+1; `triplets`: rows 3i to 3i+2."""

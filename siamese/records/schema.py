@@ -12,8 +12,11 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from siamese.records.manifest import UNKNOWN_LABEL
 
@@ -34,10 +37,7 @@ DEFAULTS: dict[str, Value | None] = {
 """The keys of a record. What has a default may be missing; a number of -1 is *not known*."""
 
 _BYTE = [bytes([value]) for value in range(0x100)]
-_BYTES, _NUMBERS = 1, 3  # fields of tf.train.Feature: bytes_list and int64_list
 _BYTES_LIST, _INT64_LIST = b"\n", b"\x1a"  # how these fields begin
-_SHORT = 64  # bytes of an entry that is remembered
-_NUMBER, _EIGHT, _TEXT, _FOUR = 0, 1, 2, 5  # wire types
 
 
 class DamagedRecord(Exception):  # noqa: N818 - caught inside this package, an event and not a fault
@@ -141,12 +141,12 @@ def decode_example(record: bytes) -> dict[str, Value]:
         >>> decode_example(encode_example({"image/camera": -1, "image/format": b"png"}))
         {'image/camera': -1, 'image/format': b'png'}
     """
-    values: dict[str, Value] = {}
-    for _, features in _fields(record):
-        for _, entry in _fields(_as_bytes(features)):
-            short = isinstance(entry, bytes) and len(entry) < _SHORT
-            values.update((_known_entry if short else _read_entry)(entry))
-    return values
+    try:
+        entries = _example_class().FromString(record).features.entries
+    except DecodeError:
+        raise ValueError("the bytes are no tf.train.Example") from None
+    lists = ((each.key, each.value.texts.items or each.value.numbers.items) for each in entries)
+    return {key: values[0] for key, values in lists if values}
 
 
 def frame(record: bytes) -> bytes:
@@ -308,60 +308,28 @@ def _number(value: int) -> bytes:
     return _BYTE[value & 0x7F | 0x80] + _number(value >> 7)
 
 
-def _read_entry(entry: Value) -> tuple[tuple[str, Value], ...]:
-    """The keys and values of an entry of a record: one, or none where it is empty."""
-    found = []
-    pair = dict(_fields(_as_bytes(entry)))
-    for kind, items in _fields(_as_bytes(pair.get(2, b""))):
-        first = next((item for _, item in _fields(_as_bytes(items))), None)
-        if kind == _NUMBERS and isinstance(first, bytes):  # packed
-            first = _read_number(first, 0)[0]
-        if kind in (_BYTES, _NUMBERS) and first is not None:
-            value = first - (1 << 64) if isinstance(first, int) and first >> 63 else first
-            found.append((_as_bytes(pair.get(1, b"")).decode(), value))
-    return tuple(found)
-
-
-# All but the image, its name and its frame come again in other records. Names and frames pass
-# through and fill it (some 30 MB); to look which entry is one took longer than to remember it.
-_known_entry = functools.lru_cache(maxsize=65_536)(_read_entry)
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, Value]]:
-    """The fields of a message: number and value; those of fixed size are passed over."""
-    place = 0
-    while place < len(message):
-        tag, place = _read_number(message, place)
-        kind = tag & 7
-        if kind == _NUMBER:
-            number, place = _read_number(message, place)
-            yield tag >> 3, number
-        elif kind == _TEXT:
-            size, place = _read_number(message, place)
-            if place + size > len(message):
-                raise ValueError("a field is longer than its message")
-            yield tag >> 3, message[place : place + size]
-            place += size
-        elif kind in (_EIGHT, _FOUR):
-            place += 8 if kind == _EIGHT else 4
-        else:
-            raise ValueError(f"unknown wire type {kind}")
-
-
-def _read_number(message: bytes, place: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if place >= len(message):
-            raise ValueError("a number ends too early")
-        byte = message[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, place
-    raise ValueError("a number is too long")
-
-
-def _as_bytes(value: Value) -> bytes:
-    if not isinstance(value, bytes):
-        raise ValueError("a message was expected, a number was found")
-    return value
+@functools.cache
+def _example_class() -> Any:
+    """The message `tf.train.Example`, less its lists of fractions, which are passed over."""
+    field = descriptor_pb2.FieldDescriptorProto
+    messages = {
+        "Texts": [("items", 1, field.TYPE_BYTES, True)],
+        "Numbers": [("items", 1, field.TYPE_INT64, True)],
+        "Feature": [("texts", 1, "Texts", False), ("numbers", 3, "Numbers", False)],
+        "Entry": [("key", 1, field.TYPE_STRING, False), ("value", 2, "Feature", False)],
+        "Features": [("entries", 1, "Entry", True)],
+        "Example": [("features", 1, "Features", False)],
+    }
+    file = descriptor_pb2.FileDescriptorProto(name="example", package="siamese", syntax="proto3")
+    for message, fields in messages.items():
+        described = file.message_type.add(name=message)
+        for name, number, kind, repeated in fields:
+            each = described.field.add(name=name, number=number)
+            each.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
+            if isinstance(kind, str):
+                each.type, each.type_name = field.TYPE_MESSAGE, f".siamese.{kind}"
+            else:
+                each.type = kind
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("siamese.Example"))

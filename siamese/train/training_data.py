@@ -206,15 +206,14 @@ class RecordData(_TaughtData):
 
     def ask_teacher(self, folder: Path, progress: Progress) -> None:
         """As `TrainingData`."""
-        from siamese.loader.encoded_images import TaughtImages, encoded_images
+        from siamese.loader.from_records import encoded_images
 
         assert self.teacher is not None
         shards = [*self._shards("train"), *self._unlabelled_shards()]
         place = self.folder if os.access(self.folder, os.W_OK) else folder
-        said = embed_crops(
+        self.taught = embed_crops(
             self.teacher, lambda: encoded_images(shards), Path(place) / TEACHER, progress
         )
-        self.taught = TaughtImages(shards, said)
 
     def _shards(self, part: str) -> list[str]:
         from siamese.records import shard_paths
