@@ -13,7 +13,7 @@ _STALE = 24 * 3600.0
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     """Gives a temporary name beside a file, to write to; renames it when the block ends well.
 
     The suffix stays, as some writers go by it. After an error nothing is left behind. Of several
@@ -21,9 +21,10 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Args:
         path: The file to make or to replace.
+        temporary: A name on the same file system to use in place of one beside it.
 
     Yields:
-        The temporary name, another one each time.
+        The temporary name, another one each time unless given.
 
     Raises:
         OSError: The file cannot be written. It names `path`, not the temporary name.
@@ -36,11 +37,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         >>> [each.name for each in path.parent.iterdir()]
         ['a.txt']
     """
-    # At most 255 bytes, as file systems have it. Process numbers are not unique on shared disks.
-    name = f".{path.stem[:40]}."
-    temporary = path.with_name(f"{name}{secrets.token_hex(6)}.partial{path.suffix}")
-    if isinstance(path, Path):
-        _sweep(path.parent, f"{glob.escape(name)}*.partial{glob.escape(path.suffix)}")
+    if temporary is None:
+        # At most 255 bytes. Process numbers are not unique on shared disks.
+        name = f".{path.stem[:40]}."
+        temporary = path.with_name(f"{name}{secrets.token_hex(6)}.partial{path.suffix}")
+        if isinstance(path, Path):
+            _sweep(path.parent, f"{glob.escape(name)}*.partial{glob.escape(path.suffix)}")
     try:
         yield temporary
         move(temporary, path)

@@ -4,6 +4,7 @@ Each function fills an empty folder and returns the folder that a user would giv
 """
 
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -266,13 +267,28 @@ def identity_table(root: Path) -> Path:
 
 def earlier_records(records: Path, folder: Path) -> Path:
     """A record set as the earlier project wrote it: fewer keys, and no manifest."""
-    from siamese.records.schema import decode_example, encode_example, frame, read_frames
+    import tensorflow as tf
+
+    from siamese.records.schema import read_examples
 
     kept = ("image/encoded", "image/format", "image/height", "image/width", "image/class/label")
     folder.mkdir(exist_ok=True)
     for shard in records.glob("*.tfrecord"):
-        with shard.open("rb") as file:
-            found = [decode_example(record) for _, record in read_frames(file)]
-        slim = [frame(encode_example({key: values[key] for key in kept})) for values in found]
-        (folder / shard.name).write_bytes(b"".join(slim))
+        with tf.io.TFRecordWriter(str(folder / shard.name)) as writer:
+            for *_, values in read_examples(shard):
+                writer.write(example({key: values[key] for key in kept}))
     return folder
+
+
+def example(values: Mapping[str, bytes | int]) -> bytes:
+    """A serialised `tf.train.Example`, made by TensorFlow."""
+    import tensorflow as tf
+
+    feature = {
+        key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        if isinstance(value, bytes)
+        else tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+        for key, value in values.items()
+    }
+    features = tf.train.Features(feature=feature)
+    return tf.train.Example(features=features).SerializeToString(deterministic=True)

@@ -16,53 +16,25 @@ check       reads a set through
 tensors     records as tensors; alone here in needing TensorFlow
 """
 
-from typing import Any
-
-from siamese.records.check import Fault, verify_records
-from siamese.records.manifest import (
-    LABELS,
-    MANIFEST,
-    SCHEMA_VERSION,
-    SUMMARY,
-    UNKNOWN_LABEL,
-    Manifest,
-    Part,
-    Shard,
-    Skipped,
-    Source,
-    describe,
-)
+from siamese.records.check import verify_records
+from siamese.records.manifest import MANIFEST, UNKNOWN_LABEL, Manifest, Part, describe
 from siamese.records.reader import compression_of, is_record_set, read_manifest, shard_paths
-from siamese.records.shards import OnCorrupt, ShardJob, WrittenShard, write_shard
 from siamese.records.writer import (
     Engine,
-    Progress,
     build_records,
     check_source,
     default_folder,
     local_engine,
     renew_triplets,
-    source_digest,
     write_records,
 )
 
 __all__ = [
-    "LABELS",
     "MANIFEST",
-    "SCHEMA_VERSION",
-    "SUMMARY",
     "UNKNOWN_LABEL",
     "Engine",
-    "Fault",
     "Manifest",
-    "OnCorrupt",
     "Part",
-    "Progress",
-    "Shard",
-    "ShardJob",
-    "Skipped",
-    "Source",
-    "WrittenShard",
     "build_records",
     "check_source",
     "compression_of",
@@ -73,19 +45,6 @@ __all__ = [
     "read_manifest",
     "renew_triplets",
     "shard_paths",
-    "source_digest",
     "verify_records",
     "write_records",
-    "write_shard",
 ]
-
-_WITH_TENSORFLOW = ("FEATURES", "parse_record")
-
-
-def __getattr__(name: str) -> Any:
-    """`FEATURES` and `parse_record`: importing TensorFlow takes ten seconds."""
-    if name in _WITH_TENSORFLOW:
-        from siamese.records import tensors
-
-        return getattr(tensors, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from siamese.filesystem import as_path, local_copy, reaching
-from siamese.records.manifest import UNKNOWN_LABEL, Manifest, Shard
+from siamese.records.manifest import MANIFEST, UNKNOWN_LABEL, Manifest, Shard
 from siamese.records.reader import read_manifest
 from siamese.records.schema import DamagedRecord, read_examples
 
@@ -49,61 +49,50 @@ def verify_records(
         OSError: An address cannot be reached.
     """
     with reaching(folder):
-        return _verify(as_path(folder), progress)
-
-
-def _verify(
-    folder: Path, progress: Callable[[int, int], None] | None
-) -> tuple[Manifest, list[Fault]]:
-    manifest = read_manifest(folder, check_shards=False)
-    total = sum(shard.records for part in manifest.parts.values() for shard in part.shards)
-    done = 0
-    faults: list[Fault] = []
-    people = {label: person.encode() for person, label in manifest.labels.items()}
-    people[UNKNOWN_LABEL] = b""
-    for name, part in manifest.parts.items():
-        by_label = Counter[int]()
-        before = len(faults)
-        for shard in part.shards:
-            labels, fault = _read_shard(folder / shard.file, shard, people)
-            by_label.update(labels)
-            faults += [fault] if fault else []
-            done += shard.records
-            if progress is not None:
-                progress(done, total)
-        if len(faults) == before and by_label != part.images_by_label:
-            faults.append(Fault("manifest.json", None, f"counts other images a label in {name}"))
+        folder = as_path(folder)
+        manifest = read_manifest(folder, check_shards=False)
+        total = sum(shard.records for part in manifest.parts.values() for shard in part.shards)
+        done = 0
+        faults: list[Fault] = []
+        people = {label: person.encode() for person, label in manifest.labels.items()}
+        people[UNKNOWN_LABEL] = b""
+        for name, part in manifest.parts.items():
+            by_label = Counter[int]()
+            before = len(faults)
+            for shard in part.shards:
+                try:
+                    by_label += _count_labels(folder / shard.file, shard, people)
+                except DamagedRecord as damage:
+                    faults.append(Fault(shard.file, damage.offset, damage.reason))
+                done += shard.records
+                if progress is not None:
+                    progress(done, total)
+            if len(faults) == before and by_label != part.images_by_label:
+                faults.append(Fault(MANIFEST, None, f"counts other images a label in {name}"))
     return manifest, faults
 
 
-def _read_shard(
-    path: Path, shard: Shard, people: dict[int, bytes]
-) -> tuple[list[int], Fault | None]:
-    """The labels in a shard, up to its first fault, and that fault."""
+def _count_labels(path: Path, shard: Shard, people: dict[int, bytes]) -> Counter[int]:
+    """Counts the images of each label in a shard.
+
+    Raises:
+        DamagedRecord: It is not what the manifest says.
+    """
     if not path.is_file():
-        return [], Fault(shard.file, None, "is missing")
+        raise DamagedRecord(None, "is missing")
+    found = Counter[int]()
     with local_copy(path) as copy:
-        return _read_local(copy, shard, people)
-
-
-def _read_local(
-    path: Path, shard: Shard, people: dict[int, bytes]
-) -> tuple[list[int], Fault | None]:
-    labels: list[int] = []
-    try:
-        for offset, label, _, values in read_examples(path):
+        for offset, label, _, values in read_examples(copy):
             person = values.get("image/class/text")
             if label not in people or (person is not None and person != people[label]):
-                reason = f"label {label} is not that of its person in the manifest"
-                return labels, Fault(shard.file, offset, reason)
-            labels.append(label)
-    except DamagedRecord as damage:
-        return labels, Fault(shard.file, damage.offset, damage.reason)
-    if len(labels) != shard.records:
-        reason = f"holds {len(labels)} records, not {shard.records}"
-        return labels, Fault(shard.file, None, reason)
-    with path.open("rb") as raw:
-        checksum = hashlib.file_digest(raw, "sha256").hexdigest()
+                raise DamagedRecord(
+                    offset, f"label {label} is not that of its person in the manifest"
+                )
+            found[label] += 1
+        if found.total() != shard.records:
+            raise DamagedRecord(None, f"holds {found.total()} records, not {shard.records}")
+        with copy.open("rb") as raw:
+            checksum = hashlib.file_digest(raw, "sha256").hexdigest()
     if shard.sha256 and checksum != shard.sha256:
-        return labels, Fault(shard.file, None, "is another file than the manifest has (checksum)")
-    return labels, None
+        raise DamagedRecord(None, "is another file than the manifest has (checksum)")
+    return found

@@ -1,6 +1,6 @@
 """The same records from a cluster: shards written by Ray tasks, one a processor.
 
-Every task calls `siamese.records.write_shard`, as the local writer does, so the files are
+Every task calls `siamese.records.shards.write_shard`, as the local writer does, so the files are
 equal byte by byte. All machines must reach the images and the folder of the records under the same
 paths (a shared file system) or addresses (such as `s3://bucket/records`), and have this package
 installed.

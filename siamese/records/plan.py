@@ -26,7 +26,7 @@ def plan_part(
     labels: Mapping[str, int],
     num_shards: int | None,
     compress: bool,
-    known: Mapping[str, FileState],
+    states: Mapping[str, FileState],
 ) -> Iterator[tuple[tuple[str, tuple[Sample, ...], tuple[int, ...], tuple[int, ...]], str]]:
     """Deals the images of a part into shards.
 
@@ -36,25 +36,22 @@ def plan_part(
         labels: Person to label.
         num_shards: Files; None: as many as make some 128 MB each.
         compress: Whether the files are to be GZIP.
-        known: Path to size and version of the images at addresses; those on the disk are asked.
+        states: Path to size and version of the images that are there.
 
     Yields:
         Path, samples, labels and sizes of a shard, and a digest of all that its bytes depend on.
     """
-    # Asked for as they were listed, which is faster: neighbours are in one folder.
-    found = [known.get(sample.path) or _state(sample.path) for sample in samples]
-    names = [_scatter(sample) for sample in samples]
-    order = sorted(range(len(samples)), key=names.__getitem__)
-    ordered, states = [samples[row] for row in order], [found[row] for row in order]
+    ordered = sorted(samples, key=_scatter)
+    found = [states.get(sample.path, FileState(0, 0)) for sample in ordered]
     if num_shards is None:
-        total = sum(state[0] for state in states)
+        total = sum(state.size for state in found)
         num_shards = min(max(1, -(-total // SHARD_BYTES)), len(ordered))
     for number in range(num_shards):
         mine = slice(number, None, num_shards)
-        chosen, sizes = tuple(ordered[mine]), tuple(state[0] for state in states[mine])
+        chosen, sizes = tuple(ordered[mine]), tuple(state.size for state in found[mine])
         numbers = tuple(labels[sample.person] for sample in chosen)
         digest = blake2b(digest_size=16)
-        for sample, label, state in zip(chosen, numbers, states[mine], strict=True):
+        for sample, label, state in zip(chosen, numbers, found[mine], strict=True):
             digest.update(
                 f"{sample.path}\t{sample.person}\t{sample.camera}\t{sample.tracklet}\t"
                 f"{sample.frame}\t{label}\t{state}\n".encode()
@@ -67,15 +64,6 @@ def _scatter(sample: Sample) -> bytes:
     """A fixed order that has nothing to do with people or cameras."""
     name = os.path.basename(sample.path)  # noqa: PTH119 - speed
     return blake2b(name.encode(), digest_size=8).digest()
-
-
-def _state(path: str) -> tuple[int, int]:
-    """Size and time of a file, which change when an image is replaced; (0, 0) when missing."""
-    try:
-        state = os.stat(path)  # noqa: PTH116 - speed
-    except OSError:  # the reader will say it in words
-        return 0, 0
-    return state.st_size, state.st_mtime_ns
 
 
 def begin(

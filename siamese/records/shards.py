@@ -3,16 +3,15 @@
 Every function here works alike in a thread of this process and in a task on a cluster.
 """
 
-import contextlib
 import functools
 import hashlib
 import io
 import os
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
@@ -21,7 +20,7 @@ from PIL import Image
 
 from siamese.datasets import Sample
 from siamese.errors import InputError
-from siamese.files import move, remove
+from siamese.files import whole_file
 from siamese.filesystem import as_path, is_remote, make_folder, read_many
 from siamese.images import MAXIMUM_PIXELS, ORIENTATION, decode_image, read_bytes, read_exif
 from siamese.records.manifest import Shard, Skipped
@@ -78,17 +77,6 @@ class WrittenShard:
     skipped: tuple[Skipped, ...] = ()
 
 
-@dataclass
-class _Block:
-    """Some records in a row: their frames, as they go into the file."""
-
-    data: bytes = b""
-    images: int = 0
-    records: int = 0
-    image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    skipped: list[Skipped] = field(default_factory=list)
-
-
 def write_shard(
     job: ShardJob, workers: int = 1, step: Callable[[int], None] | None = None
 ) -> WrittenShard:
@@ -114,31 +102,28 @@ def write_shard(
     if any(is_remote(sample.path) for sample in job.samples):
         workers = max(workers, _REMOTE_WORKERS)
     checksum, size = hashlib.sha256(), 0
-    whole = _Block()
-    try:
-        with ThreadPoolExecutor(workers) as pool, temporary.open("wb") as file:
-            for block in _ahead(pool, _blocks(job), workers + 2):
-                file.write(block.data)
-                checksum.update(block.data)
-                size += len(block.data)
-                whole.records += block.records
-                whole.image_sizes += block.image_sizes
-                whole.skipped += block.skipped
-                if step is not None:
-                    step(block.images)
-        move(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            remove(temporary)
-        if isinstance(error, OSError) and not is_remote(job.path):
-            # A write that fails does not say where.
-            raise OSError(
-                error.errno, error.strerror or str(error), error.filename or str(path)
-            ) from None
-        raise
-    shard = Shard(path.name, whole.records, size, checksum.hexdigest())
-    sizes = {f"{height}x{width}": n for (height, width), n in sorted(whole.image_sizes.items())}
-    return WrittenShard(shard, sizes, tuple(whole.skipped))
+    shapes = Counter[tuple[int, int]]()
+    skipped: list[Skipped] = []
+    with (
+        whole_file(path, temporary),
+        ThreadPoolExecutor(workers) as pool,
+        temporary.open("wb") as file,
+    ):
+        rest = _divide(job)
+        waiting = deque(pool.submit(_make_block, job, rows) for rows in islice(rest, workers + 2))
+        while waiting:  # in order, and a few blocks ahead at most
+            data, found, left_out = waiting.popleft().result()
+            waiting.extend(pool.submit(_make_block, job, rows) for rows in islice(rest, 1))
+            file.write(data)
+            checksum.update(data)
+            size += len(data)
+            shapes.update(found)
+            skipped += left_out
+            if step is not None:
+                step(len(found) + len(left_out))
+    shard = Shard(path.name, shapes.total(), size, checksum.hexdigest())
+    sizes = {f"{height}x{width}": count for (height, width), count in sorted(shapes.items())}
+    return WrittenShard(shard, sizes, tuple(skipped))
 
 
 def load_image(path: str, verify: bool = True) -> tuple[bytes, bytes, int, int]:
@@ -244,107 +229,54 @@ def _read_quickly(path: str, size: int) -> bytes:
     return data if len(data) == size else b""
 
 
-def _read_files(paths: Sequence[str], sizes: Sequence[int]) -> list[bytes]:
-    """Reads the files of a block; nothing where one is of another size or cannot be read."""
-    remote = [path for path in paths if is_remote(path)]
-    if not remote:
-        return [_read_quickly(path, size) for path, size in zip(paths, sizes, strict=True)]
-    content = dict(zip(remote, read_many(remote), strict=True))
-    return [
-        (content[path] or b"") if path in content else _read_quickly(path, size)
-        for path, size in zip(paths, sizes, strict=True)
-    ]
-
-
-def _blocks(job: ShardJob) -> Iterator[Callable[[], _Block]]:
-    """The work of a job in pieces of some 128 images, or fewer where they are large."""
+def _divide(job: ShardJob) -> Iterator[slice]:
+    """Divides a job into pieces of some 128 images, or fewer where they are large."""
     first, weight = 0, 0
-    compress = job.path.endswith(".gz")
-    for place, size in enumerate(job.sizes):
+    for last, size in enumerate(job.sizes, start=1):
         weight += size
-        if place + 1 - first == _IMAGES_AT_ONCE or weight > _BYTES_AT_ONCE:
-            yield _piece(job, first, place + 1, compress)
-            first, weight = place + 1, 0
-    if first < len(job.samples):
-        yield _piece(job, first, len(job.samples), compress)
+        if last in (first + _IMAGES_AT_ONCE, len(job.sizes)) or weight > _BYTES_AT_ONCE:
+            yield slice(first, last)
+            first, weight = last, 0
 
 
-def _piece(job: ShardJob, first: int, last: int, compress: bool) -> Callable[[], _Block]:
-    rows = slice(first, last)
-    return lambda: _make_block(
-        job.samples[rows],
-        job.labels[rows],
-        job.sizes[rows],
-        on_corrupt=job.on_corrupt,
-        verify=job.verify,
-        compress=compress,
-    )
-
-
-def _make_block(
-    samples: Sequence[Sample],
-    labels: Sequence[int],
-    sizes: Sequence[int],
-    *,
-    on_corrupt: OnCorrupt,
-    verify: bool,
-    compress: bool,
-) -> _Block:
+def _make_block(job: ShardJob, rows: slice) -> tuple[bytes, list[tuple[int, int]], list[Skipped]]:
+    """The frames of some records as they go into the file, their sizes, and what was skipped."""
     # Step by step for all images, not image by image: reading and decoding let other threads run,
     # and those that ask for Python's lock in between, at each image, mostly wait to be woken up.
-    files = _read_files([sample.path for sample in samples], sizes)
+    samples = job.samples[rows]
+    remote = [sample.path for sample in samples if is_remote(sample.path)]
+    content = dict(zip(remote, read_many(remote), strict=True))
+    files = [
+        (content[sample.path] or b"")
+        if sample.path in content
+        else _read_quickly(sample.path, size)
+        for sample, size in zip(samples, job.sizes[rows], strict=True)
+    ]
     plain = [_size_of_plain_jpeg(data) for data in files]
-    if verify:
+    if job.verify:
         plain = [
             size if size is not None and _is_whole_jpeg(data) else None
             for data, size in zip(files, plain, strict=True)
         ]
-    block = _Block(images=len(samples))
     frames: list[bytes] = []
     shapes: list[tuple[int, int]] = []
-    for sample, label, data, size in zip(samples, labels, files, plain, strict=True):
+    skipped: list[Skipped] = []
+    for sample, label, data, size in zip(samples, job.labels[rows], files, plain, strict=True):
         try:
             data, kind, height, width = (
-                load_image(sample.path, verify) if size is None else (data, b"jpeg", *size)
+                load_image(sample.path, job.verify) if size is None else (data, b"jpeg", *size)
             )
         except InputError as error:
-            if on_corrupt == "error":
+            if job.on_corrupt == "error":
                 raise
-            block.skipped.append(Skipped(sample.path, str(error)))
+            skipped.append(Skipped(sample.path, str(error)))
             continue
-        frames.append(
-            frame_image(
-                data,
-                os.path.basename(sample.path),  # noqa: PTH119 - speed
-                kind,
-                (height, width),
-                label,
-                sample.person,
-                sample.camera,
-                sample.tracklet,
-                sample.frame,
-            )
-        )
+        name = os.path.basename(sample.path)  # noqa: PTH119 - speed
+        owner = label, sample.person, sample.camera, sample.tracklet, sample.frame
+        frames.append(frame_image(data, name, kind, (height, width), *owner))
         shapes.append((height, width))
-    block.records, block.image_sizes = len(frames), Counter(shapes)
-    block.data = b"".join(frames)
-    if compress:
+    joined = b"".join(frames)
+    if job.path.endswith(".gz"):
         # One gzip member a block (RFC 1952 lets members follow one another), without a time.
-        block.data = zlib.compress(block.data, wbits=31)
-    return block
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, pieces: Iterable[Callable[[], _Block]], ahead: int
-) -> Iterator[_Block]:
-    """Works in parallel, hands out in order, and holds `ahead` blocks at most."""
-    rest = iter(pieces)
-    waiting: list[Future[_Block]] = [pool.submit(piece) for piece in islice(rest, ahead)]
-    try:
-        while waiting:
-            block = waiting.pop(0).result()
-            waiting += [pool.submit(piece) for piece in islice(rest, 1)]
-            yield block
-    finally:
-        for future in waiting:
-            future.cancel()
+        joined = zlib.compress(joined, wbits=31)
+    return joined, shapes, skipped

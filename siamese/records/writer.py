@@ -18,10 +18,8 @@ from siamese.datasets.splits import SplitBy, refuse_duplicates, split_sources
 from siamese.datasets.triplets import TRIPLETS, find_triplets, kept_triplets, write_triplets
 from siamese.errors import InputError
 from siamese.filesystem import (
-    FileState,
     as_path,
     file_states,
-    is_remote,
     listed_once,
     make_folder,
     reaching,
@@ -120,15 +118,10 @@ def build_records(
     if max_images_per_person is not None:
         rule["max_images_per_person"] = max_images_per_person
     place = datasets[0] if folder is None else folder
-    with reaching(place):
+    with reaching(place), listed_once():
         folder = default_folder(place) if folder is None else as_path(folder)
         complete = (folder / MANIFEST).exists()
-        with reaching(datasets[0]), listed_once():
-            sources = list_sources(datasets, pattern, max_images_per_person)
-            samples = [sample for source in sources for sample in source.samples]
-            # On the disk it is cheaper to ask again than to remember.
-            remember = not complete and all(is_remote(sample.path) for sample in samples)
-            states = file_states(sample.path for sample in samples) if remember else None
+        sources = list_sources(datasets, pattern, max_images_per_person)
         if complete:
             manifest = read_manifest(folder)
             asked = {"name": name, "compress": compress, "pattern": pattern, **rule,
@@ -141,7 +134,7 @@ def build_records(
         if has_legacy_records(folder, name):
             return folder, read_manifest(folder), False
         parts = split_sources(sources, split, validation_size, random_seed, hold_out)
-        refuse_duplicates([sample for part in parts.values() for sample in part], states)
+        refuse_duplicates([sample for part in parts.values() for sample in part])
         triplets = None
         if len(sources) == 1 and sources[0].layout == "triplet-csv":
             if (folder / TRIPLETS).resolve() == as_path(datasets[0]).resolve():
@@ -160,7 +153,6 @@ def build_records(
             pattern=pattern,
             on_corrupt=on_corrupt,
             compress=compress,
-            states=states,
             triplets=triplets,
             sources=sources if len(sources) > 1 else (),
             engine=engine,
@@ -246,7 +238,6 @@ def write_records(
     on_corrupt: OnCorrupt = "error",
     compress: bool = False,
     verify: bool = True,
-    states: Mapping[str, FileState] | None = None,
     triplets: Sequence[Sequence[str]] | None = None,
     sources: Sequence[SourceDataset] = (),
     engine: Engine | None = None,
@@ -272,7 +263,6 @@ def write_records(
         on_corrupt: "error" or "skip".
         compress: Write GZIP files.
         verify: Decode every image.
-        states: Path to size and version of the images at addresses, where they are known already.
         triplets: Names of anchor, positive and negative, to be kept beside the records.
         sources: Where the samples are of several datasets: these, for the manifest.
         engine: What writes the shards; by default threads of this process.
@@ -300,16 +290,12 @@ def write_records(
         )
     folder = as_path(folder)
     make_folder(folder)
-    if states is None:
-        states = file_states(
-            [each.path for part in parts.values() for each in part if is_remote(each.path)]
-        )
     labels = number_people(parts)
     numbers = {**labels, "": UNKNOWN_LABEL}
     jobs: dict[str, list[ShardJob]] = {}
     plan: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "verify": verify, "shards": {}}
     for part, samples in parts.items():
-        stem = folder / f"{name}_{part}"
+        stem, states = folder / f"{name}_{part}", file_states(sample.path for sample in samples)
         jobs[part] = []
         for job, digest in plan_part(stem, samples, numbers, num_shards, compress, states):
             jobs[part].append(ShardJob(*job, on_corrupt=on_corrupt, verify=verify))
