@@ -11,7 +11,7 @@ from networks import colour_network
 from siamese.datasets import list_samples
 from siamese.errors import InputError
 from siamese.evaluate import compare_scores, evaluate
-from siamese.evaluate.score_files import QUERIES, read_ranking
+from siamese.evaluate.score_files import QUERIES_FILE, read_ranking
 from siamese.metrics.bootstrap import paired_bootstrap
 
 
@@ -37,14 +37,14 @@ def changed_copy(cards: Path, folder: Path, **values: object) -> Path:
 def with_precisions(cards: Path, folder: Path, change: np.ndarray) -> Path:
     """A card whose queries scored a little more or less each."""
     changed_copy(cards, folder)
-    lines = (folder / QUERIES).read_text(encoding="utf-8").splitlines()
+    lines = (folder / QUERIES_FILE).read_text(encoding="utf-8").splitlines()
     total = 0.0
     for number, (line, extra) in enumerate(zip(lines[1:], change, strict=True), start=1):
         cells = line.split(",")
         cells[5] = repr(float(cells[5]) + float(extra))
         total += float(cells[5])
         lines[number] = ",".join(cells)
-    (folder / QUERIES).write_text("\n".join(lines), encoding="utf-8")
+    (folder / QUERIES_FILE).write_text("\n".join(lines), encoding="utf-8")
     card = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     card["mAP"] = total / len(change)
     (folder / "scores.json").write_text(json.dumps(card), encoding="utf-8")
@@ -145,14 +145,14 @@ def test_files_that_are_no_cards_are_named(cards: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must hold all scores"):
         compare_scores(tmp_path, cards / "fine")
     alone = changed_copy(cards, tmp_path / "alone")
-    (alone / QUERIES).unlink()
+    (alone / QUERIES_FILE).unlink()
     with pytest.raises(InputError, match="Keep it beside scores"):
         compare_scores(alone, cards / "fine")
     other = changed_copy(cards, tmp_path / "other")
-    shutil.copy(cards / "coarse" / QUERIES, other / QUERIES)
+    shutil.copy(cards / "coarse" / QUERIES_FILE, other / QUERIES_FILE)
     with pytest.raises(InputError, match="does not belong to the score report"):
         compare_scores(other, cards / "fine")
-    (other / QUERIES).write_text("query,person\na,b\n", encoding="utf-8")
+    (other / QUERIES_FILE).write_text("query,person\na,b\n", encoding="utf-8")
     with pytest.raises(InputError, match="is damaged"):
         compare_scores(other, cards / "fine")
 

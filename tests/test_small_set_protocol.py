@@ -16,7 +16,7 @@ from siamese.datasets import Sample, list_samples, recognise
 from siamese.datasets.splits import choose_people
 from siamese.errors import InputError
 from siamese.evaluate import EmbeddedImages, evaluate
-from siamese.evaluate.small_set_protocol import SCORES, evaluate_small_set, score_trial
+from siamese.evaluate.small_set_protocol import SMALL_SET_SCORES, evaluate_small_set, score_trial
 from siamese.evaluate.trials import Plan, Trial, draw_trials, make_plan
 from siamese.inference import Model, load_model
 from siamese.metrics.calibration import calibrate
@@ -343,9 +343,9 @@ def test_the_command_prints_and_writes_the_card(
     assert "strangers accepted" in told
     (written,) = (tmp_path / "results").glob("*-2to/small_set.json")
     report = json.loads(written.read_text(encoding="utf-8"))
-    assert list(report["scores"]) == list(SCORES)
+    assert list(report["scores"]) == list(SMALL_SET_SCORES)
     assert all(set(found) == {"mean", "spread"} for found in report["scores"].values())
-    assert [list(each) for each in report["per_split"]] == [list(SCORES)] * 3
+    assert [list(each) for each in report["per_split"]] == [list(SMALL_SET_SCORES)] * 3
     assert 0 <= report["own_threshold"]["false_accept_rate"]["mean"] <= 1
     page = (Path(__file__).parents[1] / "docs" / "scores.md").read_text(encoding="utf-8")
     section = page.split("`small_set.json`; `--json`")[1].split("\n## ")[0]

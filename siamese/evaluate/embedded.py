@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from siamese.datasets import Sample
 from siamese.errors import InputError
 from siamese.inference import Model
+from siamese.inference.reading import Progress
 from siamese.metrics.blocks import Indices
 from siamese.metrics.masks import query_rows
 from siamese.metrics.tracklets import TrackletPooling, pool_tracklets
 
-Progress = Callable[[int, int], None]
 FrameKey = tuple[str, int, int]
 """Person, camera and number of the tracklet that a frame is of."""
 BATCH_SIZE = 64

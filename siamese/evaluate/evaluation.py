@@ -16,9 +16,13 @@ from siamese import __version__
 from siamese.datasets import recognise
 from siamese.errors import InputError
 from siamese.evaluate import report, report_images
-from siamese.evaluate.embedded import Progress
 from siamese.evaluate.query_gallery import QueryGallery, embed_query_gallery
-from siamese.evaluate.score_files import QUERIES, SCORES, write_queries, write_score_report
+from siamese.evaluate.score_files import (
+    QUERIES_FILE,
+    SCORES_FILE,
+    write_queries,
+    write_score_report,
+)
 from siamese.evaluate.score_report import (
     OwnThreshold,
     PartScores,
@@ -30,6 +34,7 @@ from siamese.evaluate.score_report import (
 from siamese.evaluate.scoring import Ranked, Scores, pairs_of, rank, sample_of, score_sources
 from siamese.inference import Model, doubt_channels, load_model
 from siamese.inference.channels import SAMPLE
+from siamese.inference.reading import Progress
 from siamese.metrics.blocks import Metric, check_metric
 from siamese.metrics.bootstrap import (
     bootstrap_error_rates,
@@ -186,7 +191,7 @@ def evaluate(
         seconds=Seconds(
             embedding=round(embedded - clock, 3), scoring=round(time.perf_counter() - embedded, 3)
         ),
-        per_query=None if output is None else QUERIES,
+        per_query=None if output is None else QUERIES_FILE,
         sources=sources,
     )
     found = replace(found, protocol_text=describe_protocol(found))
@@ -195,12 +200,11 @@ def evaluate(
             query_gallery, ranked, metric=metric, seed=seed, heat_maps=heat_maps
         )
         folder = _empty_folder(Path(output))
-        asked = (query.names.tolist(), query.people.tolist(), query.cameras.tolist())
-        write_queries(list(zip(*asked, strict=True)), ranked.scores, ranked.mask, folder / QUERIES)
+        write_queries(query, ranked, folder / QUERIES_FILE)
         curves = report.draw_curves(found, ranked.scores, verification, pairs, reliability)
         report.write_report(found, curves, shown, folder)
         # Last, so that a folder with a report is a whole one.
-        write_score_report(found.to_dict(), folder / SCORES)
+        write_score_report(found.to_dict(), folder / SCORES_FILE)
     return found
 
 
@@ -233,7 +237,7 @@ def _empty_folder(folder: Path) -> Path:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file. Give a folder for the score report.")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SCORES).unlink(missing_ok=True)
+    (folder / SCORES_FILE).unlink(missing_ok=True)
     return folder
 
 

@@ -16,7 +16,6 @@ from siamese.evaluate.embedded import (
     BATCH_SIZE,
     EmbeddedImages,
     FrameKey,
-    Progress,
     check_finite,
     embed_records,
     embed_tracklets,
@@ -25,11 +24,12 @@ from siamese.evaluate.embedded import (
 from siamese.evaluate.score_report import FrameCounts, PooledFrames
 from siamese.images import read_image
 from siamese.inference import Model
+from siamese.inference.reading import Progress
 from siamese.metrics.blocks import Indices
 from siamese.metrics.masks import JUNK, query_rows
 from siamese.metrics.tracklets import TrackletPooling
+from siamese.plots import Image
 
-Image = NDArray[np.uint8]
 _SEARCH: tuple[PartName, PartName] = ("query", "gallery")
 
 

@@ -15,7 +15,7 @@ from siamese.metrics.pairs import hardest_pairs
 
 LISTS = 6
 """Queries shown of each kind."""
-PAIRS = 12
+FAILURES = 12
 """Failures shown of each kind."""
 
 HeatMaps = Callable[[plots.Image, plots.Image], tuple[plots.Image, plots.Image]]
@@ -100,7 +100,7 @@ def choose_images(
         images.cameras,
         metric=metric,
         distractors=images.distractors,
-        count=PAIRS,
+        count=FAILURES,
         seed=seed,
     )
     wanted = {int(query[row]) for row in asked}

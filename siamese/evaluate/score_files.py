@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from siamese.errors import InputError
-from siamese.evaluate.score_report import SCHEMA_VERSION, ScoreReport
+from siamese.evaluate.embedded import EmbeddedImages
+from siamese.evaluate.score_report import REPORT_VERSION, ScoreReport
+from siamese.evaluate.scoring import Ranked
 from siamese.files import whole_file
-from siamese.metrics.masks import ProtocolMask
 from siamese.metrics.ranking import QueryResults, RankingScores
 
-SCORES = "scores.json"
-QUERIES = "queries.csv"
-COLUMNS = (
+SCORES_FILE = "scores.json"
+QUERIES_FILE = "queries.csv"
+QUERY_COLUMNS = (
     "query",
     "person",
     "camera",
@@ -65,9 +66,9 @@ def read_score_report(path: str | Path) -> ScoreReport:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not JSON ({error}). Evaluate again.") from None
     version = values.get("schema_version") if isinstance(values, dict) else type(values).__name__
-    if version != SCHEMA_VERSION:
+    if version != REPORT_VERSION:
         raise InputError(
-            f"{path}: expected a score report of schema version {SCHEMA_VERSION}, as siamese "
+            f"{path}: expected a score report of schema version {REPORT_VERSION}, as siamese "
             f"evaluate --output writes it. Received: {version}. Evaluate the model again."
         )
     return ScoreReport.from_dict(values)
@@ -76,28 +77,26 @@ def read_score_report(path: str | Path) -> ScoreReport:
 def report_path(path: str | Path) -> Path:
     """Names the file of a report that is given by its file or its folder."""
     path = Path(path)
-    return path / SCORES if path.is_dir() else path
+    return path / SCORES_FILE if path.is_dir() else path
 
 
-def write_queries(
-    who: Sequence[tuple[str, str, int]], scores: RankingScores, mask: ProtocolMask, path: Path
-) -> None:
+def write_queries(query: EmbeddedImages, ranked: Ranked, path: Path) -> None:
     """Writes a line for each query: its image, what it scored, or why it was left out.
 
     Args:
-        who: Image, person and camera of each query.
-        scores: Their scores.
-        mask: Tells why a query was left out.
+        query: The queries.
+        ranked: Their ranking.
         path: The file.
     """
-    results = scores.per_query
+    results = ranked.scores.per_query
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for row, query in enumerate(who):
-            reason = mask.why_unmatched(row)
+        writer.writerow(QUERY_COLUMNS)
+        for row, name in enumerate(query.names.tolist()):
+            who = name, query.people[row], query.cameras[row]
+            reason = ranked.mask.why_unmatched(row)
             if reason is not None:
-                writer.writerow([*query, 0, "", "", "", "", reason])
+                writer.writerow([*who, 0, "", "", "", "", reason])
                 continue
             shares = (
                 results.average_precision,
@@ -105,7 +104,7 @@ def write_queries(
                 results.inverse_negative_penalty,
             )
             ranks = results.match_counts[row], results.first_match_rank[row]
-            writer.writerow([*query, *ranks, *(repr(float(each[row])) for each in shares), ""])
+            writer.writerow([*who, *ranks, *(repr(float(each[row])) for each in shares), ""])
 
 
 def read_ranking(path: str | Path) -> RankingScores:
@@ -121,7 +120,7 @@ def read_ranking(path: str | Path) -> RankingScores:
         InputError: A file is missing or damaged, or the two do not belong together.
     """
     report = read_score_report(path)
-    queries = report_path(path).with_name(report.per_query or QUERIES)
+    queries = report_path(path).with_name(report.per_query or QUERIES_FILE)
     try:
         with queries.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

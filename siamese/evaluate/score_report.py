@@ -10,9 +10,9 @@ from siamese.metrics.calibration import LEANINGS, Verdict
 from siamese.metrics.masks import Protocol
 from siamese.metrics.verification import ChosenThreshold, VerifiedPairs
 
-SCHEMA_VERSION = 1
+REPORT_VERSION = 1
 Rates = tuple[float, float]
-Part = TypeVar("Part")
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class ScoreReport:
     `sources` and `untrained` where there are none.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = REPORT_VERSION
     rank1: float
     rank5: float
     rank10: float
@@ -234,7 +234,7 @@ class ScoreReport:
         return _read(cls, found)
 
 
-def _read(kind: type[Part], values: Mapping[str, Any]) -> Part:
+def _read(kind: type[_Part], values: Mapping[str, Any]) -> _Part:
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     found = {name: value for name, value in values.items() if name in names}
     if kind is PooledFrames:

@@ -15,14 +15,15 @@ import numpy as np
 from siamese.datasets import PartName, list_samples, recognise
 from siamese.datasets.splits import choose_people
 from siamese.errors import InputError
-from siamese.evaluate.embedded import EmbeddedImages, Progress, embed_samples
+from siamese.evaluate.embedded import EmbeddedImages, embed_samples
 from siamese.evaluate.evaluation import describe_model
 from siamese.evaluate.query_gallery import refuse_records
 from siamese.evaluate.score_files import write_score_report
 from siamese.evaluate.score_report import Rates, Seconds
 from siamese.evaluate.scoring import pairs_of, rank
-from siamese.evaluate.trials import View, draw_trials, make_plan
+from siamese.evaluate.trials import SampleView, draw_trials, make_plan
 from siamese.inference import Model, load_model
+from siamese.inference.reading import Progress
 from siamese.metrics.blocks import Indices, Metric, check_metric
 from siamese.metrics.calibration import Calibration
 from siamese.metrics.verification import error_rates_at, score_verification
@@ -30,7 +31,7 @@ from siamese.metrics.verification import error_rates_at, score_verification
 REPORT = "small_set.json"
 RANKING = ("rank1", "rank5", "rank10", "mAP", "mINP")
 TAR = ("tar_at_far_0.01", "tar_at_far_0.001")
-SCORES = (*RANKING, "eer", *TAR)
+SMALL_SET_SCORES = (*RANKING, "eer", *TAR)
 _RATES = ("false_accept_rate", "false_reject_rate")
 
 
@@ -188,9 +189,9 @@ def evaluate_small_set(
         promised = calibration.error_rates(calibration.threshold)
         own = MeasuredThreshold(calibration.threshold, promised, *(found[name] for name in _RATES))
     report = SmallSetReport(
-        scores={name: found[name] for name in SCORES},
+        scores={name: found[name] for name in SMALL_SET_SCORES},
         own_threshold=own,
-        per_split=[{name: each[name] for name in SCORES} for each in per_split],
+        per_split=[{name: each[name] for name in SMALL_SET_SCORES} for each in per_split],
         splits=splits,
         seed=seed,
         people=len(plan.people),
@@ -219,7 +220,7 @@ def evaluate_small_set(
             embedding=round(embedded - clock, 3), scoring=round(time.perf_counter() - embedded, 3)
         ),
     )
-    report = replace(report, protocol_text=describe(report))
+    report = replace(report, protocol_text=describe_small_set(report))
     if output is not None:
         folder = Path(output)
         folder.mkdir(parents=True, exist_ok=True)
@@ -244,7 +245,7 @@ def score_trial(
         calibration: Whose threshold is measured too, where it is of this metric.
 
     Returns:
-        `SCORES`, and the error rates at the threshold, 0..1.
+        `SMALL_SET_SCORES`, and the error rates at the threshold, 0..1.
     """
     # As if one camera asked and another were searched: every pair across counts, no other does.
     both = replace(
@@ -265,7 +266,7 @@ def score_trial(
     return values
 
 
-def describe(report: SmallSetReport) -> list[str]:
+def describe_small_set(report: SmallSetReport) -> list[str]:
     """Says in sentences how the scores of a small set were made."""
     way = report.ways[0]
     people = f"{report.people:,} people"
@@ -295,7 +296,7 @@ def describe(report: SmallSetReport) -> list[str]:
     ]
 
 
-def _name_view(kind: str, view: View) -> str:
+def _name_view(kind: str, view: SampleView) -> str:
     return f"camera {view}" if kind == "two cameras" else str(view or "any")
 
 

@@ -13,7 +13,7 @@ from siamese.datasets.splits import people_in_order
 from siamese.errors import InputError
 from siamese.metrics.blocks import Indices
 
-View: TypeAlias = Hashable | None
+SampleView: TypeAlias = Hashable | None
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Plan:
     """
 
     kind: str
-    views: Sequence[View]
-    ways: tuple[tuple[View, View], ...]
+    views: Sequence[SampleView]
+    ways: tuple[tuple[SampleView, SampleView], ...]
     people: tuple[str, ...]
     others: tuple[str, ...]
 
@@ -66,8 +66,8 @@ def make_plan(samples: Sequence[Sample], layout: Layout) -> Plan:
     cameras = [each.camera if each.camera >= 0 else None for each in samples]
     tracklets = [(s.camera, s.tracklet) if s.tracklet >= 0 else None for s in samples]
     kind = "images"
-    views: Sequence[View] = range(len(samples))
-    ways: tuple[tuple[View, View], ...] = ()
+    views: Sequence[SampleView] = range(len(samples))
+    ways: tuple[tuple[SampleView, SampleView], ...] = ()
     if layout.small_set is not None and layout.small_set.sides is not None:
         kind, ways = "sides", (layout.small_set.sides,)
         views = [Path(each.path).parent.name for each in samples]
@@ -109,7 +109,7 @@ def draw_trials(
     Returns:
         Of each split a trial a way, both ways of the same images.
     """
-    rows: dict[str, dict[View, list[int]]] = defaultdict(lambda: defaultdict(list))
+    rows: dict[str, dict[SampleView, list[int]]] = defaultdict(lambda: defaultdict(list))
     nobody = []
     for row, (sample, view) in enumerate(zip(samples, plan.views, strict=True)):
         if sample.person in distractors:
@@ -140,9 +140,11 @@ def draw_trials(
     return draws
 
 
-def _pairable(samples: Sequence[Sample], views: Sequence[View], people: Sequence[str]) -> list[str]:
+def _pairable(
+    samples: Sequence[Sample], views: Sequence[SampleView], people: Sequence[str]
+) -> list[str]:
     """Lists the people who have two known views."""
-    seen: dict[str, set[View]] = defaultdict(set)
+    seen: dict[str, set[SampleView]] = defaultdict(set)
     for sample, view in zip(samples, views, strict=True):
         if view is not None:
             seen[sample.person].add(view)
