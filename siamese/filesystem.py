@@ -6,7 +6,9 @@ Asking such a file system takes milliseconds each time, so files are listed and 
 
 import contextlib
 import errno
+import itertools
 import os
+import posixpath
 import re
 import shutil
 import stat
@@ -14,12 +16,9 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from glob import has_magic
-from itertools import takewhile
 from pathlib import Path
 from traceback import walk_tb
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from siamese.errors import InputError
 
@@ -45,15 +44,9 @@ class FileState(NamedTuple):
     digest: str = ""
 
 
-@dataclass(slots=True)
-class _Listings:
-    """What was listed in a `listed_once` block."""
-
-    folders: dict[tuple[str, bool], dict[str, FileState | None]] = field(default_factory=dict)
-    files: dict[str, FileState] = field(default_factory=dict)
-
-
+_Listings: TypeAlias = dict[tuple[str, bool], dict[str, FileState | None]]
 _listings: ContextVar[_Listings | None] = ContextVar("_listings", default=None)
+"""What was listed in a `listed_once` block: folder, and whether all below it, to its content."""
 
 
 def is_remote(place: str | Path) -> bool:
@@ -221,9 +214,6 @@ def remove_folder(folder: Path) -> None:
         return
     system, name = _system(folder), cast(Any, folder).path
     with contextlib.suppress(FileNotFoundError):
-        if not has_magic(name):
-            system.rm(name, recursive=True)
-            return
         for each in system.find(name):  # `rm` takes brackets in a name for a pattern
             system.rm_file(each)
         if system.isdir(name):
@@ -233,7 +223,8 @@ def remove_folder(folder: Path) -> None:
 @contextlib.contextmanager
 def listed_once() -> Iterator[None]:
     """Within the block the content of a remote folder is asked for once and then remembered."""
-    token = _listings.set(_Listings())
+    known = _listings.get()
+    token = _listings.set({} if known is None else known)
     try:
         yield
     finally:
@@ -255,8 +246,8 @@ def list_remote(folder: str | Path, *, below: bool = False) -> dict[str, FileSta
     """
     known = _listings.get()
     key = (str(folder), below)
-    if known is not None and key in known.folders:
-        return known.folders[key]
+    if known is not None and key in known:
+        return known[key]
     path: Any = as_path(folder)
     if below:
         infos = path.fs.find(path.path, detail=True).values()
@@ -269,11 +260,7 @@ def list_remote(folder: str | Path, *, below: bool = False) -> dict[str, FileSta
         if name:  # object stores may list the folder itself
             found[name] = None if info["type"] == "directory" else _state_of(info)
     if known is not None:
-        known.folders[key] = found
-        home = str(folder)
-        known.files.update(
-            (join(home, name), state) for name, state in found.items() if state is not None
-        )
+        known[key] = found
     return found
 
 
@@ -307,32 +294,26 @@ def file_states(paths: Iterable[str]) -> dict[str, FileState]:
         if stat.S_ISREG(state.st_mode):
             found[path] = FileState(state.st_size, state.st_mtime_ns)
     if remote:
-        known = _listings.get()
-        with contextlib.nullcontext() if known is not None else listed_once():
+        with listed_once():
             found.update(_remote_states(remote))
     return found
 
 
 def _remote_states(paths: Sequence[str]) -> dict[str, FileState]:
-    known = _listings.get()
-    files = known.files if known is not None else {}
-    folders = {path.rpartition("/")[0] for path in paths if path not in files}
-    trees = defaultdict(list)
-    for folder in sorted(folders):
-        trees[_system_of(folder)].append(folder)
-    for of_system in trees.values():
-        # One question for all of them where there are many folders.
-        many = len(of_system) > _MOST_FOLDERS
-        for folder in [_above(of_system[0], of_system[-1])] if many else of_system:
+    listings = _listings.get() or {}
+    there = {join(folder, name): state for (folder, _), found in listings.items()
+             for name, state in found.items()}  # fmt: skip
+    folders = sorted({path.rpartition("/")[0] for path in paths if path not in there})
+    for system, group in itertools.groupby(folders, _system_of):
+        asked = list(group)
+        if below := len(asked) > _MOST_FOLDERS:  # one question for all of them
+            scheme = f"{system.partition('://')[0]}://"
+            asked = [scheme + posixpath.commonpath([each.removeprefix(scheme) for each in asked])]
+        for folder in asked:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                list_remote(folder, below=many)
-    return {path: files[path] for path in paths if path in files}
-
-
-def _above(first: str, last: str) -> str:
-    """The folder above the first and the last of sorted folders, and so above all of them."""
-    parts = zip(first.split("/"), last.split("/"), strict=False)
-    return "/".join(one for one, other in takewhile(lambda both: both[0] == both[1], parts))
+                found = list_remote(folder, below=below)
+                there.update((join(folder, name), state) for name, state in found.items())
+    return {path: state for path in paths if (state := there.get(path)) is not None}
 
 
 def read_many(paths: Sequence[str]) -> list[bytes | None]:

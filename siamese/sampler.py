@@ -1,7 +1,7 @@
 """The one sampler: P x K batches, pairs, triplets as row numbers, in NumPy, for all backends."""
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,20 @@ from numpy.typing import NDArray
 from siamese.errors import InputError
 
 Sampler = Literal["pk", "pairs", "triplets"]
+Balance = Literal["none", "source"] | Mapping[str, float]
 Rows = NDArray[np.int64]
+
+
+class SourceShares(NamedTuple):
+    """What share of the groups of a batch each of several datasets has.
+
+    Attributes:
+        source: `(people,)`, the number of the dataset that a label is from.
+        weights: `(datasets,)`, above 0.
+    """
+
+    source: Rows
+    weights: tuple[float, ...]
 
 
 class RowSampler:
@@ -30,6 +43,12 @@ class RowSampler:
         num_instances: K, images in a group; 2 for `pairs`, 3 for `triplets`.
         spread_cameras: Groups have as many cameras as the person's images allow, so that images of
             one person are of two cameras wherever they can be.
+        balance: Of several datasets, what share of the groups of a batch each has. `none`: that of
+            all groups which it has; `source`: equal shares; or weights by the names of datasets, 1
+            where not named. An epoch has as many batches as without; not all images of a large
+            dataset come in it, and those of a small one come several times, each once before any
+            comes again.
+        sources: Name of each of several datasets to the first and the last label of its people.
         unlabelled: Images of unknown people that follow in each batch; an epoch draws them anew,
             each once before any comes again.
         triplets: `(triplets, 3)`, rows of given triplets, each once an epoch; None: drawn ones.
@@ -44,8 +63,8 @@ class RowSampler:
 
     Raises:
         InputError: There are too few people, groups or triplets, `num_identities` and
-            `num_instances` do not fit the sampler, the hosts cannot share a batch, or there are no
-            images of unknown people.
+            `num_instances` do not fit the sampler, the hosts cannot share a batch, a weight is for
+            no dataset, or there are no images of unknown people.
 
     Example:
         >>> sampler = RowSampler(np.repeat([0, 1, 2], [5, 4, 1]), np.zeros(10, int),
@@ -63,6 +82,8 @@ class RowSampler:
         num_identities: int = 16,
         num_instances: int = 4,
         spread_cameras: bool = True,
+        balance: Balance = "none",
+        sources: Mapping[str, tuple[int, int]] | None = None,
         unlabelled: int = 0,
         triplets: Rows | None = None,
         seed: int = 0,
@@ -106,9 +127,14 @@ class RowSampler:
                 f"`num_identities` must be at most {groups}, the {what} of this set. Received: "
                 f"{num_identities}. Add images, or take a recipe with smaller batches."
             )
-        self.sampler, self.spread_cameras, self.triplets = sampler, spread_cameras, triplets
-        self.num_identities, self.num_instances = num_identities, num_instances
-        self.unlabelled, self.seed, self.host = unlabelled, seed, host
+        self.options: dict[str, Any] = {
+            "sampler": sampler,
+            "num_identities": num_identities,
+            "num_instances": num_instances,
+            "spread_cameras": spread_cameras,
+            "shares": share_batches(balance, sources or {}, sampler),
+        }
+        self.triplets, self.unlabelled, self.seed, self.host = triplets, unlabelled, seed, host
         self.steps = -(-groups // num_identities)
         self.size = num_identities * num_instances // hosts + unlabelled
 
@@ -123,28 +149,59 @@ class RowSampler:
         """Draws the batches of one epoch, `(steps, size)`."""
         random = np.random.default_rng([self.seed, epoch])
         if self.triplets is None:
-            rows = self.known[
-                sample_epoch(
-                    self.labels,
-                    self.cameras,
-                    random,
-                    sampler=self.sampler,
-                    num_identities=self.num_identities,
-                    num_instances=self.num_instances,
-                    spread_cameras=self.spread_cameras,
-                )
-            ]
+            rows = self.known[sample_epoch(self.labels, self.cameras, random, **self.options)]
         else:
-            drawn = np.resize(
-                random.permutation(self.triplets), (self.steps * self.num_identities, 3)
+            # The last batch is filled with the first triplets.
+            rows = np.resize(
+                random.permutation(self.triplets), (self.steps, 3 * self.options["num_identities"])
             )
-            rows = drawn.reshape(self.steps, -1)
         if self.unlabelled:
             passes = -(-self.steps * self.unlabelled // len(self.unknown))
             others = np.concatenate([random.permutation(self.unknown) for _ in range(passes)])
             others = others[: self.steps * self.unlabelled]
             rows = np.hstack([rows, others.reshape(self.steps, self.unlabelled)])
         return rows[:, self.host * self.size : (self.host + 1) * self.size]
+
+
+def share_batches(
+    balance: Balance, sources: Mapping[str, tuple[int, int]], sampler: Sampler = "pk"
+) -> SourceShares | None:
+    """Finds out how batches are shared by datasets.
+
+    Args:
+        balance: As `RowSampler` takes it, as well as the next two.
+        sources: Name of each dataset to the first and the last label of its people.
+        sampler: What makes the batches.
+
+    Returns:
+        The shares; None where batches are not balanced, or there is one dataset alone.
+
+    Raises:
+        InputError: A weight is for no dataset or not above 0, or the sampler is not `pk`.
+
+    Example:
+        >>> shares = share_batches({"b": 2.0}, {"a": (0, 2), "b": (3, 4)})
+        >>> shares.source.tolist(), shares.weights
+        ([0, 0, 0, 1, 1], (1.0, 2.0))
+    """
+    weights = balance if isinstance(balance, Mapping) else {}
+    if (unknown := set(weights) - set(sources)) or any(not w > 0 for w in weights.values()):
+        raise InputError(
+            "`balance` must be none, source, or a weight above 0 by dataset. Received: "
+            f"{balance}, and the datasets {', '.join(sources) or 'without names'}"
+            + (f". None is called {', '.join(sorted(unknown))}." if unknown else ".")
+        )
+    if balance == "none" or len(sources) < 2:
+        return None
+    if sampler != "pk":
+        raise InputError(
+            "`balance` goes with the sampler pk: pairs and triplets of two people would nearly all "
+            f"be of two datasets. Received: balance={balance}, sampler={sampler}"
+        )
+    source = np.zeros(1 + max(last for _, last in sources.values()), np.int64)
+    for number, (first, last) in enumerate(sources.values()):
+        source[first : last + 1] = number
+    return SourceShares(source, tuple(float(weights.get(name, 1.0)) for name in sources))
 
 
 def sample_epoch(
@@ -156,6 +213,7 @@ def sample_epoch(
     num_identities: int = 16,
     num_instances: int = 4,
     spread_cameras: bool = True,
+    shares: SourceShares | None = None,
 ) -> Rows:
     """Deals all images into batches, each once; images of short groups are repeated.
 
@@ -167,6 +225,7 @@ def sample_epoch(
         num_identities: P, groups in a batch.
         num_instances: K, images in a group.
         spread_cameras: Groups have as many cameras as a person's images allow.
+        shares: How datasets share the batches; None: by the number of their groups.
 
     Returns:
         `(batches, P * K)`, rows of `labels`. The last batch is filled with groups of the one
@@ -181,24 +240,49 @@ def sample_epoch(
         >>> np.sort(cameras[rows].reshape(-1, 2)).tolist()
         [[1, 2], [1, 2], [1, 2], [1, 2]]
     """
-    shuffled = random.permutation(len(labels))
-    if spread_cameras:
-        shuffled = shuffled[np.argsort(cameras[shuffled], kind="stable")]
-    shuffled = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    _, counts = np.unique(labels, return_counts=True)
-    owned = np.split(shuffled, np.cumsum(counts)[:-1])
-    groups = np.concatenate([_deal(mine, num_instances, random) for mine in owned])
-    groups = random.permutation(groups)
-    missing = -len(groups) % num_identities
-    if missing:
-        groups = np.concatenate(
-            [groups, groups[-(len(groups) % num_identities) - num_identities :][:missing]]
+
+    def deal(rows: Rows) -> Rows:
+        """Deals images into groups of one person, `(groups, K)`, in an order that is drawn."""
+        shuffled = random.permutation(rows)
+        if spread_cameras:
+            shuffled = shuffled[np.argsort(cameras[shuffled], kind="stable")]
+        shuffled = shuffled[np.argsort(labels[shuffled], kind="stable")]
+        _, counts = np.unique(labels[rows], return_counts=True)
+        owned = np.split(shuffled, np.cumsum(counts)[:-1])
+        return random.permutation(
+            np.concatenate([_deal(mine, num_instances, random) for mine in owned])
         )
+
+    if shares is None:
+        groups = deal(np.arange(len(labels)))
+        if odd := len(groups) % num_identities:
+            again = groups[-odd - num_identities :][: num_identities - odd]
+            groups = np.concatenate([groups, again])
+    else:
+        _, counts = np.unique(labels, return_counts=True)
+        steps = -(-int((-(-counts // num_instances)).sum()) // num_identities)
+        places = _deal_places(steps * num_identities, shares.weights)
+        groups = np.empty((len(places), num_instances), np.int64)
+        for number in range(len(shares.weights)):
+            rows, mine = np.flatnonzero(shares.source[labels] == number), places == number
+            dealt = deal(rows)
+            while len(dealt) < mine.sum():
+                dealt = np.concatenate([dealt, deal(rows)])
+            groups[mine] = dealt[: mine.sum()]
     batches = groups.reshape(-1, num_identities, num_instances)
     if sampler == "pk":
         return batches.reshape(len(batches), -1)
     arrange = _pairs if sampler == "pairs" else _triplets
     return np.stack([arrange(batch, labels[batch[:, 0]]) for batch in batches])
+
+
+def _deal_places(places: int, weights: Sequence[float]) -> Rows:
+    """Deals the places of an epoch to datasets: any stretch has its share of each, within one."""
+    shares = np.asarray(weights) / sum(weights)
+    counts = np.ceil(places * shares).astype(np.int64)
+    due = [(np.arange(n) + 0.5) / share for n, share in zip(counts, shares, strict=True)]
+    owners = np.repeat(np.arange(len(counts)), counts)
+    return owners[np.argsort(np.concatenate(due), kind="stable")][:places]
 
 
 def _deal(mine: Rows, num_instances: int, random: np.random.Generator) -> Rows:

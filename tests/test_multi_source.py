@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from siamese.cli import create_records, run
+from siamese.cli import create_records, run, train
 from siamese.datasets import Sample, SourceDataset, cap_images, list_samples, list_sources
-from siamese.datasets.splits import split_samples, split_sources
+from siamese.datasets.splits import SplitRule, split_samples, split_sources
 from siamese.errors import InputError
 from siamese.evaluate import (
     EmbeddedImages,
@@ -109,7 +109,7 @@ def test_each_source_is_split_as_it_would_be_alone(folders: list[Path], mixed: P
 
 def test_no_person_of_any_source_is_on_both_sides(folders: list[Path]) -> None:
     for seed in range(20):
-        parts = split_sources(list_sources(folders), "identity", 0.4, seed)
+        parts = split_sources(list_sources(folders), SplitRule("identity", 0.4, seed))
         sides = [{sample.person for sample in parts[part]} for part in ("train", "validation")]
         assert not sides[0] & sides[1]
         for name in "abc":
@@ -125,7 +125,7 @@ def test_sources_of_one_name_are_made_unique_and_it_is_said(
         sources = list_sources([folders[0], other])
     assert [source.name for source in sources] == ["a", "a-2"]
     assert f"{other}: another source is called a; this one is a-2" in caplog.text
-    parts = split_sources(sources)
+    parts = split_sources(sources, SplitRule())
     assert len({sample.person for part in parts.values() for sample in part}) == 8 + 6
 
 
@@ -233,7 +233,7 @@ def test_crops_without_identities_are_never_held_out(folders: list[Path], tmp_pa
     assert {person.split("/")[0] for person in manifest.labels} == {folders[1].name}
     assert manifest.parts["unlabelled"].images == 48
     with pytest.raises(InputError, match="names no people"):
-        split_sources(list_sources([crops, folders[1]]), hold_out=["unlabelled"])
+        split_sources(list_sources([crops, folders[1]]), SplitRule(hold_out=["unlabelled"]))
 
 
 def test_limit_is_shared_by_cameras_and_their_tracklets() -> None:
@@ -347,3 +347,37 @@ def test_evaluation_of_a_record_set_lists_each_source(
     measured = card.calibration.measured_words
     assert words == [(word, f"{100 * shares[0]:.2f}") for word, shares in measured.items()]
     assert "sources" not in evaluate(calibrated, records).to_dict()
+
+
+def test_command_trains_on_several_folders_by_one_record_set(
+    folders: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ["--recipe", "demo", "--backbone", "conv4", "--image_size", "64", "32"]
+    balance = ["--set", "batches.balance=source", "batches.num_identities=6"]
+    given = ["--data", *map(str, folders), "--records", "set", "--hold_out", "a", "b"]
+    assert run(train, [*given, "--epochs", "1", *small, *balance]) == 0
+    card = json.loads((tmp_path / "runs" / "demo" / "scores.json").read_text())
+    assert card["split"]["hold_out"] == ["a", "b"]
+    assert list(card["sources"]) == ["a", "b"]
+    assert "held-out people of a, b" in capsys.readouterr().out
+    recipe = json.loads((tmp_path / "runs" / "demo" / "recipe.json").read_text())["recipe"]
+    assert recipe["batches"]["balance"] == "source"
+
+
+def test_split_of_a_run_or_of_records_cannot_be_changed_by_training(
+    folders: list[Path], mixed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = ["--data", *map(str, folders)]
+    for words, complaint in [
+        (["--data", str(mixed), "--hold_out", "a"], "split already. Received: --hold_out"),
+        (many, "a folder of their own for the records"),
+        ([*many, "--resume", "--validation_size", "0.2"], "own recipe and split"),
+        ([*many, "--records", str(mixed), "--hold_out", "a"], "other arguments: hold_out"),
+        ([*many[:-1], "--records", str(mixed)], "other images"),
+    ]:
+        assert run(train, words) == 2
+        assert complaint in capsys.readouterr().err

@@ -18,6 +18,7 @@ from siamese.recipes import (
     change_recipe,
     find_recipe,
     recipe_from_dict,
+    set_fields,
 )
 from siamese.sampler import RowSampler
 
@@ -125,3 +126,51 @@ def test_losses_and_options_of_recipes_are_those_of_their_classes() -> None:
 def test_precision_is_an_option_of_every_recipe() -> None:
     assert change_recipe(find_recipe("osnet"), precision="auto").precision == "auto"
     assert find_recipe("osnet").precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "value"),
+    [
+        ("batches.balance=source", "source"),
+        ('batches.balance={"market1501": 2, "cuhk01": 0.5}', {"market1501": 2.0, "cuhk01": 0.5}),
+        ("batches.spread_cameras=false", False),
+        ("batches.num_instances=8", 8),
+        ("augmentation.erasing=1", 1.0),
+        ("augmentation.hue=5e-2", 0.05),
+        ("model.image_size=[128, 64]", (128, 64)),
+        ("model.last_stride=1", 1),
+        ("model.weights=none", "none"),
+        ("optimizer.decay_epochs=[20, 40.5]", (20.0, 40.5)),
+        ('loss.options={"margin": "soft"}', {"margin": "soft"}),
+    ],
+)
+def test_fields_are_set_by_text(assignment: str, value: object) -> None:
+    recipe = find_recipe("demo")
+    section, name = assignment.split("=")[0].split(".")
+    changed = set_fields(recipe, [assignment])
+    found = getattr(getattr(changed, section), name)
+    assert found == value
+    assert type(found) is type(value)
+    assert recipe_from_dict(json.loads(json.dumps(changed.to_dict()))) == changed
+    assert set_fields(changed, [f"{section}.{name}={json.dumps(value)}"]) == changed
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("batches.balance", "takes section.field=value"),
+        ("epochs=3", "takes section.field=value"),
+        ("batch.balance=source", "Received: batch.balance. Did you mean batches"),
+        ("batches.ballance=source", "Did you mean balance"),
+        ("batches.zzz=1", "Choose from: sampler, num_identities"),
+        ("batches.balance=sources", "`batches.balance` must be of the kind .*source.*sources"),
+        ("batches.num_identities=many", "must be of the kind int. Received: many"),
+        ("batches.num_identities=1.5", "must be of the kind int"),
+        ("batches.spread_cameras=1", "must be of the kind bool"),
+        ("model.image_size=[128]", "must be of the kind tuple"),
+        ("model.last_stride=true", "must be of the kind"),
+    ],
+)
+def test_fields_that_cannot_be_set_are_named(assignment: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        set_fields(find_recipe("demo"), [assignment])

@@ -238,8 +238,8 @@ def test_partial_set_of_other_images_is_replaced(pedestrians: Path, tmp_path: Pa
 def test_digest_of_a_shard_changes_with_all_that_its_bytes_depend_on() -> None:
     def digest(sample: Sample, state: FileState, label: int) -> str:
         labels, states = {sample.person: label}, {sample.path: state}
-        ((_, found),) = plan_part(Path("set"), [sample], labels, 1, False, states)
-        return found
+        (job,) = plan_part(Path("set"), [sample], labels, 1, states)
+        return job.digest
 
     sample, state = Sample("a/1.jpg", "anna", camera=1, tracklet=1, frame=1), FileState(100, 5)
     plain = digest(sample, state, 0)

@@ -268,6 +268,7 @@ def test_folders_of_sets_are_not_people(tmp_path):
     for name in ("VIPeR", "3DPeS", "SARC3D"):
         draw = {"VIPeR": miniatures.viper, "3DPeS": miniatures.three_dpes}.get(name)
         (draw or miniatures.sarc3d)(tmp_path / "peta" / name)
+    miniatures.flat(tmp_path / "peta" / "0_other", "1.jpg", "2.jpg")
     miniatures.cuhk03(tmp_path / "cuhk03" / "labeled_train")
     miniatures.cuhk03(tmp_path / "cuhk03" / "labeled_val")
     for folder, names in (("peta", "3DPeS, SARC3D, VIPeR"), ("cuhk03", "labeled_train, labeled_v")):

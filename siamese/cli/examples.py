@@ -16,6 +16,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "train": (
         "siamese train --data crops --recipe osnet",
         "siamese train --data crops --recipe fine_tune",
+        "siamese train --data market1501 shop --records mixed --set batches.balance=source",
         "siamese train --data crops --recipe distill --teacher model.onnx",
         "siamese train --data crops --resume",
         "siamese train --data crops --recipe osnet --seeds 3",

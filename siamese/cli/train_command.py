@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from siamese.aliases import BACKBONE_FLAG
+from siamese.cli.dataset_commands import Limits, Names, read_limits
 from siamese.cli.evaluation_commands import print_scores
 from siamese.cli.program import Flag, counting, import_quietly, open_console
 from siamese.errors import InputError
@@ -15,7 +16,9 @@ Precision = Literal["float32", "mixed_float16", "mixed_bfloat16", "auto"]
 
 
 def train(
-    data: Path | None = None,
+    data: Annotated[
+        tuple[Path, ...] | None, tyro.conf.arg(metavar="{None}|PATH [PATH ...]")
+    ] = None,
     recipe: str | None = None,
     run: Path | None = None,
     resume: Flag = False,
@@ -25,8 +28,15 @@ def train(
     image_size: tuple[int, int] | None = None,
     seed: int | None = None,
     precision: Precision | None = None,
+    set_: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(name="set", metavar="SECTION.FIELD=VALUE [SECTION.FIELD=VALUE ...]"),
+    ] = (),
     teacher: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH [PATH ...]")] = (),
     records: Path | None = None,
+    validation_size: float | None = None,
+    hold_out: Names = None,
+    max_images_per_person: Limits = None,
     log: Path = Path("train.log"),
     patience: int | None = None,
     seeds: int | None = None,
@@ -46,6 +56,7 @@ def train(
 
     Args:
         data: A dataset folder, or the folder of a record set; to resume, by default the run's own.
+            The records of several dataset folders go where --records says.
         recipe: contrastive (the default), apn, triplet_csv, batch_hard, bag_of_tricks, agw,
             efficientnet, osnet, mars, fine_tune, distill or demo.
         run: Run folder; by default runs/RECIPE, and to resume the newest in runs.
@@ -58,9 +69,14 @@ def train(
         image_size: Height and width of the network's input, in pixels.
         seed: Seed of weights, order and augmentation.
         precision: What the backbone computes in; auto measures here which is fastest.
+        set_: Other fields of the recipe (docs/recipes.md), such as batches.balance=source.
         teacher: Models whose embeddings are imitated beside what the labels teach: a model.keras or
             an .onnx file; of several the embeddings are joined.
         records: Where the records are or go; by default the folder records in the dataset folder.
+        validation_size: Expected share of the people of each dataset who are held out; by default
+            0.3.
+        hold_out: Of several datasets those whose people are held out; by default all.
+        max_images_per_person: Most images of a person; one number, or NAME=INT for some datasets.
         log: Folder of the TensorBoard logs.
         patience: End early after this many scorings without a better mAP; by default never.
         seeds: Train this many times, with the seed and those after it, and print mean and spread.
@@ -75,25 +91,32 @@ def train(
         import_quietly("keras")
         from siamese.train.run_dir import data_of_run
 
-        data = data_of_run(run)
-    data = _choose_data(data, train_dir, query_dir, gallery_dir)
+        data = (data_of_run(run),)
+    folders = _choose_data(data, train_dir, query_dir, gallery_dir)
     if seeds is not None and query_dir is not None:
         raise InputError(
             "--seeds goes with --data: each of its runs is scored on held-out people. Leave it "
             "out, or give the dataset by --data and score the runs with siamese evaluate."
         )
+    asked = {
+        "validation_size": validation_size,
+        "hold_out": hold_out,
+        "max_images_per_person": read_limits(max_images_per_person),
+    }
+    split: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     chosen = None
     if resume:
         given = [recipe, epochs, backbone, weights, image_size, seed, precision, patience]
-        if teacher or any(value is not None for value in given):
+        if teacher or split or set_ or any(value is not None for value in given):
             raise InputError(
-                "--resume continues with the run's own recipe. Leave out --recipe, --epochs, "
-                "--backbone, --weights, --image_size, --seed, --precision, --teacher and "
-                "--patience, or start a new run."
+                "--resume continues with the run's own recipe and split. Leave out --recipe, "
+                "--epochs, --backbone, --weights, --image_size, --seed, --precision, --set, "
+                "--teacher, --patience, --validation_size, --hold_out and --max_images_per_person, "
+                "or start a new run."
             )
     else:
         chosen = recipes.change_recipe(
-            recipes.find_recipe(recipe or "contrastive"),
+            recipes.set_fields(recipes.find_recipe(recipe or "contrastive"), set_),
             backbone=backbone,
             weights=weights,
             image_size=image_size,
@@ -108,10 +131,15 @@ def train(
             chosen = recipes.change_recipe(chosen, image_size=own_size)
     console = open_console()
     # Without TensorFlow nothing reads records: the images are held in memory.
-    if importlib.util.find_spec("tensorflow") is None:
-        records = data
+    if importlib.util.find_spec("tensorflow") is not None:
+        records = _find_records(folders, records, split, console)
+    elif len(folders) == 1 and not split:
+        records = folders[0]
     else:
-        records = _find_records(data, records, console)
+        raise InputError(
+            "several datasets, and another split, go through records, which TensorFlow reads. "
+            "Received: an installation without it. Install tensorflow, or give one dataset."
+        )
     from siamese.train import train as train_stage
     from siamese.train.seeds import is_seeded, train_seeds
 
@@ -146,22 +174,25 @@ def _print_seeds(runs: Any) -> None:
 
 
 def _choose_data(
-    data: Path | None, train_dir: Path | None, query_dir: Path | None, gallery_dir: Path | None
-) -> Path:
-    """What to train on; either --data, or all three folders."""
+    data: tuple[Path, ...] | None,
+    train_dir: Path | None,
+    query_dir: Path | None,
+    gallery_dir: Path | None,
+) -> tuple[Path, ...]:
+    """Returns what to train on: --data, or --train_dir of all three folders."""
     folders = {"--train_dir": train_dir, "--query_dir": query_dir, "--gallery_dir": gallery_dir}
     missing = [name for name, folder in folders.items() if folder is None]
-    if data is not None and len(missing) == 3:
+    if data and len(missing) == 3:
         return data
     if data is None and train_dir is not None and not missing:
         for name, folder in folders.items():
             if folder is not None and not folder.is_dir():
                 raise InputError(f"{folder}: no such folder. Give {name} a folder of images.")
-        return train_dir
+        return (train_dir,)
     received = [name for name in folders if name not in missing]
     raise InputError(
         "expected either --data, or --train_dir, --query_dir and --gallery_dir together. Received: "
-        f"{', '.join(['--data'] * (data is not None) + received) or 'none of them'}"
+        f"{', '.join(['--data'] * bool(data) + received) or 'none of them'}"
     )
 
 
@@ -207,8 +238,17 @@ def _check_backbone(backbone: str, weights: str, asked: str | None) -> tuple[int
     return None
 
 
-def _find_records(data: Path, records: Path | None, console: Any) -> Path:
-    """The records of a dataset folder, built where they are missing."""
+def _find_records(
+    folders: tuple[Path, ...], records: Path | None, split: dict[str, Any], console: Any
+) -> Path:
+    """Returns the records of datasets, built where they are missing.
+
+    Args:
+        folders: The datasets.
+        records: Where their records are or go.
+        split: How they are to be split, as far as that was said.
+        console: Where it is said what was found.
+    """
     import_quietly("keras")
     from siamese.datasets import list_sources
     from siamese.records import (
@@ -221,14 +261,25 @@ def _find_records(data: Path, records: Path | None, console: Any) -> Path:
         renew_triplets,
     )
 
+    data = folders[0]
+    if len(folders) > 1 and records is None:
+        raise InputError(
+            "--data takes one dataset, or several with a folder of their own for the records "
+            f"(--records). Received: {len(folders)} datasets."
+        )
     if records is None and (data / MANIFEST).exists():
+        if split:
+            raise InputError(
+                f"{data}: holds records, which are split already. Received: --"
+                f"{', --'.join(split)}. Leave them out, or make other records."
+            )
         return data
     folder = records or default_folder(data)
-    if is_record_set(folder):
-        if (folder / MANIFEST).exists() and not data.samefile(folder):
+    if is_record_set(folder) and not split:
+        if (folder / MANIFEST).exists() and (len(folders) > 1 or not data.samefile(folder)):
             manifest = read_manifest(folder)
             limits = manifest.split.get("max_images_per_person")
-            sources = list_sources([data], manifest.pattern, limits)
+            sources = list_sources(folders, manifest.pattern, limits)
             check_source(folder, manifest, sources)
             renew_triplets(folder, manifest, sources)
         return folder
@@ -239,6 +290,7 @@ def _find_records(data: Path, records: Path | None, console: Any) -> Path:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
         return data
     with counting("records") as progress:
-        build_records(data, folder, progress=progress)
-    console.print(f"wrote {folder}", highlight=False, soft_wrap=True)
+        new = build_records(folders, folder, **split, progress=progress)[2]
+    if new:
+        console.print(f"wrote {folder}", highlight=False, soft_wrap=True)
     return folder

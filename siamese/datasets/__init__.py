@@ -9,7 +9,14 @@ multi_source  several datasets used together
 """
 
 from siamese.datasets.layouts import Layout, PartName, list_samples, recognise
-from siamese.datasets.multi_source import Caps, SourceDataset, cap_images, list_sources
+from siamese.datasets.multi_source import (
+    Caps,
+    DatasetPaths,
+    SourceDataset,
+    as_list,
+    cap_images,
+    list_sources,
+)
 from siamese.datasets.samples import DISTRACTOR_PERSON, Sample
 from siamese.datasets.small_sets import UNLABELLED, SmallSet
 from siamese.datasets.tables import read_identities, read_triplets
@@ -18,11 +25,13 @@ __all__ = [
     "DISTRACTOR_PERSON",
     "UNLABELLED",
     "Caps",
+    "DatasetPaths",
     "Layout",
     "PartName",
     "Sample",
     "SmallSet",
     "SourceDataset",
+    "as_list",
     "cap_images",
     "list_samples",
     "list_sources",

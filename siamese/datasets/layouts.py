@@ -135,7 +135,7 @@ def recognise(folder: str | Path, pattern: str | None = None) -> Layout:
 
 
 def list_samples(
-    folder: str | Path,
+    folder: str | Path | Layout,
     part: PartName = "train",
     pattern: str | None = None,
     *,
@@ -151,7 +151,7 @@ def list_samples(
     numbers of the part "query" tell which ones these are.
 
     Args:
-        folder: What `recognise` takes.
+        folder: What `recognise` takes, or what it gave for the same pattern.
         part: "train", "query", "gallery", or "all" parts together. A dataset without an official
             split is all "train".
         pattern: A regular expression for names of the user's own form, with the named group
@@ -168,7 +168,10 @@ def list_samples(
             A name is not UTF-8: records and results could not hold it. Nobody's identity is known,
             and that was not asked for.
     """
-    layout = recognise(folder, pattern)
+    if isinstance(folder, Layout):
+        layout, folder = folder, folder.folder
+    else:
+        layout = recognise(folder, pattern)
     if layout.name == UNLABELLED and not unlabelled:
         raise InputError(
             f"{folder}: no identity was found in it: its images are crops of people who are not "
@@ -191,22 +194,16 @@ def list_samples(
         raise InputError(f"part must be train, query, gallery or all. Received: {part!r}.")
     if layout.name not in ("folders", "msmt17"):
         samples = [s for s in samples if s.person not in JUNK_PERSONS]
-    for sample in samples:
-        if not sample.path.isascii() and not _is_text(sample.path):
+    for path in (sample.path for sample in samples):
+        try:
+            path.encode()
+        except UnicodeEncodeError:
             raise InputError(
-                f"{printable(sample.path)}: its name is not UTF-8. Rename the file or its folder."
-            )
+                f"{printable(path)}: its name is not UTF-8. Rename the file or its folder."
+            ) from None
     if not samples:
         raise InputError(f"{folder}: has no image that can be used in part {part!r}. {_FIX}")
     return samples
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _recognise_folder(root: Path, own_names: bool) -> Layout | None:
@@ -233,10 +230,11 @@ def _recognise_folder(root: Path, own_names: bool) -> Layout | None:
     if holds_folder(root, "categories"):
         root = root / "categories"
     parts = {"train": str(root)}
-    for person in folder_names(root):
+    people = folder_names(root)
+    if any(find_small_set(root / each, flat=True, by_name=True) for each in people):
+        return None  # they are sets, and no people
+    for person in people:
         if names := image_names(root / person):
-            if find_small_set(root / person, flat=True, by_name=True):
-                return None  # it is a set, and no person
             of_mars = any(NAME_FORMS["mars"].match(name) for name in names)
             return Layout("mars-categories" if of_mars else "folders", str(root), parts)
     if names := image_names(root):

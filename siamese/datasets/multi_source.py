@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from siamese.datasets.layouts import list_samples, recognise
@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 
 Caps = int | Mapping[str, int] | None
 """The most images of one person: of every source, by the source's name, or without a limit."""
+
+DatasetPaths = str | Path | Sequence[str | Path]
+"""One dataset folder, CSV file or address, or several that are used together."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,18 @@ class SourceDataset:
         if not self.prefix:
             return list(samples)
         return [
-            Sample(
-                each.path,
-                f"{self.prefix}{each.person}" if each.person else "",
-                each.camera + self.camera_offset if each.camera >= 0 else each.camera,
-                each.tracklet,
-                each.frame,
+            replace(
+                each,
+                person=each.person and f"{self.prefix}{each.person}",
+                camera=each.camera + self.camera_offset if each.camera >= 0 else each.camera,
             )
             for each in samples
         ]
+
+
+def as_list(paths: DatasetPaths) -> list[str | Path]:
+    """Returns the paths of one or several datasets as a list."""
+    return [paths] if isinstance(paths, str | Path) else list(paths)
 
 
 def list_sources(
@@ -87,16 +93,18 @@ def list_sources(
     next_camera: int | None = None
     for name, folder in zip(names, folders, strict=True):
         with reaching(folder):
-            samples = list_samples(folder, "train", pattern, unlabelled=len(folders) > 1)
+            layout = recognise(folder, pattern)
+            samples = list_samples(layout, "train", pattern, unlabelled=len(folders) > 1)
             samples = cap_images(samples, caps[name])
-            layout = recognise(folder, pattern).name
         cameras = {sample.camera for sample in samples} - {-1}
         offset = 0
         if cameras:
             offset = 0 if next_camera is None else next_camera - min(cameras)
             next_camera = max(cameras) + offset + 1
         prefix = f"{name}/" if len(folders) > 1 else ""
-        sources.append(SourceDataset(name, str(folder), layout, tuple(samples), prefix, offset))
+        sources.append(
+            SourceDataset(name, str(folder), layout.name, tuple(samples), prefix, offset)
+        )
         if prefix and len(cameras) == 1:
             logger.warning(
                 "%s: has one camera, so none of its people is seen by two", sources[-1].folder

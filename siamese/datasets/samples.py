@@ -184,19 +184,23 @@ def is_image_name(name: str) -> bool:
 
 def image_names(folder: str | Path) -> list[str]:
     """Lists the names of the images that lie directly in a folder, sorted."""
-    if is_remote(folder):
-        found = list_remote(folder)
-        return sorted(n for n, state in found.items() if state is not None and is_image_name(n))
-    with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if is_image_name(e.name) and _is_file(e))
+    return sorted(name for name, inner in _entries(folder) if not inner and is_image_name(name))
 
 
 def folder_names(folder: str | Path) -> list[str]:
     """Lists the names of the folders that lie directly in a folder, sorted; hidden ones are not."""
+    return sorted(name for name, inner in _entries(folder) if inner and _seen(name))
+
+
+def _entries(folder: str | Path) -> Iterator[tuple[str, bool]]:
+    """The names of what lies directly in a folder, and whether each is a folder."""
     if is_remote(folder):
-        return sorted(n for n, state in list_remote(folder).items() if state is None and _seen(n))
+        yield from ((name, state is None) for name, state in list_remote(folder).items())
+        return
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if _is_folder(e) and _seen(e.name))
+        for entry in entries:
+            if _is_folder(entry) or _is_file(entry):
+                yield entry.name, _is_folder(entry)
 
 
 def holds_folder(folder: Path, name: str) -> bool:

@@ -161,6 +161,8 @@ SMALL_SETS = (
 )
 """Sets of the field, those in folders first; where several fit, the first one is taken."""
 
+_WORDS = re.compile("|".join(each.words for each in SMALL_SETS))
+
 READINGS = frozenset({UNLABELLED, *(each.name for each in SMALL_SETS)})
 """What `pattern` takes besides an expression."""
 
@@ -179,6 +181,8 @@ def find_small_set(root: Path, *, flat: bool, by_name: bool = False) -> SmallSet
     """
     here = root.absolute()
     called = here.name.lower(), here.parent.name.lower()
+    if by_name and not any(map(_WORDS.search, called)):
+        return None
     proved = None
     for each in SMALL_SETS:
         said = any(re.search(each.words, name) for name in called)

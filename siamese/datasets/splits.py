@@ -4,13 +4,14 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from siamese.datasets import UNLABELLED, Sample, SourceDataset
-from siamese.datasets.multi_source import check_source_name
+from siamese.datasets.multi_source import Caps, check_source_name
 from siamese.errors import InputError
-from siamese.filesystem import FileState, file_states, read_each
+from siamese.filesystem import file_states, read_each
 from siamese.images import read_image
 
 SplitBy = Literal["identity", "tracklet", "image"]
@@ -22,6 +23,47 @@ _KEYS: dict[str, Callable[[Sample], str]] = {
     "image": lambda sample: f"{sample.person}/{Path(sample.path).name}",
 }
 _LEAST = {"identity": 2, "tracklet": 1, "image": 1}
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How datasets become a training and a validation side; by default as `siamese records make`.
+
+    Attributes:
+        by: What stays whole: "identity", "tracklet" or "image".
+        validation_size: Expected share of people (tracklets, images) in validation, in (0, 1), of
+            each dataset.
+        random_seed: Another seed, another split.
+        hold_out: Of several datasets, the names of those whose people are held out; the others
+            train whole. None: all with people.
+        max_images_per_person: As `list_sources` takes it.
+
+    Raises:
+        InputError: `validation_size` is out of range.
+    """
+
+    by: SplitBy = "identity"
+    validation_size: float = 0.3
+    random_seed: int = 0
+    hold_out: Sequence[str] | None = None
+    max_images_per_person: Caps = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.validation_size < 1:
+            raise InputError(
+                "`validation_size` must be between 0 and 1, both excluded. Received: "
+                f"{self.validation_size}"
+            )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "SplitRule":
+        """Returns the rule that `to_dict` gave; what it does not say is as by default."""
+        return cls(**{key: values[key] for key in cls.__dataclass_fields__ if key in values})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the rule as JSON holds it; what speaks of several datasets only where given."""
+        values = {**vars(self), "hold_out": self.hold_out and list(self.hold_out)}
+        return {key: value for key, value in values.items() if value is not None}
 
 
 def split_samples(
@@ -92,22 +134,12 @@ def split_samples(
     return train, validation
 
 
-def split_sources(
-    sources: Sequence[SourceDataset],
-    by: SplitBy = "identity",
-    validation_size: float = 0.3,
-    seed: int = 0,
-    hold_out: Sequence[str] | None = None,
-) -> dict[str, list[Sample]]:
+def split_sources(sources: Sequence[SourceDataset], rule: SplitRule) -> dict[str, list[Sample]]:
     """Splits each source by itself, as it would be split alone.
 
     Args:
         sources: What `list_sources` gives.
-        by: As `split_samples`.
-        validation_size: As `split_samples`, the share of each source; not 0.
-        seed: As `split_samples`.
-        hold_out: Names of the sources whose people are held out; the others train whole. None:
-            all sources with people.
+        rule: How they are split.
 
     Returns:
         `train` and `validation`, and `unlabelled` where there are images of unknown people, which
@@ -117,6 +149,7 @@ def split_sources(
         InputError: As `split_samples`; or `hold_out` names no source, or one without people.
     """
     names = [source.name for source in sources]
+    hold_out = rule.hold_out
     for name in hold_out or ():
         check_source_name(name, names, "hold_out")
     parts: dict[str, list[Sample]] = {"train": [], "validation": []}
@@ -132,7 +165,9 @@ def split_sources(
         held_out: list[Sample] = []
         if labelled and (hold_out is None or source.name in hold_out):
             try:
-                labelled, held_out = split_samples(labelled, by, validation_size, seed)
+                labelled, held_out = split_samples(
+                    labelled, rule.by, rule.validation_size, rule.random_seed
+                )
             except InputError as error:
                 if len(sources) == 1:
                     raise
@@ -197,9 +232,7 @@ def choose_people(
     return [sample for sample in samples if sample.person in chosen]
 
 
-def refuse_duplicates(
-    samples: Iterable[Sample], states: Mapping[str, FileState] | None = None
-) -> None:
+def refuse_duplicates(samples: Iterable[Sample]) -> None:
     """Refuses samples that would put one image under two people, or count one image twice.
 
     Files are compared by their whole content; those whose size is unique are not read, nor those
@@ -208,7 +241,6 @@ def refuse_duplicates(
 
     Args:
         samples: What `list_samples` gives.
-        states: Path to size, where it is known already.
 
     Raises:
         InputError: A path occurs twice, or two people have the same file.
@@ -219,7 +251,7 @@ def refuse_duplicates(
         if sample.path in seen:
             raise InputError(f"{sample.path}: occurs twice among the samples. Remove one of them.")
         seen.add(sample.path)
-    for group in same_files(samples, states):
+    for group in same_files(samples):
         first = group[0]
         for other in group[1:]:
             if other.person != first.person and _is_image(first.path):
@@ -230,22 +262,18 @@ def refuse_duplicates(
                 )
 
 
-def same_files(
-    samples: Iterable[Sample], states: Mapping[str, FileState] | None = None
-) -> list[list[Sample]]:
+def same_files(samples: Iterable[Sample]) -> list[list[Sample]]:
     """Finds files with equal content.
 
     Args:
         samples: The samples, each path once.
-        states: Path to size, where it is known already.
 
     Returns:
         Groups of at least two samples whose files are equal byte by byte, in the order given.
         Files that cannot be read are in no group.
     """
     samples = list(samples)
-    if states is None:
-        states = file_states(sample.path for sample in samples)
+    states = file_states(sample.path for sample in samples)
     by_size = defaultdict(list)
     for sample in samples:
         if sample.path in states:

@@ -10,7 +10,7 @@ from siamese.datasets.samples import Sample, read_name, read_number
 from siamese.errors import InputError
 from siamese.filesystem import as_path, file_states, is_remote, join
 
-TRIPLET_COLUMNS = ("anchor", "positive", "negative")
+TRIPLET_COLUMNS = ("Anchor", "Positive", "Negative")
 IDENTITY_COLUMNS = ("identity", "path")
 NUMBER_COLUMNS = ("camera", "tracklet")
 
@@ -27,8 +27,8 @@ def csv_kind(table: str | Path) -> Literal["triplet", "identity"]:
     Raises:
         InputError: There is no such file, or its columns are of neither kind.
     """
-    header, _ = _read_table(as_path(table))
-    if set(TRIPLET_COLUMNS) <= set(header):
+    header = list(_read_table(as_path(table))[0][1])
+    if {column.lower() for column in TRIPLET_COLUMNS} <= set(header):
         return "triplet"
     if set(IDENTITY_COLUMNS) <= set(header):
         return "identity"
@@ -60,17 +60,14 @@ def read_triplets(
             two people (one person) by their names. The message names the row.
     """
     table = as_path(table)
-    header, rows = _read_table(table)
-    _require_columns(table, header, TRIPLET_COLUMNS, "Anchor, Positive, Negative")
-    columns = [header.index(column) for column in TRIPLET_COLUMNS]
-    names = [[row[column].strip() for column in columns] for _, row in rows]
-    samples = _samples_of_triplets(names)
-    folder = _image_folder(table, names[0][0]) if image_folder is None else as_path(image_folder)
-    paths = _find_images(
-        table, folder, [(line, row) for (line, _), row in zip(rows, names, strict=True)]
-    )
+    rows = [
+        (line, [cells[column.lower()] for column in TRIPLET_COLUMNS])
+        for line, cells in _read_table(table, TRIPLET_COLUMNS)
+    ]
+    samples = _samples_of_triplets([names for _, names in rows])
+    paths = _find_images(table, image_folder, rows)
     triplets = []
-    for (line, _), row in zip(rows, names, strict=True):
+    for line, row in rows:
         anchor, positive, negative = (replace(samples[name], path=paths[name]) for name in row)
         if anchor.person != positive.person or anchor.person == negative.person:
             raise InputError(
@@ -97,17 +94,10 @@ def read_identities(table: str | Path, image_folder: str | Path | None = None) -
             message names the row.
     """
     table = as_path(table)
-    header, rows = _read_table(table)
-    _require_columns(table, header, IDENTITY_COLUMNS, "identity, path")
-    if image_folder is None:
-        image_folder = _image_folder(table, rows[0][1][header.index("path")].strip())
-    all_cells = [
-        (line, dict(zip(header, (cell.strip() for cell in row), strict=True))) for line, row in rows
-    ]
-    names = [(line, [cells["path"]]) for line, cells in all_cells]
-    paths = _find_images(table, as_path(image_folder), names)
+    rows = _read_table(table, IDENTITY_COLUMNS)
+    paths = _find_images(table, image_folder, [(line, [cells["path"]]) for line, cells in rows])
     samples = []
-    for line, cells in all_cells:
+    for line, cells in rows:
         numbers = {}
         for column in NUMBER_COLUMNS:
             text = cells.get(column, "")
@@ -145,19 +135,16 @@ def _samples_of_triplets(names: list[list[str]]) -> dict[str, Sample]:
     return {name: Sample(name, first_of(name)) for name in all_names}
 
 
-def _image_folder(table: Path, name: str) -> Path:
-    """What names are relative to: the table's folder, or the one folder in it that has an image."""
-    if (table.parent / name).is_file():
-        return table.parent
-    inside = [each for each in table.parent.iterdir() if (each / name).is_file()]
-    return inside[0] if len(inside) == 1 else table.parent
-
-
 def _find_images(
-    table: Path, folder: Path, rows: Sequence[tuple[int, Sequence[str]]]
+    table: Path, folder: str | Path | None, rows: Sequence[tuple[int, Sequence[str]]]
 ) -> dict[str, str]:
     """The path of every file that the rows name; each row comes with its line number."""
-    home = str(folder)
+    if folder is None:  # the table's folder, or the one folder in it that has the first image
+        folder, first = table.parent, rows[0][1][0]
+        if not (folder / first).is_file():
+            inside = [each for each in folder.iterdir() if (each / first).is_file()]
+            folder = inside[0] if len(inside) == 1 else folder
+    home = str(as_path(folder))
     paths = {
         name: name if is_remote(name) else join(home, str(PurePosixPath(name)))
         for _, names in rows
@@ -175,16 +162,8 @@ def _find_images(
     return paths
 
 
-def _require_columns(table: Path, header: list[str], columns: tuple[str, ...], text: str) -> None:
-    if not set(columns) <= set(header):
-        raise InputError(
-            f"{table}: expected the columns {text}. Received: {', '.join(header)}. "
-            "Name the columns so in the first line."
-        )
-
-
-def _read_table(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Reads the header, in lower case, and the rows with their line numbers."""
+def _read_table(table: Path, columns: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
+    """Reads rows by the names of the columns, in lower case, each with its line number."""
     if not table.is_file():
         raise InputError(f"{table}: no such file. Give the path of a CSV file.")
     try:
@@ -202,10 +181,15 @@ def _read_table(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         ) from None
     if not rows:
         raise InputError(f"{table}: has no rows. Give a CSV file with a header and rows.")
+    if not {column.lower() for column in columns} <= set(header):
+        raise InputError(
+            f"{table}: expected the columns {', '.join(columns)}. Received: {', '.join(header)}. "
+            "Name the columns so in the first line."
+        )
     for line, row in rows:
         if len(row) != len(header):
             raise InputError(
                 f"{table}: row {line}: expected {len(header)} cells. Received: {len(row)}. "
                 "Correct the row."
             )
-    return header, rows
+    return [(line, dict(zip(header, map(str.strip, row), strict=True))) for line, row in rows]

@@ -61,7 +61,7 @@ def _inspect(
         # A dataset in one part may be a gallery: "train" would leave its distractors out.
         asked = cast(PartName, part) if len(layout.parts) > 1 else "all"
         try:
-            parts[part] = list_samples(folder, asked, pattern, unlabelled=True)
+            parts[part] = list_samples(layout, asked, pattern, unlabelled=True)
         except InputError as error:
             findings.append(
                 Finding("error", str(error), (layout.parts[part],), "See the end of the message.")

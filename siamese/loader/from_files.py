@@ -5,9 +5,8 @@ alone.
 """
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,6 @@ from siamese.sampler import RowSampler
 
 Pixels = NDArray[np.uint8]
 Batch = tuple[Pixels, NDArray[np.int32]] | tuple[Pixels, NDArray[np.int32], NDArray[np.float32]]
-AHEAD = 256
-"""Images that are read before they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,8 @@ def read_images(
         samples: What `siamese.datasets.list_samples` gives, or a side of a split.
         image_size: Height and width of the model's input, in pixels. Images that are of one size,
             and smaller, stay at it (`kept_size`); the model resizes them.
-        labels: The number of each person; by default 0..C-1 in the sorted order of people.
+        labels: The number of each person; by default 0..C-1 in the sorted order of people, and -1
+            for unknown ones ("").
         progress: Called with the images done and all images.
 
     Returns:
@@ -79,7 +77,8 @@ def read_images(
     if not samples:
         raise InputError("`samples` must hold at least one image. Received none.")
     if labels is None:
-        labels = {name: n for n, name in enumerate(sorted({s.person for s in samples}))}
+        people = sorted({sample.person for sample in samples} - {""})
+        labels = {"": -1, **{name: label for label, name in enumerate(people)}}
 
     def read(sample: Sample) -> Pixels:
         image = read_image(sample.path)
@@ -89,13 +88,10 @@ def read_images(
 
     found: list[Pixels] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: deque[Future[Pixels]] = deque()
-        for number, sample in enumerate(samples):
-            waiting.append(pool.submit(read, sample))
-            while len(waiting) > (AHEAD if number + 1 < len(samples) else 0):
-                found.append(waiting.popleft().result())
-                if progress is not None:
-                    progress(len(found), len(samples))
+        for image in pool.map(read, samples):
+            found.append(image)
+            if progress is not None:
+                progress(len(found), len(samples))
     size = kept_size({image.shape[:2] for image in found}, image_size)
     images = np.empty((len(found), *size, 3), np.uint8)
     for row in range(len(found)):

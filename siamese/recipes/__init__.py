@@ -13,6 +13,7 @@ from typing import Any
 
 from siamese.aliases import rename_recipe
 from siamese.errors import InputError
+from siamese.recipes.assignments import set_fields
 from siamese.recipes.named import (
     RECIPES,
     agw,
@@ -61,6 +62,7 @@ __all__ = [
     "mars",
     "osnet",
     "recipe_from_dict",
+    "set_fields",
     "triplet_csv",
 ]
 

@@ -41,6 +41,9 @@ class BatchSection:
     """K: images in a group. 2 for `pairs`, 3 for `triplets`."""
     spread_cameras: bool = True
     """Groups have as many cameras as the person's images allow."""
+    balance: Literal["none", "source"] | Mapping[str, float] = "none"
+    """Of several datasets, what share of the groups of a batch each has. `none`: that of all groups
+    which it has; `source`: equal shares; or weights by the names of datasets, 1 where not named."""
     unlabelled: int = 0
     """Images of unknown people in a batch beside the groups, where the data has such; a teacher
     alone can say anything of them."""

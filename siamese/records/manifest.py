@@ -122,6 +122,11 @@ class Manifest:
     sources: tuple[Source, ...] = ()
 
     @property
+    def source_labels(self) -> dict[str, tuple[int, int]]:
+        """Names the sources with training people, with the first and the last label of theirs."""
+        return {each.name: each.labels for each in self.sources if each.labels is not None}
+
+    @property
     def held_out_sources(self) -> tuple[str, ...]:
         """Names the sources whose people are in validation, where there are several datasets."""
         return tuple(each.name for each in self.sources if each.people["validation"])

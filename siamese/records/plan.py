@@ -13,7 +13,7 @@ from siamese.files import remove, whole_file
 from siamese.filesystem import FileState, as_path, make_folder, remove_folder
 from siamese.records.legacy import is_of_another_program
 from siamese.records.manifest import MANIFEST, Shard, Skipped
-from siamese.records.shards import BUILDING, ShardJob, WrittenShard
+from siamese.records.shards import BUILDING, OnCorrupt, ShardJob, WrittenShard
 
 SHARD_BYTES = 128 * 2**20
 """A shard is about this large where no number of shards is asked for."""
@@ -25,9 +25,12 @@ def plan_part(
     samples: Sequence[Sample],
     labels: Mapping[str, int],
     num_shards: int | None,
-    compress: bool,
     states: Mapping[str, FileState],
-) -> Iterator[tuple[tuple[str, tuple[Sample, ...], tuple[int, ...], tuple[int, ...]], str]]:
+    *,
+    compress: bool = False,
+    on_corrupt: OnCorrupt = "error",
+    verify: bool = True,
+) -> Iterator[ShardJob]:
     """Deals the images of a part into shards.
 
     Args:
@@ -35,11 +38,13 @@ def plan_part(
         samples: The images.
         labels: Person to label.
         num_shards: Files; None: as many as make some 128 MB each.
-        compress: Whether the files are to be GZIP.
         states: Path to size and version of the images that are there.
+        compress: Whether the files are to be GZIP.
+        on_corrupt: As in the jobs.
+        verify: As in the jobs.
 
     Yields:
-        Path, samples, labels and sizes of a shard, and a digest of all that its bytes depend on.
+        The jobs.
     """
     ordered = sorted(samples, key=_scatter)
     found = [states.get(sample.path, FileState(0, 0)) for sample in ordered]
@@ -57,7 +62,7 @@ def plan_part(
                 f"{sample.frame}\t{label}\t{state}\n".encode()
             )
         file = f"{stem}_{number:05d}-of-{num_shards:05d}.tfrecord{'.gz' if compress else ''}"
-        yield (file, chosen, numbers, sizes), digest.hexdigest()
+        yield ShardJob(file, chosen, numbers, sizes, on_corrupt, verify, digest.hexdigest())
 
 
 def _scatter(sample: Sample) -> bytes:
@@ -126,7 +131,7 @@ def _taken(folder: Path, names: Sequence[str]) -> InputError:
 def _finished(building: Path, job: ShardJob) -> WrittenShard | None:
     """What a finished shard holds; None where it has to be written (again)."""
     path = as_path(job.path)
-    note = _read_json(building / f"{path.name}.json")
+    note = _read_json(building / f"{job.file}.json")
     if not path.is_file():
         return None
     try:

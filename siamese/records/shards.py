@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Literal
 
 import simplejpeg  # type: ignore[import-untyped]
@@ -52,6 +53,7 @@ class ShardJob:
             groups of some 4 MB.
         on_corrupt: What a damaged image does: "error" ends the writing, "skip" leaves it out.
         verify: Decode every image. Without it damaged images go into the records.
+        digest: Of all that its bytes depend on.
     """
 
     path: str
@@ -60,6 +62,12 @@ class ShardJob:
     sizes: tuple[int, ...]
     on_corrupt: OnCorrupt = "error"
     verify: bool = True
+    digest: str = ""
+
+    @property
+    def file(self) -> str:
+        """The name of the file."""
+        return Path(self.path).name
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from siamese.datasets import Caps, Sample, SourceDataset, list_sources
-from siamese.datasets.splits import SplitBy, refuse_duplicates, split_sources
+from siamese.datasets import Caps, DatasetPaths, Sample, SourceDataset, as_list, list_sources
+from siamese.datasets.splits import SplitBy, SplitRule, refuse_duplicates, split_sources
 from siamese.datasets.triplets import TRIPLETS, find_triplets, kept_triplets, write_triplets
 from siamese.errors import InputError
 from siamese.filesystem import (
@@ -48,7 +48,7 @@ Engine = Callable[[Sequence[ShardJob], Callable[[int], None]], Iterable[WrittenS
 
 
 def build_records(
-    dataset_dir: str | Path | Sequence[str | Path],
+    dataset_dir: DatasetPaths,
     folder: str | Path | None = None,
     *,
     name: str = "mars",
@@ -98,25 +98,15 @@ def build_records(
             with other arguments.
         OSError: The folder cannot be written, or an address cannot be reached.
     """
-    if not 0 < validation_size < 1:
-        raise InputError(
-            f"`validation_size` must be between 0 and 1, both excluded. Received: {validation_size}"
-        )
+    rule = SplitRule(split, validation_size, random_seed, hold_out, max_images_per_person)
     if not name or Path(name).name != name:
         raise InputError(f"`name` must be a file name without a folder. Received: {name}")
-    datasets = [dataset_dir] if isinstance(dataset_dir, str | Path) else list(dataset_dir)
+    datasets = as_list(dataset_dir)
     if not datasets or (folder is None and len(datasets) > 1):
         raise InputError(
             "`dataset_dir` must be one dataset, or several with a folder of their own for the "
             f"records (--output_dir). Received: {len(datasets)} datasets."
         )
-    rule: dict[str, Any] = {
-        "by": split, "validation_size": validation_size, "random_seed": random_seed
-    }  # fmt: skip
-    if hold_out is not None:
-        rule["hold_out"] = list(hold_out)
-    if max_images_per_person is not None:
-        rule["max_images_per_person"] = max_images_per_person
     place = datasets[0] if folder is None else folder
     with reaching(place), listed_once():
         folder = default_folder(place) if folder is None else as_path(folder)
@@ -124,16 +114,15 @@ def build_records(
         sources = list_sources(datasets, pattern, max_images_per_person)
         if complete:
             manifest = read_manifest(folder)
-            asked = {"name": name, "compress": compress, "pattern": pattern, **rule,
-                     "hold_out": rule.get("hold_out"),
-                     "max_images_per_person": max_images_per_person}  # fmt: skip
+            given = {"hold_out": None, "max_images_per_person": None, **rule.to_dict()}
+            asked = {"name": name, "compress": compress, "pattern": pattern, **given}
             _refuse_other_arguments(folder, manifest, asked, num_shards)
             check_source(folder, manifest, sources)
             renew_triplets(folder, manifest, sources)
             return folder, manifest, False
         if has_legacy_records(folder, name):
             return folder, read_manifest(folder), False
-        parts = split_sources(sources, split, validation_size, random_seed, hold_out)
+        parts = split_sources(sources, rule)
         refuse_duplicates([sample for part in parts.values() for sample in part])
         triplets = None
         if len(sources) == 1 and sources[0].layout == "triplet-csv":
@@ -149,7 +138,7 @@ def build_records(
             name=name,
             num_shards=num_shards,
             dataset=sources[0].layout if len(sources) == 1 else "several",
-            split=rule,
+            split=rule.to_dict(),
             pattern=pattern,
             on_corrupt=on_corrupt,
             compress=compress,
@@ -214,8 +203,8 @@ def renew_triplets(
         sources: The datasets; nothing is done for any other than one such file.
     """
     if len(sources) == 1 and sources[0].layout == "triplet-csv":
-        rule = (manifest.split[key] for key in ("by", "validation_size", "random_seed"))
-        triplets = find_triplets(sources[0].folder, split_sources(sources, *rule)["train"])
+        parts = split_sources(sources, SplitRule.from_dict(manifest.split))
+        triplets = find_triplets(sources[0].folder, parts["train"])
         if triplets != kept_triplets(folder):
             write_triplets(folder, triplets)
 
@@ -293,17 +282,16 @@ def write_records(
     labels = number_people(parts)
     numbers = {**labels, "": UNKNOWN_LABEL}
     jobs: dict[str, list[ShardJob]] = {}
-    plan: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "verify": verify, "shards": {}}
     for part, samples in parts.items():
         stem, states = folder / f"{name}_{part}", file_states(sample.path for sample in samples)
-        jobs[part] = []
-        for job, digest in plan_part(stem, samples, numbers, num_shards, compress, states):
-            jobs[part].append(ShardJob(*job, on_corrupt=on_corrupt, verify=verify))
-            plan["shards"][Path(job[0]).name] = digest
+        how: dict[str, Any] = {"compress": compress, "on_corrupt": on_corrupt, "verify": verify}
+        jobs[part] = list(plan_part(stem, samples, numbers, num_shards, states, **how))
     every_job = [job for part_jobs in jobs.values() for job in part_jobs]
+    shards = {job.file: job.digest for job in every_job}
+    plan = {"schema_version": SCHEMA_VERSION, "verify": verify, "shards": shards}
     texts = [LABELS, SUMMARY] if triplets is None else [LABELS, SUMMARY, TRIPLETS]
     written = begin(folder, plan, every_job, texts)
-    missing = [job for job in every_job if Path(job.path).name not in written]
+    missing = [job for job in every_job if job.file not in written]
     total = sum(len(job.samples) for job in every_job)
     done = total - sum(len(job.samples) for job in missing)
 
@@ -317,7 +305,7 @@ def write_records(
     for each in (engine or local_engine())(missing, step):
         write_text(folder / BUILDING / f"{each.shard.file}.json", json.dumps(asdict(each)))
         written[each.shard.file] = each
-    skipped = [skip for job in every_job for skip in written[Path(job.path).name].skipped]
+    skipped = [skip for job in every_job for skip in written[job.file].skipped]
     left_out = {skip.file for skip in skipped}
     kept = {
         part: [each for job in jobs[part] for each in job.samples if each.path not in left_out]
@@ -329,9 +317,7 @@ def write_records(
         source_digest(sample for samples in parts.values() for sample in samples),
         dict(split or {}),
         {
-            part: count_part(
-                kept[part], [written[Path(job.path).name] for job in jobs[part]], numbers
-            )
+            part: count_part(kept[part], [written[job.file] for job in jobs[part]], numbers)
             for part in jobs
         },
         labels,

@@ -232,6 +232,7 @@ class RecordData(_TaughtData):
             self.manifest.parts["train"],
             image_size=self.image_size,
             **vars(self.recipe.batches),
+            sources=self.manifest.source_labels,
             unlabelled_shards=self._unlabelled_shards(),
             taught=self.taught,
             seed=self.recipe.seed,
