@@ -223,8 +223,11 @@ def test_hosts_together_have_the_batch_of_one(sampler: str, num_instances: int) 
     [
         ({"num_identities": 9, "num_instances": 4}, "at most 8"),
         ({"num_identities": 1, "num_instances": 4}, "`num_identities` must be at least 2"),
+        ({"num_identities": 4, "num_instances": 1}, "`num_instances` at least 2"),
         ({"sampler": "pairs", "num_identities": 6, "num_instances": 2}, "for pairs"),
+        ({"sampler": "triplets", "num_identities": 6, "num_instances": 2}, "3 for triplets"),
         ({"num_identities": 4, "num_instances": 4, "hosts": 3}, "multiple of `hosts`"),
+        ({"num_identities": 4, "num_instances": 4, "hosts": 2, "host": 2}, "`host` one of 0..1"),
     ],
 )
 def test_impossible_batches_are_refused(options: dict[str, object], words: str) -> None:

@@ -485,7 +485,7 @@ def test_images_are_framed_as_tensorflow_does(number: int, size: int, tmp_path: 
         "image/height": 128,
         "image/width": size + 1,
         "image/filename": name.encode(),
-        "image/class/label": abs(number + 1),
+        "image/class/label": abs(number + 1) % 2**63,
         "image/class/text": person.encode(),
         "image/camera": number,
         "image/tracklet": number,
@@ -493,7 +493,7 @@ def test_images_are_framed_as_tensorflow_does(number: int, size: int, tmp_path: 
     }
     with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
         writer.write(miniatures.example(values))
-    shape, label = (128, size + 1), abs(number + 1)
+    shape, label = (128, size + 1), abs(number + 1) % 2**63
     framed = frame_image(image, name, b"png", shape, label, person, number, number, number)
     assert framed == (tmp_path / "theirs").read_bytes()
     assert decode_example(framed[12:-4]) == values

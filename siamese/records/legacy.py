@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from siamese.errors import InputError
-from siamese.filesystem import as_path, local_copy
+from siamese.filesystem import FileState, as_path, file_states, local_copy
 from siamese.records.manifest import LABELS, MANIFEST, UNKNOWN_LABEL, Manifest, Part, Shard
 from siamese.records.schema import (
     DamagedRecord,
@@ -28,7 +28,7 @@ from siamese.records.schema import (
 )
 
 _PARTS = ("train", "validation")
-_FILE = re.compile(r"(?P<name>.+)_(?P<part>train|validation)_(?P<number>\d{5})-of-(?P<of>\d{5})")
+_FILE = re.compile(r"(?P<name>.+)_(?P<part>train|validation)_\d{5}-of-\d{5}\.tfrecord")
 
 
 def has_legacy_records(folder: str | Path, name: str | None = None) -> bool:
@@ -42,8 +42,7 @@ def has_legacy_records(folder: str | Path, name: str | None = None) -> bool:
     if (folder / MANIFEST).exists() or not folder.is_dir():
         return False
     sets = _find_sets(folder)
-    found = sets.values() if name is None else [sets[name]] if name in sets else []
-    first = [_first_keys(files["train"][0]) for files in found]
+    first = [_first_keys(files["train"][0]) for key, files in sets.items() if name in (None, key)]
     return any(keys and "image/class/text" not in keys for keys in first)
 
 
@@ -84,32 +83,39 @@ def scan_legacy_records(folder: str | Path) -> Manifest:
             "Move each into a folder of its own."
         )
     ((name, files),) = sets.items()
-    state = tuple(
-        (part, str(file), file.stat().st_size, file.stat().st_mtime_ns)
-        for part in _PARTS
-        for file in files[part]
-    )
-    return _scan(folder, name, state)
+    paths = [path for part in _PARTS for path in files[part]]
+    states = file_states(str(path) for path in paths)
+    return _scan(folder, name, tuple(states.items()))
 
 
-# A training asks for the manifest several times, and reading a large set takes seconds.
+# A training asks for the manifest several times, and reading a large set takes minutes.
 @functools.lru_cache(maxsize=4)
-def _scan(folder: Path, name: str, files: tuple[tuple[str, str, int, int], ...]) -> Manifest:
+def _scan(folder: Path, name: str, states: tuple[tuple[str, FileState], ...]) -> Manifest:
     names = _read_labels(folder / LABELS)
     digest = blake2b(digest_size=8)
     parts = {}
     for part in _PARTS:
         by_label, sizes, shards = Counter[int](), Counter[str](), []
-        for path, size in ((path, size) for each, path, size, _ in files if each == part):
-            records = 0
-            for label, image_size in _read_records(as_path(path)):
-                if label == UNKNOWN_LABEL:
-                    raise InputError(f"{path}: holds an image without a label. Make it again.")
-                by_label[label] += 1
-                sizes[image_size] += 1
-                records += 1
-            shards.append(Shard(Path(path).name, records, size))
-            digest.update(f"{Path(path).name} {size} {records}\n".encode())
+        for path, state in states:
+            file = Path(path).name
+            if not file.startswith(f"{name}_{part}_"):
+                continue
+            before = by_label.total()
+            try:
+                with local_copy(as_path(path)) as copy:
+                    for _, label, encoded, _ in read_examples(copy):
+                        if label == UNKNOWN_LABEL:
+                            raise ValueError("an image has no label")
+                        by_label[label] += 1
+                        # Not the size that the record says: batches trust the manifest.
+                        with Image.open(io.BytesIO(encoded)) as image:
+                            sizes[f"{image.height}x{image.width}"] += 1
+            except (DamagedRecord, OSError, ValueError) as error:
+                raise InputError(
+                    f"{path}: is not a file of records of images ({error}). Make it again."
+                ) from None
+            shards.append(Shard(file, by_label.total() - before, state.size))
+            digest.update(f"{file} {state.size} {shards[-1].records}\n".encode())
         parts[part] = Part(
             images=by_label.total(),
             people=len(by_label),
@@ -132,34 +138,21 @@ def _scan(folder: Path, name: str, files: tuple[tuple[str, str, int, int], ...])
 
 def _find_sets(folder: Path) -> dict[str, dict[str, list[Path]]]:
     """The sets in a folder that have both parts with all their shards: name to part to files."""
-    found: dict[str, dict[str, dict[int, Path]]] = {}
-    expected: dict[tuple[str, str], int] = {}
-    for path in sorted(path for path in folder.iterdir() if path.suffix == ".tfrecord"):
-        if match := _FILE.fullmatch(path.stem):
-            name, part = match["name"], match["part"]
-            found.setdefault(name, {}).setdefault(part, {})[int(match["number"])] = path
-            expected[name, part] = int(match["of"])
+    found: dict[str, dict[str, list[Path]]] = {}
+    for path in sorted(folder.iterdir()):
+        if match := _FILE.fullmatch(path.name):
+            parts = found.setdefault(match["name"], {part: [] for part in _PARTS})
+            parts[match["part"]].append(path)
     return {
-        name: {part: [parts[part][number] for number in sorted(parts[part])] for part in _PARTS}
+        name: parts
         for name, parts in found.items()
-        if all(sorted(parts.get(p, ())) == list(range(expected.get((name, p), 1))) for p in _PARTS)
+        if all(
+            [path.name for path in files]
+            == [f"{name}_{part}_{n:05d}-of-{len(files):05d}.tfrecord" for n in range(len(files))]
+            and files
+            for part, files in parts.items()
+        )
     }
-
-
-def _read_records(path: Path) -> list[tuple[int, str]]:
-    try:
-        with local_copy(path) as copy:
-            return [(label, _image_size(encoded)) for _, label, encoded, _ in read_examples(copy)]
-    except (DamagedRecord, OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: is not a file of records of images ({error}). Make it again."
-        ) from None
-
-
-def _image_size(encoded: bytes) -> str:
-    # Not what the record says: batches are decoded without another look.
-    with Image.open(io.BytesIO(encoded)) as image:
-        return f"{image.height}x{image.width}"
 
 
 def _read_labels(path: Path) -> dict[int, str]:
