@@ -31,7 +31,7 @@ _VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated"
 
 
 class FileState(NamedTuple):
-    """What changes when a file is replaced.
+    """Tells versions of a file apart.
 
     Attributes:
         size: In bytes.
@@ -46,11 +46,11 @@ class FileState(NamedTuple):
 
 _Listings: TypeAlias = dict[tuple[str, bool], dict[str, FileState | None]]
 _listings: ContextVar[_Listings | None] = ContextVar("_listings", default=None)
-"""What was listed in a `listed_once` block: folder, and whether all below it, to its content."""
+"""Content listed in a `listed_once` block: folder, and whether all below it, to its content."""
 
 
 def is_remote(place: str | Path) -> bool:
-    """Whether a place is an address and no local path.
+    """Returns whether a place is an address and no local path.
 
     Example:
         >>> is_remote("s3://bucket/market1501"), is_remote("market1501")
@@ -60,7 +60,7 @@ def is_remote(place: str | Path) -> bool:
 
 
 def as_path(place: str | Path) -> Path:
-    """A path to work with: `pathlib.Path` for a local one, `UPath` for an address.
+    """Returns a path to work with: `pathlib.Path` for a local one, `UPath` for an address.
 
     Args:
         place: A local path, or an address such as `s3://bucket/folder`.
@@ -129,7 +129,7 @@ def as_path(place: str | Path) -> Path:
 
 
 def join(folder: str | Path, name: str) -> str:
-    """The path of a file in a folder, as samples have it.
+    """Returns the path of a file in a folder, as samples have it.
 
     Args:
         folder: A local path or an address.
@@ -222,7 +222,7 @@ def remove_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def listed_once() -> Iterator[None]:
-    """Within the block the content of a remote folder is asked for once and then remembered."""
+    """Asks for the content of a remote folder once within the block, and then remembers it."""
     known = _listings.get()
     token = _listings.set({} if known is None else known)
     try:
@@ -273,7 +273,7 @@ def _state_of(info: dict[str, Any]) -> FileState:
 
 
 def file_states(paths: Iterable[str]) -> dict[str, FileState]:
-    """Size and time of files; those that are missing, or no files, are left out.
+    """Finds size and time of files; those that are missing, or no files, are left out.
 
     Args:
         paths: Local paths and addresses.
@@ -364,7 +364,7 @@ def read_each(paths: Sequence[str]) -> Iterator[bytes | None]:
 
 @contextlib.contextmanager
 def local_copy(path: Path) -> Iterator[Path]:
-    """A local file with the content of a file: itself, or a copy for as long as the block lasts."""
+    """Gives a local file with the content of a file: itself, or a copy while the block lasts."""
     if isinstance(path, Path):
         yield path
         return
@@ -380,5 +380,5 @@ def _system(path: Path) -> Any:
 
 
 def _system_of(address: str) -> str:
-    """What addresses on one file system share: `s3://bucket`."""
+    """Returns what addresses on one file system share: `s3://bucket`."""
     return "/".join(address.split("/", 3)[:3])

@@ -27,10 +27,10 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each orientation. Pillow's `exif_transpose` also writes the EXIF part anew, which a
-damaged one does not survive."""
+"""Turns that undo each orientation. Pillow's `exif_transpose` also writes the EXIF part anew, which
+a damaged one does not survive."""
 _DAMAGE = (OSError, SyntaxError, EOFError, IndexError, ValueError)
-"""What Pillow raises on damaged files, by format."""
+"""Exceptions that Pillow raises on damaged files, by format."""
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ Rows = NDArray[np.int64]
 
 
 class SourceShares(NamedTuple):
-    """What share of the groups of a batch each of several datasets has.
+    """Says what share of the groups of a batch each of several datasets has.
 
     Attributes:
         source: `(people,)`, the number of the dataset that a label is from.

@@ -66,7 +66,7 @@ _FIX = (
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a dataset lies on the disk.
+    """Describes how a dataset lies on the disk.
 
     Attributes:
         name: "mars-categories", "folders" (one a person), "market1501", "dukemtmc-reid",
@@ -87,12 +87,12 @@ class Layout:
 
     @property
     def distractor_person(self) -> str | None:
-        """The identity that stands for all people who are never asked for, where there is one."""
+        """Returns the identity that stands for all distractors, where the dataset has one."""
         return DISTRACTOR_PERSON if self.name in DISTRACTOR_SETS else None
 
     @property
     def distractors(self) -> tuple[str, ...]:
-        """The same for scores: the distractors."""
+        """Returns the distractors as scores take them."""
         return () if self.distractor_person is None else (self.distractor_person,)
 
 

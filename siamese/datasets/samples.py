@@ -1,4 +1,4 @@
-"""What a dataset is made of: samples, and the forms of file names that tell who is on them."""
+"""Samples, the images of a dataset, and the forms of file names that say who is on them."""
 
 import os
 import re
@@ -140,7 +140,7 @@ def read_text(path: Path) -> str:
 
 
 def printable(path: str) -> str:
-    """A path that can be printed, whatever its bytes are; those that are not UTF-8 in numbers."""
+    """Returns a path that can be printed: bytes that are not UTF-8 become numbers."""
     return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -178,7 +178,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name counts as an image: a known suffix, and not hidden."""
+    """Returns whether a file of this name counts as an image: a known suffix, and not hidden."""
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
@@ -204,14 +204,14 @@ def _entries(folder: str | Path) -> Iterator[tuple[str, bool]]:
 
 
 def holds_folder(folder: Path, name: str) -> bool:
-    """Whether a folder has another of this name."""
+    """Returns whether a folder has another of this name."""
     if is_remote(folder):
         return list_remote(folder).get(name, _NOT_THERE) is None
     return (folder / name).is_dir()
 
 
 def holds_file(folder: Path, name: str) -> bool:
-    """Whether a folder has a file of this name."""
+    """Returns whether a folder has a file of this name."""
     if is_remote(folder):
         return list_remote(folder).get(name) is not None
     return (folder / name).is_file()
@@ -239,7 +239,7 @@ def walk_dead_links(folder: str | Path) -> list[str]:
 def _walk(
     folder: str | Path, prefix: str, above: tuple[os.stat_result, ...]
 ) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """What is named like an image, and is no folder; links to folders are followed."""
+    """Yields files and dead links named like an image; follows links to folders."""
     here = os.stat(folder)  # noqa: PTH116 - speed
     if any(os.path.samestat(here, each) for each in above):
         return  # a link to a folder that it is in
@@ -281,7 +281,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def _seen(folder: str) -> bool:
-    """Whether a folder of this name is not hidden."""
+    """Returns whether a folder of this name is not hidden."""
     return not folder.startswith((".", "__"))
 
 

@@ -27,7 +27,7 @@ def _form(text: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True)
 class SmallSet:
-    """How the images of a small set are named.
+    """Describes how the images of a small set are named.
 
     Attributes:
         name: Of the set; `pattern` takes it in place of an expression.
@@ -53,7 +53,7 @@ class SmallSet:
 
     @property
     def note(self) -> str:
-        """How the names are read, and how else they could be."""
+        """Says how the names are read, and how else they could be."""
         return (
             f"Read as {self.name}: {self.reading}. If that is wrong, give --pattern {self.other}, "
             "or an expression of your own."
@@ -164,7 +164,7 @@ SMALL_SETS = (
 _WORDS = re.compile("|".join(each.words for each in SMALL_SETS))
 
 READINGS = frozenset({UNLABELLED, *(each.name for each in SMALL_SETS)})
-"""What `pattern` takes besides an expression."""
+"""Words that `pattern` takes besides an expression."""
 
 
 def find_small_set(root: Path, *, flat: bool, by_name: bool = False) -> SmallSet | None:

@@ -27,7 +27,7 @@ _LEAST = {"identity": 2, "tracklet": 1, "image": 1}
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How datasets become a training and a validation side; by default as `siamese records make`.
+    """Says how datasets are split into training and validation, by default as `records make` does.
 
     Attributes:
         by: What stays whole: "identity", "tracklet" or "image".
@@ -186,7 +186,7 @@ def people_in_order(samples: Iterable[Sample], distractors: Collection[str] = ()
 
     Args:
         samples: The images.
-        distractors: People who are nobody.
+        distractors: People who are never asked for.
 
     Returns:
         Each person once.
@@ -208,7 +208,7 @@ def choose_people(
         samples: What `list_samples` gives.
         people: A slice of the people sorted by number, as Python has it: "316:" leaves the first
             316 out, ":316" takes them, "-10:" takes the last ten.
-        distractors: People who are nobody.
+        distractors: People who are never asked for.
 
     Returns:
         Samples, in the order given.

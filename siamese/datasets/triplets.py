@@ -22,7 +22,7 @@ COLUMNS = ("anchor", "positive", "negative")
 
 
 def name_image(person: str, file: str) -> str:
-    """What an image is called in the table: its person and its file name.
+    """Names an image as the table does: by its person and its file name.
 
     Example:
         >>> name_image("0002", "0002_c1s1_000451_03.jpg")
@@ -96,7 +96,7 @@ def kept_triplets(folder: str | Path) -> list[list[str]]:
 
 
 def place_triplets(triplets: Sequence[Sequence[str]], names: Sequence[str]) -> NDArray[np.int64]:
-    """Where the images of triplets are.
+    """Finds the rows of the images of triplets.
 
     Args:
         triplets: Names, as `kept_triplets` gives.

@@ -40,7 +40,7 @@ def _found(
 
 
 def people_findings(parts: Mapping[str, Sequence[Sample]], layout: Layout) -> Iterator[Finding]:
-    """Too few people, people of one image, and people on both sides of the official split."""
+    """Finds too few people, people of one image, and people on both sides of the official split."""
     people = {
         part: Counter(s.person for s in samples if s.person != layout.distractor_person)
         for part, samples in parts.items()
@@ -69,7 +69,7 @@ def people_findings(parts: Mapping[str, Sequence[Sample]], layout: Layout) -> It
 
 
 def camera_findings(parts: Mapping[str, Sequence[Sample]], layout: Layout) -> Iterator[Finding]:
-    """Cameras that are not known, or too few for the cross-camera rule."""
+    """Finds cameras that are not known, or too few for the cross-camera rule."""
     samples = [s for group in parts.values() for s in group]
     unknown = [s.path for s in samples if s.camera < 0]
     cameras = {s.camera for s in samples if s.camera >= 0}
@@ -113,7 +113,7 @@ def camera_findings(parts: Mapping[str, Sequence[Sample]], layout: Layout) -> It
 
 
 def query_findings(parts: Mapping[str, Sequence[Sample]]) -> Iterator[Finding]:
-    """Queries that have no match in the gallery, after the cross-camera rule."""
+    """Finds queries that have no match in the gallery, after the cross-camera rule."""
     queries, gallery = parts.get("query", ()), parts.get("gallery", ())
     if not queries or not gallery:
         return
@@ -141,7 +141,7 @@ def query_findings(parts: Mapping[str, Sequence[Sample]]) -> Iterator[Finding]:
 
 
 def image_findings(statistics: Mapping[str, ImageStatistics]) -> Iterator[Finding]:
-    """Images that cannot be read, are tiny, or are not stored as RGB."""
+    """Finds images that cannot be read, are tiny, or are not stored as RGB."""
     yield from _found(
         "error",
         [each.trouble for each in statistics.values() if each.trouble],
@@ -171,7 +171,7 @@ def image_findings(statistics: Mapping[str, ImageStatistics]) -> Iterator[Findin
 def duplicate_findings(
     samples: Sequence[Sample], statistics: Mapping[str, ImageStatistics]
 ) -> Iterator[Finding]:
-    """The same image, or almost the same, under different people, and plain copies."""
+    """Finds the same image, or almost the same, under different people, and plain copies."""
     groups = defaultdict(list)
     for sample in samples:
         if not statistics[sample.path].trouble:
@@ -214,7 +214,7 @@ def duplicate_findings(
 
 
 def folder_findings(layout: Layout, samples: Iterable[Sample]) -> Iterator[Finding]:
-    """Folders without images, images that are left out, and folders that mix people."""
+    """Finds folders without images, images that are left out, and folders that mix people."""
     if layout.name.endswith("-csv"):
         return
     of_identities = layout.name in ("folders", "mars-categories")

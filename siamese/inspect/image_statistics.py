@@ -1,4 +1,4 @@
-"""Looks at the images of a dataset: what each one is, and which are almost the same."""
+"""Statistics of the images of a dataset, and pairs that look almost the same."""
 
 import io
 import os
@@ -35,7 +35,7 @@ _BLOCK = 4096
 
 @dataclass(frozen=True, slots=True)
 class ImageStatistics:
-    """What an image file is.
+    """Describes an image file.
 
     Attributes:
         content: Hash of the file's bytes, empty when it could not be read.
@@ -86,7 +86,7 @@ def measure_images(
         progress: Called in the caller's thread with (done, total), now and then and at the end.
 
     Returns:
-        A look by path.
+        The statistics by path.
     """
     found: dict[str, ImageStatistics] = {}
     # Those at an address are mostly waited for.

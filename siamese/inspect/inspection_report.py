@@ -1,4 +1,4 @@
-"""What the dataset doctor reports."""
+"""The report of the dataset doctor."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -76,7 +76,7 @@ class Report:
 
     @property
     def spoils(self) -> bool:
-        """Whether a finding would spoil a result."""
+        """Returns whether a finding would spoil a result."""
         return any(finding.severity == "error" for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class LabelledImages:
     names: NDArray[np.str_]
 
     def batches(self, batch_size: int = 64) -> Iterator["LabelledImages"]:
-        """Every image once, in order; the last batch may be short."""
+        """Yields every image once, in order; the last batch may be short."""
         for start in range(0, len(self.images), batch_size):
             rows = slice(start, start + batch_size)
             yield LabelledImages(**{name: value[rows] for name, value in vars(self).items()})
@@ -108,7 +108,7 @@ def read_images(
 
 
 def kept_size(sizes: Iterable[tuple[int, ...]], image_size: tuple[int, int]) -> tuple[int, int]:
-    """The size that images are handled at before the model resizes them.
+    """Returns the size that images are handled at before the model resizes them.
 
     Crops of one size, smaller than the model's, stay at it: fewer bytes to augment.
 
@@ -139,7 +139,7 @@ def array_batches(
     first_epoch: int = 0,
     **options: Any,
 ) -> tuple[Iterator[Batch], int]:
-    """Endless batches of images and labels, in epochs, for `fit` on any backend.
+    """Returns endless batches of images and labels, in epochs, for `fit` on any backend.
 
     Args:
         data: What `read_images` gives, with labels 0..C-1, and -1 for unknown people.

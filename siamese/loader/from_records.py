@@ -40,7 +40,7 @@ def train_batches(
     first_epoch: int = 0,
     **options: Any,
 ) -> tuple[tf.data.Dataset, int]:
-    """Endless batches of images and labels, in epochs.
+    """Returns endless batches of images and labels, in epochs.
 
     Where `sampler` is `triplets` and `triplets.csv` lies beside the shards, its rows are the
     triplets, each once an epoch.
@@ -99,7 +99,7 @@ def train_batches(
 def evaluation_batches(
     shards: Sequence[str], *, image_size: tuple[int, int], batch_size: int = 64
 ) -> Iterator[LabelledImages]:
-    """Every record once, in order; the last batch may be short.
+    """Yields every record once, in order; the last batch may be short.
 
     Args:
         shards: Record files.
@@ -203,7 +203,7 @@ def decode_record(data: Any, image_size: tuple[int, int], as_stored: bool = Fals
 
 
 class _RecordIndex:
-    """Where the records of files lie: `files`, `labels` and `cameras`, each `(records,)`."""
+    """Finds records where they lie in files: `files`, `labels` and `cameras`, each `(records,)`."""
 
     def __init__(self, shards: Sequence[str]) -> None:
         wanted = {key: FEATURES[key] for key in (LABEL, CAMERA)}
@@ -267,7 +267,7 @@ def _names(shards: Sequence[str]) -> list[str]:
 
 
 def _reason(error: Exception) -> str:
-    """What TensorFlow says is wrong, without the names of its nodes."""
+    """Returns what TensorFlow says is wrong, without the names of its nodes."""
     # The sentence comes last, after where in the program it was, and before the nodes.
     lines = str(error).partition("\n\t [[")[0].splitlines() or [""]
     return re.sub(r"\{\{.*?\}\} ?|.*Iterator::\S* | \[Op:.*", "", lines[-1])[:160]

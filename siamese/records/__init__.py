@@ -10,15 +10,19 @@ shards      images -> one shard
 counting    what the manifest says of the images
 plan        which images go into which shard, and what an interrupted set has already
 writer      dataset folder -> record set
-reader      folder -> manifest
+reader      folder -> manifest; reads a set through
 legacy      record sets of the earlier project
-check       reads a set through
 tensors     records as tensors; alone here in needing TensorFlow
 """
 
-from siamese.records.check import verify_records
 from siamese.records.manifest import MANIFEST, UNKNOWN_LABEL, Manifest, Part, describe
-from siamese.records.reader import compression_of, is_record_set, read_manifest, shard_paths
+from siamese.records.reader import (
+    compression_of,
+    is_record_set,
+    read_manifest,
+    shard_paths,
+    verify_records,
+)
 from siamese.records.writer import (
     Engine,
     build_records,

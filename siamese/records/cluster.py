@@ -46,7 +46,7 @@ def open_ray(address: str | None = None) -> Iterator[Engine]:
         ray = import_silent("ray")
     except ImportError:
         raise InputError(
-            "Ray is needed to write records on a cluster. Received: an installation without it. "
+            "a cluster needs Ray. Received: an installation without it. "
             "Install it with pip install 'siamese-reid[cluster]'."
         ) from None
     joined = not ray.is_initialized()
@@ -59,7 +59,7 @@ def open_ray(address: str | None = None) -> Iterator[Engine]:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
             f"no Ray cluster answers at {address or 'this computer'} ({reason}). "
-            "Start one with ray start --head, or leave out --engine ray."
+            "Start one with ray start --head, or work without a cluster."
         ) from None
     try:
         yield _write_on_ray

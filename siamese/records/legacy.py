@@ -32,7 +32,7 @@ _FILE = re.compile(r"(?P<name>.+)_(?P<part>train|validation)_\d{5}-of-\d{5}\.tfr
 
 
 def has_legacy_records(folder: str | Path, name: str | None = None) -> bool:
-    """Whether a folder holds a complete record set of the earlier project.
+    """Returns whether a folder holds a complete record set of the earlier project.
 
     Args:
         folder: The folder.
@@ -47,7 +47,7 @@ def has_legacy_records(folder: str | Path, name: str | None = None) -> bool:
 
 
 def is_of_another_program(path: Path) -> bool:
-    """Whether a file is there that this program did not write, or that cannot be read."""
+    """Returns whether a file is there that this program did not write, or that cannot be read."""
     return path.exists() and "image/class/text" not in _first_keys(path)
 
 

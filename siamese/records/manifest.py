@@ -1,4 +1,4 @@
-"""What a record set is, as `manifest.json` says it. No TensorFlow here."""
+"""The manifest of a record set, as `manifest.json` holds it. No TensorFlow here."""
 
 import json
 from collections.abc import Mapping
@@ -62,7 +62,7 @@ class Part:
 
     @property
     def classes(self) -> int:
-        """One more than the largest label: people, unless a label between has no image."""
+        """Returns one more than the largest label: people, unless a label between has no image."""
         return max(self.images_by_label, default=-1) + 1
 
 
@@ -92,7 +92,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a record set is, as `manifest.json` says.
+    """Describes a record set, as `manifest.json` does.
 
     Attributes:
         name: First part of the shards' names.
@@ -140,7 +140,7 @@ class Manifest:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> "Manifest":
-        """A manifest of the values in `manifest.json`.
+        """Makes a manifest of the values in `manifest.json`.
 
         Raises:
             KeyError, TypeError, AttributeError, ValueError: These are not the values of one.
@@ -157,7 +157,7 @@ class Manifest:
 
 
 def describe(manifest: Manifest) -> str:
-    """The data summary: a small table in plain text."""
+    """Returns the data summary, a small table in plain text."""
     split = manifest.split
     lines = [
         f"record set   {manifest.name}",

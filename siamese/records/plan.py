@@ -1,4 +1,4 @@
-"""Which images go into which shard, and which shards of an interrupted set are finished."""
+"""The plan of a record set: images dealt to shards, and what an interrupted set has already."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def plan_part(
         for sample, label, state in zip(chosen, numbers, found[mine], strict=True):
             digest.update(
                 f"{sample.path}\t{sample.person}\t{sample.camera}\t{sample.tracklet}\t"
-                f"{sample.frame}\t{label}\t{state}\n".encode()
+                f"{sample.frame}\t{label}\t{state.size}\t{state.version}\n".encode()
             )
         file = f"{stem}_{number:05d}-of-{num_shards:05d}.tfrecord{'.gz' if compress else ''}"
         yield ShardJob(file, chosen, numbers, sizes, on_corrupt, verify, digest.hexdigest())
@@ -129,7 +129,7 @@ def _taken(folder: Path, names: Sequence[str]) -> InputError:
 
 
 def _finished(building: Path, job: ShardJob) -> WrittenShard | None:
-    """What a finished shard holds; None where it has to be written (again)."""
+    """Reads the note of a finished shard; None where it has to be written (again)."""
     path = as_path(job.path)
     note = _read_json(building / f"{job.file}.json")
     if not path.is_file():

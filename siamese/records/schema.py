@@ -66,7 +66,7 @@ def frame_image(
     tracklet: int = -1,
     frame_number: int = -1,
 ) -> bytes:
-    """The record of one image with its frame, as TensorFlow writes both.
+    """Serialises the record of one image with its frame, as TensorFlow writes both.
 
     What comes again in other images (person and camera, the sizes) is kept serialised. Threads of
     a writer wait for each other here and nowhere else.

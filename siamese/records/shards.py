@@ -43,7 +43,7 @@ _REMOTE_WORKERS = 4
 
 @dataclass(frozen=True)
 class ShardJob:
-    """What one shard is to hold.
+    """Describes what one shard is to hold.
 
     Attributes:
         path: The file, with its folder.
@@ -66,13 +66,13 @@ class ShardJob:
 
     @property
     def file(self) -> str:
-        """The name of the file."""
+        """Returns the name of the file."""
         return Path(self.path).name
 
 
 @dataclass(frozen=True)
 class WrittenShard:
-    """What one shard holds.
+    """Describes what one shard holds.
 
     Attributes:
         shard: Name, records, size, checksum.
@@ -196,7 +196,7 @@ _known_jpeg_header = functools.lru_cache(maxsize=1024)(_read_jpeg_header)
 
 
 def _is_whole_jpeg(data: bytes) -> bool:
-    """Whether it can be decoded without a complaint.
+    """Returns whether it can be decoded without a complaint.
 
     Decoding to an eighth of the size reads every bit of the file, which is where damage shows, and
     leaves out the transform and the colours, which cannot fail.
@@ -209,7 +209,7 @@ def _is_whole_jpeg(data: bytes) -> bool:
 
 
 def _is_whole_png(data: bytes) -> bool:
-    """Whether all chunks up to the last one are there, with their checksums."""
+    """Returns whether all chunks up to the last one are there, with their checksums."""
     place = 8
     while place + 12 <= len(data):
         end = place + 12 + int.from_bytes(data[place : place + 4])

@@ -173,7 +173,7 @@ def _refuse_other_arguments(
 
 
 def default_folder(dataset_dir: str | Path) -> Path:
-    """Where the records of a dataset are unless another folder is named."""
+    """Returns the folder of the records of a dataset, unless another one is named."""
     dataset_dir = as_path(dataset_dir)
     return (dataset_dir.parent if dataset_dir.is_file() else dataset_dir) / "records"
 
@@ -210,7 +210,7 @@ def renew_triplets(
 
 
 def source_digest(samples: Iterable[Sample]) -> str:
-    """Sixteen hexadecimal digits of the names of images and their people, in any order."""
+    """Digests names of images and their people, in any order, to sixteen hexadecimal digits."""
     lines = sorted(f"{sample.person}/{os.path.basename(sample.path)}" for sample in samples)  # noqa: PTH119 - speed
     return blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 
