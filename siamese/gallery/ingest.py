@@ -48,7 +48,7 @@ def add_images(
     if workers:
         batches = embed_on_cluster(images, known, model, workers)
     else:
-        reads = read_gallery_images(images, known=known, image_size=model.image_size)
+        reads = read_gallery_images(images, known=known)
         batches = _embed(_counted(reads, len(images), progress), model)
     counts: Counter[str] = Counter()
     refused: list[str] = []
@@ -139,7 +139,7 @@ def reembed(table: Table, model: Model, progress: Progress | None = None) -> int
     done = set(table.read(["path"], name=NEW_ROWS)["path"].to_pylist())
     left = {row["path"]: row for row in rows if row["path"] not in done}
     count = len(rows) - len(left)
-    reads = read_gallery_images([GalleryImage(path) for path in left], image_size=model.image_size)
+    reads = read_gallery_images([GalleryImage(path) for path in left])
     for read, embeddings in _embed(reads, model):
         errors = [each.error for each in read if each.error]
         if errors:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,21 +150,19 @@ def _to_image(
 
 
 def read_gallery_images(
-    images: Sequence[GalleryImage],
-    *,
-    known: Mapping[str, str] | None = None,
-    image_size: tuple[int, int] | None = None,
+    images: Sequence[GalleryImage], *, known: Mapping[str, str] | None = None
 ) -> Iterator[ReadImage]:
-    """Reads image files, in threads that are a few ahead, and then records.
+    """Reads image files, and then records, in threads that are a few images ahead.
 
     Args:
         images: Files and records.
         known: Path to digest of what the gallery has: a file with this content is not decoded.
-        image_size: Height and width that records of various sizes are resized to; None: the
-            commonest of them.
 
     Yields:
         One for each image: files in order, then records in the order of their shards.
+
+    Raises:
+        InputError: A record file is damaged.
     """
     known = known or {}
     shards: dict[str, set[int]] = defaultdict(set)
@@ -176,7 +175,7 @@ def read_gallery_images(
             files.append(image)
     yield from map_ahead(lambda image: _read_file(image, known.get(image.path)), files, READ_AHEAD)
     for shard, numbers in shards.items():
-        yield from _read_shard(shard, numbers, known, image_size)
+        yield from _read_shard(shard, numbers, known)
 
 
 def _read_file(image: GalleryImage, known: str | None) -> ReadImage:
@@ -193,39 +192,41 @@ def _read_file(image: GalleryImage, known: str | None) -> ReadImage:
 
 
 def _read_shard(
-    shard: str,
-    numbers: Collection[int],
-    known: Mapping[str, str],
-    image_size: tuple[int, int] | None,
+    shard: str, numbers: Collection[int], known: Mapping[str, str]
 ) -> Iterator[ReadImage]:
     """Reads some records of a shard, counted from 0, in order."""
-    from siamese.loader.from_records import batch_image_size, evaluation_batches
-    from siamese.records import read_manifest
+    from siamese.records.schema import DEFAULTS, DamagedRecord, read_examples
 
-    path = Path(shard)
-    parts = read_manifest(path.parent).parts.values()
-    [part] = [each for each in parts if path.name in {shard.file for shard in each.shards}]
-    if image_size is None:
-        height, width = max(part.image_sizes, key=part.image_sizes.__getitem__).split("x")
-        image_size = int(height), int(width)
-    size = batch_image_size(part, image_size)
-    place = 0
-    for batch in evaluation_batches([shard], image_size=size, batch_size=READ_AHEAD):
-        for row, pixels in enumerate(batch.images):
-            if place + row in numbers:
-                name = f"{shard}#{place + row}"
-                person, camera = str(batch.people[row]), int(batch.cameras[row])
-                image = _to_image(Sample(name, person, camera, int(batch.tracklets[row])))
-                image = replace(image, time=read_time(str(batch.names[row])))
-                digest = digest_of(pixels.tobytes())
-                yield ReadImage(image, digest, None if digest == known.get(name) else pixels)
-        place += len(batch.images)
-        if place > max(numbers):
-            return
-    for number in sorted(each for each in numbers if each >= place):
+    def read(numbered: tuple[int, tuple[Any, ...]]) -> ReadImage:
+        number, (*_, encoded, found) = numbered
+        values = {**DEFAULTS, **found}
+        path = f"{shard}#{number}"
+        person, name = (values[key].decode() for key in ("image/class/text", "image/filename"))
+        image = _to_image(Sample(path, person, values["image/camera"], values["image/tracklet"]))
+        image = replace(image, time=read_time(name))
+        try:
+            pixels = decode_image(encoded, path)
+        except InputError as error:
+            return ReadImage(image, "", None, str(error))
+        digest = digest_of(pixels.tobytes())
+        return ReadImage(image, digest, None if digest == known.get(path) else pixels)
+
+    examples = enumerate(islice(read_examples(Path(shard)), max(numbers) + 1))
+    left = set(numbers)
+    try:
+        for done in map_ahead(read, (each for each in examples if each[0] in numbers), READ_AHEAD):
+            left.remove(int(done.image.path.rpartition("#")[2]))
+            yield done
+    except FileNotFoundError:
+        raise InputError(f"{shard}: no such file. Copy it back, or add the set again.") from None
+    except DamagedRecord as error:
+        raise InputError(
+            f"{shard}: a record is damaged ({error}). Build the records again."
+        ) from None
+    for number in sorted(left):
         image = GalleryImage(f"{shard}#{number}")
-        error = f"{image.path}: the record file has fewer records. Add the record set again."
-        yield ReadImage(image, "", None, error)
+        reason = f"{image.path}: the record file has fewer records. Add the record set again."
+        yield ReadImage(image, "", None, reason)
 
 
 def digest_of(data: bytes) -> str:
