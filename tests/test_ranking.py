@@ -375,7 +375,7 @@ def test_more_bad_input_is_refused_in_a_sentence():
     with pytest.raises(InputError, match="Give both"):
         score_ranking(*sides)
     with pytest.raises(InputError, match="Give both"):
-        score_ranking(*sides, protocol="query image dropped")
+        ProtocolMask(*sides[1:3], *sides[4:], protocol="query image dropped")
     with pytest.raises(InputError, match="must name one image a row"):
         score_ranking(*sides, query_images=["a"], gallery_images=["b"])
     with pytest.raises(InputError, match="`metric` must be"):

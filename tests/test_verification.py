@@ -271,8 +271,6 @@ def test_bad_requests_are_refused_in_a_sentence():
     values = calibration.to_dict()
     with pytest.raises(InputError, match="rows of threshold"):
         Calibration.from_dict({**calibration.to_dict(), "table": [1, 2]})
-    with pytest.raises(InputError, match="`bins`"):
-        measure_reliability(calibration, pairs, bins=0)
     with pytest.raises(InputError, match="calibration's metric"):
         measure_reliability(calibration, replace(pairs, metric="cosine"))
     for make in (calibrate, lambda _: Calibration.from_dict({**values, "metric": "cosine"})):

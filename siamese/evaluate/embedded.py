@@ -16,8 +16,6 @@ from siamese.metrics.blocks import Indices
 from siamese.metrics.masks import query_rows
 from siamese.metrics.tracklets import TrackletPooling, pool_tracklets
 
-FrameKey = tuple[str, int, int]
-"""Person, camera and number of the tracklet that a frame is of."""
 BATCH_SIZE = 64
 _FRAMES = 4096  # embedded before they are pooled: all frames of MARS would be 1.4 GB
 
@@ -39,6 +37,15 @@ class EmbeddedImages:
     cameras: NDArray[np.int64]
     names: NDArray[np.str_]
     distractors: tuple[str, ...] = ()
+
+    @classmethod
+    def of_samples(
+        cls, embeddings: NDArray[np.float32], samples: Sequence[Sample], names: Sequence[str]
+    ) -> "EmbeddedImages":
+        """Joins embeddings with the samples that they were made of."""
+        people = np.array([sample.person for sample in samples])
+        cameras = np.array([sample.camera for sample in samples], np.int64)
+        return cls(embeddings, people, cameras, np.array(names))
 
     def rows(self, chosen: Indices) -> "EmbeddedImages":
         """Takes the images of some rows."""
@@ -143,13 +150,8 @@ def embed_samples(
     if not samples:
         raise InputError("at least one image is needed. Received: none. Check the folder.")
     paths = [sample.path for sample in samples]
-    embeddings = model.embed(paths, flip=flip, batch_size=BATCH_SIZE, progress=progress)
-    return EmbeddedImages(
-        check_finite(embeddings, paths, model),
-        np.array([sample.person for sample in samples]),
-        np.array([sample.camera for sample in samples], np.int64),
-        np.array(paths),
-    )
+    embeddings = model.embed(paths, flip=flip, progress=progress)
+    return EmbeddedImages.of_samples(check_finite(embeddings, paths, model), samples, paths)
 
 
 def check_finite(
@@ -180,8 +182,7 @@ def check_finite(
 
 def embed_tracklets(
     embed: Callable[[list[int], int, int], NDArray[np.float32]],
-    keys: Sequence[FrameKey],
-    order: Sequence[tuple[int, str]],
+    frames: Sequence[Sample],
     *,
     pooling: TrackletPooling,
     most_frames: int | None,
@@ -191,8 +192,7 @@ def embed_tracklets(
     Args:
         embed: Gives the embeddings of some frames; called with their numbers, the number of frames
             done before, and the number of all frames.
-        keys: The tracklet of each frame.
-        order: Number and name of each frame: their order within a tracklet.
+        frames: The frames, in any order.
         pooling: "mean", "max" or "median".
         most_frames: Of a longer tracklet so many frames are used, evenly spaced; None: all.
 
@@ -203,49 +203,43 @@ def embed_tracklets(
     Raises:
         InputError: A frame is of no tracklet.
     """
-    groups = _group_frames(keys, order, most_frames)
-    total, done, parts = sum(map(len, groups.values())), 0, []
-    for members in _chunks(list(groups.values())):
+    groups = _group_frames(frames, most_frames)
+    total, done, parts = sum(map(len, groups)), 0, []
+    for members in _chunks(groups):
         rows = [row for each in members for row in each]
         owners = np.repeat(np.arange(len(members)), [len(each) for each in members])
         parts.append(pool_tracklets(embed(rows, done, total), owners, pooling=pooling).embeddings)
         done += len(rows)
-    images = EmbeddedImages(
-        np.concatenate(parts),
-        np.array([person for person, _, _ in groups]),
-        np.array([camera for _, camera, _ in groups], np.int64),
-        np.array([name_tracklet(key) for key in groups]),
-    )
-    return images, list(groups.values())
+    first = [frames[rows[0]] for rows in groups]
+    names = [name_tracklet(frame) for frame in first]
+    return EmbeddedImages.of_samples(np.concatenate(parts), first, names), groups
 
 
-def name_tracklet(key: FrameKey) -> str:
-    """Names a tracklet after its person, camera and number."""
-    return "{} C{} T{}".format(*key)
+def name_tracklet(frame: Sample) -> str:
+    """Names the tracklet of a frame after its person, camera and number."""
+    return f"{frame.person} C{frame.camera} T{frame.tracklet}"
 
 
-def _group_frames(
-    keys: Sequence[FrameKey], order: Sequence[tuple[int, str]], most_frames: int | None
-) -> dict[FrameKey, list[int]]:
+def _group_frames(frames: Sequence[Sample], most_frames: int | None) -> list[list[int]]:
     """Lists the frames of each tracklet in their order, evenly thinned; tracklets are sorted."""
     if most_frames is not None and most_frames < 1:
         raise InputError(f"`frames` must be at least 1. Received: frames={most_frames}.")
-    groups: dict[FrameKey, list[int]] = {}
-    for row, key in enumerate(keys):
-        if key[2] < 0:
+    groups: dict[tuple[str, int, int], list[int]] = {}
+    for row in sorted(range(len(frames)), key=lambda row: (frames[row].frame, frames[row].path)):
+        frame = frames[row]
+        if frame.tracklet < 0:
             raise InputError(
-                f"{order[row][1]}: its tracklet is not known, so its frames cannot be pooled. "
+                f"{frame.path}: its tracklet is not known, so its frames cannot be pooled. "
                 "Leave --pooling out, or give names such as 0001C1T0002F003.jpg."
             )
-        groups.setdefault(key, []).append(row)
-    found = {}
-    for key in sorted(groups):
-        rows = sorted(groups[key], key=order.__getitem__)
+        groups.setdefault((frame.person, frame.camera, frame.tracklet), []).append(row)
+    found = []
+    for _, rows in sorted(groups.items()):
         if most_frames is not None and len(rows) > most_frames:
             # The middles of equal stretches: neither end of a walk is preferred.
             places = ((np.arange(most_frames) + 0.5) * len(rows) / most_frames).astype(np.int64)
             rows = [rows[place] for place in places.tolist()]
-        found[key] = rows
+        found.append(rows)
     return found
 
 

@@ -13,9 +13,7 @@ from siamese.datasets import PartName, Sample, list_samples, recognise
 from siamese.datasets.splits import choose_people
 from siamese.errors import InputError
 from siamese.evaluate.embedded import (
-    BATCH_SIZE,
     EmbeddedImages,
-    FrameKey,
     check_finite,
     embed_records,
     embed_tracklets,
@@ -81,8 +79,7 @@ class _Listing:
     """Images that are not embedded yet, or not pooled.
 
     Attributes:
-        keys: Person, camera and tracklet of each image.
-        order: Frame number and path or name of each.
+        samples: The images.
         names: What tells them apart.
         parts: Rows of the query and gallery parts; None where there are none.
         embed: Embeds some rows; as `embed_tracklets` takes it.
@@ -90,8 +87,7 @@ class _Listing:
         dataset: As in `QueryGallery`, like the rest.
     """
 
-    keys: Sequence[FrameKey]
-    order: Sequence[tuple[int, str]]
+    samples: Sequence[Sample]
     names: Sequence[str]
     parts: tuple[Indices, Indices] | None
     embed: Callable[[list[int], int, int], NDArray[np.float32]]
@@ -163,19 +159,15 @@ def _join(
     listing: _Listing, pooling: TrackletPooling | None, most_frames: int | None
 ) -> QueryGallery:
     """Embeds what is listed, pools it where asked for, and finds queries and gallery."""
-    everything = list(range(len(listing.keys)))
+    everything = list(range(len(listing.samples)))
     shown = np.array(everything)
     pooled, parts = None, listing.parts
     if pooling is None:
-        images = EmbeddedImages(
-            listing.embed(everything, 0, len(everything)),
-            np.array([person for person, _, _ in listing.keys]),
-            np.array([camera for _, camera, _ in listing.keys], np.int64),
-            np.array(listing.names),
-        )
+        embeddings = listing.embed(everything, 0, len(everything))
+        images = EmbeddedImages.of_samples(embeddings, listing.samples, listing.names)
     else:
         images, members = embed_tracklets(
-            listing.embed, listing.keys, listing.order, pooling=pooling, most_frames=most_frames
+            listing.embed, listing.samples, pooling=pooling, most_frames=most_frames
         )
         frames = np.array([len(rows) for rows in members])
         counts = FrameCounts(
@@ -187,7 +179,7 @@ def _join(
         pooled = PooledFrames(pooling=pooling, frames=counts, most_frames=most_frames)
         shown = np.array([rows[len(rows) // 2] for rows in members])  # the middle one
         if parts is not None:
-            named = ([name_tracklet(listing.keys[row]) for row in rows] for rows in parts)
+            named = ([name_tracklet(listing.samples[row]) for row in rows] for rows in parts)
             query, gallery = (np.flatnonzero(np.isin(images.names, names)) for names in named)
             parts = query, gallery
     images = replace(images, distractors=listing.distractors)
@@ -258,12 +250,11 @@ def _list_folder(
             if progress is not None:
                 progress(done + images, total)
 
-        found = model.embed(chosen, flip=flip, batch_size=BATCH_SIZE, progress=count)
+        found = model.embed(chosen, flip=flip, progress=count)
         return check_finite(found, chosen, model)
 
     return _Listing(
-        keys=[(s.person, s.camera, s.tracklet) for s in samples],
-        order=[(s.frame, s.path) for s in samples],
+        samples=samples,
         names=[name for _, name in named.values()],
         parts=parts,
         embed=embed,
@@ -301,15 +292,13 @@ def _list_records(model: Model, records: Path, flip: bool, progress: Progress | 
     )
     names = images.names.tolist()
     check_finite(images.embeddings, names, model)
+    columns = names, images.people.tolist(), images.cameras.tolist(), tracklets.tolist()
     manifest = read_manifest(records)
     by = manifest.split.get("by")
     notes = () if by == "identity" else (f"The split is by {by}: training saw these people too.",)
     # Distractors never come into records: "0000" is a person like others here.
     return _Listing(
-        keys=list(
-            zip(images.people.tolist(), images.cameras.tolist(), tracklets.tolist(), strict=True)
-        ),
-        order=[(0, name) for name in names],
+        samples=list(map(Sample, *columns)),
         names=names,
         parts=None,
         embed=lambda rows, *_: images.embeddings[rows],

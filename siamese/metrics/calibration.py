@@ -31,6 +31,7 @@ LEANINGS: dict[str | None, bool | None] = {
 }
 """To which side a word leans: one person, two people, or neither."""
 
+_BINS = 10
 _RETIRED = ("same_below", "different_above")
 """Fields of older files: the bounds of a verdict that did not go by the probability."""
 _INTERVALS = ("false_accept_interval", "false_reject_interval")
@@ -261,36 +262,32 @@ def calibrate(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibrat
     )
 
 
-def measure_reliability(
-    calibration: Calibration, pairs: PairCounts, *, bins: int = 10
-) -> Reliability:
+def measure_reliability(calibration: Calibration, pairs: PairCounts) -> Reliability:
     """Compares predicted probabilities with what came true, at a prior of 50 : 50.
 
     Args:
         calibration: What predicts.
         pairs: Counted distances, best of people that the calibration did not see.
-        bins: Of equal width on the probability, at least 1.
 
     Returns:
-        The diagram (Guo et al., "On calibration of modern neural networks", 2017, equation 3).
+        The diagram, in ten bins of equal width on the probability (Guo et al., "On calibration of
+        modern neural networks", 2017, equation 3).
 
     Raises:
-        InputError: The metrics differ, or `bins` is below 1.
+        InputError: The metrics differ.
     """
     if calibration.metric != pairs.metric:
         raise InputError(
             f"The pairs must be measured by the calibration's metric, {calibration.metric!r}. "
             f"Received: {pairs.metric!r}. Count them again."
         )
-    if bins < 1:
-        raise InputError(f"`bins` must be at least 1. Received: bins={bins}.")
     distances, same, different = pairs.weights()
     predicted = calibration.probability(distances)
-    place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
-    share: Floats = np.bincount(place, same + different, bins).astype(np.float64)
+    place = np.minimum((predicted * _BINS).astype(np.int64), _BINS - 1)
+    share: Floats = np.bincount(place, same + different, _BINS).astype(np.float64)
     used = share > 0
-    mean = np.bincount(place, (same + different) * predicted, bins)[used] / share[used]
-    observed = np.bincount(place, same, bins)[used] / share[used]
+    mean = np.bincount(place, (same + different) * predicted, _BINS)[used] / share[used]
+    observed = np.bincount(place, same, _BINS)[used] / share[used]
     error = float((np.abs(mean - observed) * share[used]).sum())
     return Reliability(mean, observed, share[used], error)
 

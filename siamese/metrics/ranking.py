@@ -103,7 +103,6 @@ def score_ranking(
     query_images: People | None = None,
     gallery_images: People | None = None,
     distractors: Collection[str | int] = DISTRACTORS,
-    protocol: Protocol | None = None,
 ) -> RankingScores:
     """Ranks the gallery for each query and scores the ranks.
 
@@ -122,7 +121,6 @@ def score_ranking(
         query_images: `(queries,)`, paths or numbers that tell images apart; for data of one camera.
         gallery_images: `(gallery,)`, of the same kind.
         distractors: Names of people who are never a match.
-        protocol: Forces a protocol; by default the data decide.
 
     Returns:
         The scores. Rectangle rule: with correct matches at ranks `r_1 < ... < r_n`, AP is the mean
@@ -149,7 +147,6 @@ def score_ranking(
         query_images=query_images,
         gallery_images=gallery_images,
         distractors=distractors,
-        protocol=protocol,
     )
     return score_masked(query_embeddings, gallery_embeddings, mask, metric=metric)
 
