@@ -6,6 +6,7 @@ package takes no time:
     model = siamese.load_model()
     model.verify("a.jpg", "b.jpg")      # -> Verification
     model.embed("crops")                # -> (images, dimensions) float32
+    siamese.calibrate("crops")          # -> Profile: thresholds for your own cameras
     siamese.Gallery("people")           # a searchable database
 """
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from siamese.embeddings import find_similar_images
     from siamese.errors import InputError
     from siamese.inference import Model, Verification, load_model
+    from siamese.profiles import calibrate, read_profile
 
 __version__ = "0.1.0"
 
@@ -26,8 +28,10 @@ __all__ = [
     "Model",
     "Verification",
     "__version__",
+    "calibrate",
     "find_similar_images",
     "load_model",
+    "read_profile",
 ]
 
 # TensorFlow's start-up notes (no GPU, instruction sets) would bury the program's own lines.
@@ -40,8 +44,10 @@ _HOMES = {
     "InputError": "siamese.errors",
     "Model": "siamese.inference",
     "Verification": "siamese.inference",
+    "calibrate": "siamese.profiles",
     "find_similar_images": "siamese.embeddings",
     "load_model": "siamese.inference",
+    "read_profile": "siamese.profiles",
 }
 
 

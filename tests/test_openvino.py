@@ -89,7 +89,7 @@ def test_openvino_model_that_tells_gets_its_pixels(
     expected = [direction([51, 0, 255]), direction([204, 255, 0])]
     tolerance = 1e-6 if kind == "f32" else 1e-3
     np.testing.assert_allclose(found, [expected[k] for k in (0, 0, 1, 0, 0)], atol=tolerance)
-    with pytest.raises(InputError, match="find_similar lists distances without"):
+    with pytest.raises(InputError, match="siamese calibrate"):
         model.verify(RED, RED)
     with pytest.raises(InputError, match="holds no feature map"):
         explain(RED, RED, path)

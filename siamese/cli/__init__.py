@@ -13,6 +13,7 @@ import tyro
 from siamese.cli import gallery_commands
 from siamese.cli.app_command import app
 from siamese.cli.augment_command import augment
+from siamese.cli.calibration_command import calibrate
 from siamese.cli.dataset_commands import create_records, draw, inspect, verify_records
 from siamese.cli.embedding_commands import embed, find_similar
 from siamese.cli.evaluation_commands import compare, evaluate
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Command | Mapping[str, Command]] = {
     "train": train,
     "verify": verify,
     "explain": explain,
+    "calibrate": calibrate,
     "evaluate": evaluate,
     "compare": compare,
     "embed": embed,

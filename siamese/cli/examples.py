@@ -24,6 +24,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "verify": (
         "siamese verify --img1 a.jpg --img2 b.jpg",
         "siamese verify -i1 a.jpg -i2 b.jpg --model runs/osnet/model.keras --json",
+        "siamese verify -i1 a.jpg -i2 b.jpg --profile profile.json --camera1 1 --camera2 2",
+    ),
+    "calibrate": (
+        "siamese calibrate crops",
+        "siamese calibrate crops --model theirs.onnx --image_size 256 128 --output theirs.json",
     ),
     "explain": ("siamese explain a.jpg b.jpg --output matched.png",),
     "evaluate": (

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from siamese.cli.program import Flag, import_quietly
-from siamese.preprocessing import Preprocessing
+from siamese.cli.program import Flag, Stated, import_quietly
+from siamese.preprocessing import UNSTATED, Preprocessing
 
 if TYPE_CHECKING:
     from siamese.explain import Explanation
@@ -64,6 +64,10 @@ def verify(
     img2: Annotated[Path, tyro.conf.arg(aliases=["-i2"])],
     model: Path | None = None,
     prior: float = 0.5,
+    profile: Path | None = None,
+    camera1: int | None = None,
+    camera2: int | None = None,
+    preprocessing: Stated = UNSTATED,
     output: Path | None = None,
     json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
 ) -> None:
@@ -75,13 +79,30 @@ def verify(
         model: Model file; by default the newest in runs, else `pretrained`,
             the one that comes with the program.
         prior: How probable it was before that both show one person, above 0 and below 1.
+        profile: Profile of your own cameras, which `siamese calibrate` wrote.
+        camera1: Number in the profile of the camera of the first image; by default as its name
+            tells, else that of no camera.
+        camera2: The same for the second image.
+        preprocessing: Of a model made elsewhere, where its file does not say.
         output: Picture of the pair with the verdict; by default pair.png, with --json none.
         json_: Print one JSON object and nothing else.
     """
     from siamese.images import read_image
 
     images = [read_image(path) for path in (img1, img2)]  # a wrong path is answered at once
-    answer = open_model(model).verify(images[0], images[1], prior)
+    stated: dict[str, Any] = {}
+    if profile is not None:
+        from siamese.datasets.samples import read_name
+        from siamese.profiles import read_profile
+
+        told = [read_name(path.name) for path in (img1, img2)]
+        stated["profile"] = read_profile(profile)
+        stated["cameras"] = tuple(
+            number if number is not None else each.camera if each is not None else -1
+            for number, each in zip((camera1, camera2), told, strict=True)
+        )
+    opened = open_model(model, **preprocessing.given())
+    answer = opened.verify(images[0], images[1], prior, **stated)
     if output is None and not json_:
         output = Path("pair.png")
     # The answer before the picture, which may fail.
@@ -118,8 +139,11 @@ def _print_verdict(answer: "Verification") -> None:
     print(sentence[answer.verdict])
     odds = "even odds beforehand" if answer.prior == 0.5 else f"a prior of {answer.prior:.4g}"
     print(f"probability  {answer.probability:.1%} that it is one person, at {odds}")
+    of_one = "an unknown share"
+    if answer.verdict_same_share is not None:
+        of_one = f"{answer.verdict_same_share:.2%}"
     print(
-        f"this word    is said of {answer.verdict_same_share:.2%} of the pairs of one person, "
+        f"this word    is said of {of_one} of the pairs of one person, "
         f"{answer.verdict_different_share:.2%} of the pairs of two people"
     )
     side = "yes: within" if answer.same else "no: beyond"
@@ -127,9 +151,12 @@ def _print_verdict(answer: "Verification") -> None:
         f"same         {side} the threshold {answer.threshold:.4f}, at distance "
         f"{answer.distance:.4f}"
     )
+    missed = "an unknown share"
+    if answer.false_reject_rate is not None:
+        missed = f"{answer.false_reject_rate:.1%}"
     print(
         f"error rates  at this threshold {answer.false_accept_rate:.1%} of the pairs of two people "
-        f"are accepted, {answer.false_reject_rate:.1%} of the pairs of one person are missed"
+        f"are accepted, {missed} of the pairs of one person are missed"
     )
     print(f"model        {answer.model} ({answer.fingerprint})")
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,12 @@ from siamese.inference.reading import (
 )
 from siamese.metrics.blocks import exact_distances
 from siamese.metrics.calibration import Calibration, Verdict
+from siamese.metrics.masks import UNKNOWN_CAMERA
 from siamese.preprocessing import Channels, Pixels, Preprocessing, Three
 from siamese.vectors import embed_batches
+
+if TYPE_CHECKING:
+    from siamese.profiles import Profile
 
 PRETRAINED_FOLDER = Path(__file__).parents[1] / "pretrained"
 """Where the model that comes with the package lies."""
@@ -43,11 +47,13 @@ class Verification:
         prior: The probability before the images were seen; 0.5 where nothing is known.
         bounds: The four distances, rising, at which the verdict changes with this prior; infinite
             where distance says nothing.
-        verdict_same_share: Share of the pairs of one person that get this verdict, 0 to 1.
+        verdict_same_share: Share of the pairs of one person that get this verdict, 0 to 1; None
+            where it is not known, as from a profile that was made without labels.
         verdict_different_share: Share of the pairs of two people that get it.
         false_accept_rate: Share of pairs of two people that this threshold takes for one, 0 to 1,
             measured on people that training never saw.
-        false_reject_rate: Share of pairs of one person that it takes for two.
+        false_reject_rate: Share of pairs of one person that it takes for two; None where it is not
+            known.
         model: The model file.
         fingerprint: Of its weights.
     """
@@ -59,10 +65,10 @@ class Verification:
     probability: float
     prior: float
     bounds: tuple[float, ...]
-    verdict_same_share: float
+    verdict_same_share: float | None
     verdict_different_share: float
     false_accept_rate: float
-    false_reject_rate: float
+    false_reject_rate: float | None
     model: str
     fingerprint: str
 
@@ -148,7 +154,15 @@ class Model:
                 progress(done, total or done)
         return np.concatenate(parts)
 
-    def verify(self, a: ImageLike, b: ImageLike, prior: float = 0.5) -> Verification:
+    def verify(
+        self,
+        a: ImageLike,
+        b: ImageLike,
+        prior: float = 0.5,
+        *,
+        profile: "Profile | None" = None,
+        cameras: tuple[int, int] = (UNKNOWN_CAMERA, UNKNOWN_CAMERA),
+    ) -> Verification:
         """Says whether two images show the same person.
 
         Args:
@@ -156,19 +170,28 @@ class Model:
             b: Another.
             prior: The probability of the same person before the images were seen, above 0 and below
                 1; see `Calibration.probability`.
+            profile: Of the cameras that the images come from, in place of the model's own
+                calibration.
+            cameras: Numbers of the two cameras in the profile, -1 where unknown.
 
         Returns:
             Verdict, distance, probability and error rates.
 
         Raises:
-            InputError: An image or the prior cannot be used, or the model holds no calibration.
+            InputError: An image or the prior cannot be used, the model holds no calibration, or the
+                profile is of another model.
         """
         pixels = [_read_one(image) for image in (a, b)]  # a wrong image is answered at once
+        if profile is not None:
+            profile.check(self.fingerprint, self.path)
+            rows = profile.standardise([self._embed_once(image) for image in pixels], cameras)
+            distance = float(np.linalg.norm(rows[0] - rows[1]))
+            return self.judge(distance, profile.calibration, prior)
         calibration = self.calibration
         if calibration is None:
             fix = "Finish the training with train_siamese_network.py --resume"
             if self.preprocessing is not None:
-                fix = "Give a model that holds one; find_similar lists distances without"
+                fix = "Make a profile with siamese calibrate and give it as --profile"
             raise InputError(
                 f"{self.path}: holds no calibration, because its training has not ended or because "
                 f"it was made elsewhere. {fix}"
@@ -198,10 +221,10 @@ class Model:
             probability=float(calibration.probability(distance, prior)),
             prior=prior,
             bounds=calibration.bounds(prior),
-            verdict_same_share=same_share,
+            verdict_same_share=_known(same_share),
             verdict_different_share=different_share,
             false_accept_rate=false_accept_rate,
-            false_reject_rate=false_reject_rate,
+            false_reject_rate=_known(false_reject_rate),
             model=str(self.path),
             fingerprint=self.fingerprint,
         )
@@ -224,6 +247,10 @@ def _unpickle(path: str, fingerprint: str, preprocessing: Mapping[str, Any] | No
             f"{model.fingerprint}. Pickle the model again."
         )
     return model
+
+
+def _known(rate: float) -> float | None:
+    return None if np.isnan(rate) else rate
 
 
 def _read_one(image: ImageLike) -> NDArray[np.uint8]:

@@ -47,8 +47,9 @@ class Calibration:
         centre: The distance at which both answers are equally likely.
         threshold: Up to here, two images are taken for the same person, at `false_accept_rate`.
         false_accept_rate: What `threshold` was chosen for, 0..1.
-        table: Rows of threshold, false-accept rate and false-reject rate; thresholds rise.
-        same_pairs: Number of pairs of one person that were measured.
+        table: Rows of threshold, false-accept rate and false-reject rate; thresholds rise. The
+            last is NaN where no labels were known (`siamese.metrics.unlabelled`).
+        same_pairs: Number of pairs of one person that were measured; 0 where no labels were known.
         different_pairs: Number of pairs of two people.
         people: Number of people they come from.
         protocol: "cross-camera pairs" or "all pairs".
@@ -137,7 +138,7 @@ class Calibration:
 
         Returns:
             For each word the share of the pairs of one person and of the pairs of two people that
-            got it, 0..1; both sum to 1 over the words.
+            got it, 0..1; both sum to 1 over the words. The former NaN where it is not known.
         """
         return share_words([self.error_rates(bound) for bound in self.bounds(prior)])
 
@@ -148,7 +149,7 @@ class Calibration:
             threshold: A distance.
 
         Returns:
-            False-accept rate and false-reject rate, 0..1.
+            False-accept rate and false-reject rate, 0..1; the latter NaN where it is not known.
         """
         thresholds, accepts, rejects = np.array(self.table).T
         return (
@@ -169,8 +170,9 @@ class Calibration:
         return max(row[0] for row in self.table if row[1] <= false_accept_rate)
 
     def to_dict(self) -> dict[str, Any]:
-        """Gives plain values for JSON; `from_dict` reads them."""
-        return {**vars(self), "table": [list(row) for row in self.table]}
+        """Gives plain values for JSON, NaN as None; `from_dict` reads them."""
+        table = [[None if np.isnan(value) else value for value in row] for row in self.table]
+        return {**vars(self), "table": table}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Calibration":
@@ -191,7 +193,7 @@ class Calibration:
                 f"A calibration must have exactly its fields. Missing or unknown: "
                 f"{', '.join(odd)}. Calibrate the model again with this version."
             )
-        table = np.array(values["table"], np.float64)
+        table = np.array(values["table"], np.float64)  # None becomes NaN
         if table.ndim != 2 or table.shape[1] != 3:
             raise InputError(
                 "The table of a calibration must be rows of threshold, false-accept rate and "

@@ -1,0 +1,199 @@
+"""Stage: crops of your own cameras -> a profile: how to read a model's distances there."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from siamese.embeddings import list_all
+from siamese.errors import InputError
+from siamese.files import whole_file
+from siamese.inference import Model, load_model
+from siamese.inference.reading import Progress
+from siamese.metrics.bootstrap import bootstrap_error_rates
+from siamese.metrics.calibration import Calibration
+from siamese.metrics.calibration import calibrate as fit_calibration
+from siamese.metrics.masks import DISTRACTORS, UNKNOWN_CAMERA
+from siamese.metrics.pairs import count_pairs, sample_pairs
+from siamese.metrics.unlabelled import (
+    CameraStatistics,
+    Pairing,
+    bootstrap_unlabelled,
+    calibrate_unlabelled,
+    camera_statistics,
+    count_unlabelled,
+    standardise,
+)
+
+PROFILE_FORMAT = 1
+"""Version of the file."""
+FEWEST_PEOPLE = 20
+"""Known people from which on false accepts and false rejects are measured on their pairs."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What `siamese calibrate` finds out; a JSON file beside a model, which stays as it is.
+
+    So one model serves several places, and models of others, whose files hold no such thing, too.
+
+    Attributes:
+        fingerprint: Of the model.
+        calibration: Of distances between standardised embeddings.
+        cameras: Statistics by camera; those of -1 are for any other.
+        pairing: Which pairs of unlabelled images gave the false-accept rates; None where people
+            were known.
+        same_person_share: The estimated share of pairs of one person among them; None likewise.
+        own_false_accept_rate: What the model's own threshold accepts of pairs of two people on
+            these images, not standardised; None where the model holds no threshold.
+        images: How many images it was made of.
+    """
+
+    fingerprint: str
+    calibration: Calibration
+    cameras: Mapping[int, CameraStatistics]
+    pairing: Pairing | None
+    same_person_share: float | None
+    own_false_accept_rate: float | None
+    images: int
+
+    def standardise(self, embeddings: ArrayLike, cameras: ArrayLike) -> NDArray[np.float32]:
+        """Standardises embeddings by their cameras; see `siamese.metrics.unlabelled`."""
+        return standardise(embeddings, cameras, self.cameras)
+
+    def check(self, fingerprint: str, path: str | Path) -> None:
+        """Checks that the profile belongs to a model.
+
+        Raises:
+            InputError: It is of another one.
+        """
+        if fingerprint != self.fingerprint:
+            raise InputError(
+                f"{path}: has the fingerprint {fingerprint}, but the profile is of a model with "
+                f"{self.fingerprint}. Run siamese calibrate with this model."
+            )
+
+    def write(self, path: str | Path) -> None:
+        """Writes the profile, whole or not at all."""
+        cameras = {
+            str(number): {
+                "mean": np.round(each.mean, 6).tolist(),
+                "deviation": np.round(each.deviation, 6).tolist(),
+                "images": each.images,
+            }
+            for number, each in self.cameras.items()
+        }
+        values = {**vars(self), "calibration": self.calibration.to_dict(), "cameras": cameras}
+        with whole_file(Path(path)) as temporary:
+            temporary.write_text(json.dumps({"format": PROFILE_FORMAT, **values}), encoding="utf-8")
+
+
+def calibrate(
+    folder: str | Path,
+    model: str | Path | Model | None = None,
+    *,
+    false_accept_rate: float = 1e-2,
+    labels: bool = True,
+    progress: Progress | None = None,
+) -> Profile:
+    """Calibrates a model for the cameras of a folder of crops; nobody has to be known in it.
+
+    Embeddings are standardised by camera. Where at least `FEWEST_PEOPLE` people are known, with
+    several images each, error rates are measured on their pairs. Else false-accept rates come from
+    pairs of unknown people (`siamese.metrics.unlabelled`), and false-reject rates are not known.
+
+    Args:
+        folder: Images at any depth; cameras, tracklets and people as their dataset or names tell.
+        model: A model file, an open model, or None as for `siamese.load_model`.
+        false_accept_rate: What the threshold is set for, above 0 and below 1.
+        labels: Use people where they are known.
+        progress: Called with the images done and all images.
+
+    Returns:
+        The profile; `Profile.write` keeps it, `Model.verify` takes it.
+
+    Raises:
+        InputError: The folder, an image or the model cannot be used, or there are no pairs.
+    """
+    samples = list_all(Path(folder))
+    opened = model if isinstance(model, Model) else load_model(model)
+    raw = opened.embed([each.path for each in samples], progress=progress)
+    cameras = np.array([each.camera for each in samples], np.int64)
+    tracklets = np.array([each.tracklet for each in samples], np.int64)
+    people = np.array([each.person for each in samples])
+    statistics = camera_statistics(raw, cameras)
+    rows = standardise(raw, cameras, statistics)
+    own, before = opened.calibration, None
+    known = (people != "") & ~np.isin(people, list(DISTRACTORS))
+    repeated = np.unique(people[known], return_counts=True)[1] > 1
+    pairing, share = None, None
+    if labels and repeated.sum() >= FEWEST_PEOPLE:
+        chosen = (people[known], cameras[known])
+        calibration = fit_calibration(
+            count_pairs(rows[known], *chosen), false_accept_rate=false_accept_rate
+        )
+        accepts, rejects = bootstrap_error_rates(
+            sample_pairs(rows[known], *chosen), calibration.threshold
+        )
+        calibration = replace(
+            calibration, false_accept_interval=accepts, false_reject_interval=rejects
+        )
+        if own is not None:
+            before = fit_calibration(count_pairs(raw[known], *chosen))
+    else:
+        pairs = count_unlabelled(rows, cameras, tracklets)
+        pairing = pairs.pairing
+        calibration, share = calibrate_unlabelled(
+            pairs, reference=own, false_accept_rate=false_accept_rate
+        )
+        interval = bootstrap_unlabelled(
+            rows, cameras, tracklets, false_accept_rate=false_accept_rate
+        )
+        calibration = replace(calibration, false_accept_interval=interval)
+        if own is not None:
+            before, _ = calibrate_unlabelled(count_unlabelled(raw, cameras, tracklets))
+    own_rate = None
+    if own is not None and before is not None:
+        own_rate = before.error_rates(own.threshold)[0]
+    return Profile(
+        opened.fingerprint, calibration, statistics, pairing, share, own_rate, len(samples)
+    )
+
+
+def read_profile(path: str | Path) -> Profile:
+    """Reads what `Profile.write` wrote.
+
+    Raises:
+        InputError: There is no such file, or it is something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such profile. Make one with siamese calibrate.")
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if values.pop("format") != PROFILE_FORMAT:
+            raise ValueError("another version")
+        values["calibration"] = Calibration.from_dict(values["calibration"])
+        values["cameras"] = {
+            int(number): CameraStatistics(
+                np.array(each["mean"], np.float64),
+                np.array(each["deviation"], np.float64),
+                int(each["images"]),
+            )
+            for number, each in values["cameras"].items()
+        }
+        profile = Profile(**values)
+        sizes = {each.mean.shape + each.deviation.shape for each in profile.cameras.values()}
+        if len(sizes) != 1 or UNKNOWN_CAMERA not in profile.cameras:
+            raise ValueError("its cameras do not agree")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        detail = " ".join(str(error).split())[:120]
+        raise InputError(
+            f"{path}: is not a profile, or a damaged one ({detail}). Make it again with siamese "
+            "calibrate."
+        ) from None
+    return profile
