@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO := demo
 INSTALL := $(shell command -v uv >/dev/null && echo "uv pip install --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet")
 
-.PHONY: help demo test lint types layers pytest notebooks docs test-slow mutants parity benchmark clean
+.PHONY: help demo test lint types layers pytest notebooks docs test-slow mutants parity counts benchmark clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ parity: .venv/ready-to-develop  ## our losses against tensorflow-addons 0.23.0, 
 	.venv-addons/bin/python -m pip install --quiet tensorflow-cpu==2.15.1 tensorflow-addons==0.23.0 'numpy<2'
 	.venv-addons/bin/python tests/goldens/make_addons_goldens.py .venv-addons/fresh.npz
 	$(BIN)/python tests/goldens/check_addons_goldens.py .venv-addons/fresh.npz
+
+counts: .venv/ready-to-develop  ## the code counted: lines, repeated names, question-word docstrings, cycles
+	$(BIN)/python tools/house_counts.py
 
 benchmark: .venv/ready-to-develop  ## all benchmarks, each prints both sides of its ratio
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit; done

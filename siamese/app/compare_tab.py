@@ -1,91 +1,101 @@
 """The tab Compare: two images -> verdict, on the histograms of known pairs, with heat maps."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from siamese.app import html
-from siamese.app.components import clickable, in_words, photo, picked
-from siamese.app.state import Desk, Pixels
-from siamese.app.thresholds import HIGHEST_RATE, LOWEST_RATE, calibration_at
+from siamese.app.chart import HIGHEST_RATE, LOWEST_RATE, calibration_at, plot_threshold
+from siamese.app.components import HIDDEN, in_words, photo, pictures, verdict_label
+from siamese.app.state import Desk
 from siamese.app.uploads import read_upload
+from siamese.app.wording import WORDS, percent, plain
 from siamese.errors import InputError
-from siamese.images import read_image
 from siamese.metrics.calibration import Calibration
-from siamese.synthetic import write_test_images
 
-_PAIRS = ((0, 1), (0, 2), (4, 5))
-_NAMES = ("One person", "Two people", "Another person")
+_NOTHING = (
+    "**Do two images show the same person?** Drop, paste or take two crops of people, one a side. "
+    "The answer appears here."
+)
 
 
-def build(desk: Desk) -> None:
-    """Lays out the tab and says what its parts do."""
+def build_compare(desk: Desk, examples: Sequence[tuple[Path, Path]], folder: Path) -> Any:
+    """Lays out the tab and says what its parts do.
+
+    Args:
+        desk: What is asked.
+        examples: Pairs of images to try; the first is shown when the page opens.
+        folder: Where Gradio keeps pictures.
+
+    Returns:
+        The two fields for images.
+    """
     asked = gr.State(None)  # the distance of the pair that is shown
-    with gr.Row(elem_classes="columns"):
+    with gr.Row():
         with gr.Column(scale=5, min_width=300):
-            with gr.Row(elem_classes="pair"):
+            with gr.Row():
                 first = photo("First image", elem_id="first", min_width=130)
                 second = photo("Second image", elem_id="second", min_width=130)
-            # In Gradio's own folder, which it may show and which goes when the program ends.
-            examples = write_test_images(Path(first.GRADIO_CACHE) / "examples")
-            # Not what a visitor sent: Gradio's hourly clean-up leaves them.
-            first.keep_in_cache.update(str(each) for each in examples)
-            second.keep_in_cache.update(str(each) for each in examples)
-            gr.HTML('<p class="small">Or try a pair of drawn people:</p>')
-            chooser = clickable(_example_cards(examples), elem_id="examples")
+            if examples:
+                # Not what a visitor sent: Gradio's hourly clean-up leaves them.
+                for part in (first, second):
+                    part.keep_in_cache.update(str(each) for pair in examples for each in pair)
+                gr.Examples(
+                    [[str(each) for each in pair] for pair in examples],
+                    [first, second],
+                    label="Or try a pair",
+                    elem_id="examples",
+                    api_visibility="private",
+                )
         with gr.Column(scale=6, min_width=300):
-            verdict = gr.HTML(_nothing(), elem_id="verdict")
+            word = gr.Label(visible=False, show_label=False, elem_id="verdict")
+            words = gr.Markdown(_NOTHING, elem_id="words")
             rate = gr.Slider(
-                100 * LOWEST_RATE,
-                100 * HIGHEST_RATE,
-                value=100 * desk.model_calibration.false_accept_rate,
+                math.log10(LOWEST_RATE),
+                math.log10(HIGHEST_RATE),
+                value=math.log10(desk.calibration.false_accept_rate),
                 step=0.01,
-                label="False-accept rate, %",
-                info="How often two people may be taken for one. It moves the threshold.",
+                label="False-accept rate, as a power of ten",
+                info="How often two people may be taken for one: -2 is 1 %.",
                 elem_id="rate",
             )
-            chart = gr.HTML(html.distance_chart(desk.calibration), elem_id="chart")
-    heat = gr.HTML(elem_id="heat")
+            chart = gr.Plot(plot_threshold(desk.calibration), show_label=False, elem_id="chart")
+    heat = pictures(folder, label="Where they are alike", columns=2, visible=False, elem_id="heat")
+    heat_words = gr.Markdown()
 
-    def show(distance: float | None, percent: float) -> tuple[str, str]:
-        calibration = calibration_at(desk.calibration, percent / 100)
-        card = _nothing() if distance is None else html.verdict_card(calibration, distance)
-        return card, chart_of(calibration, distance)
-
-    def chart_of(calibration: Calibration, distance: float | None) -> str:
-        return html.distance_chart(calibration, distance, unseen=not desk.is_recalibrated)
+    def show(distance: float | None, power: float, fault: str = "") -> tuple[Any, ...]:
+        calibration = calibration_at(desk.calibration, 10**power)
+        figure = plot_threshold(calibration, distance, unseen=not desk.review.is_recalibrated)
+        if distance is None:
+            return verdict_label(None), fault or _NOTHING, figure
+        verdict = calibration.verdict(distance)
+        return verdict_label(verdict, WORDS[verdict]), _explain(calibration, distance), figure
 
     @in_words
-    def compare(one: str | None, other: str | None, percent: float) -> tuple[Any, ...]:
+    def compare(one: str | None, other: str | None, power: float) -> tuple[Any, ...]:
         if one is None or other is None:
-            return (None, *show(None, percent))
+            return (None, *show(None, power))
         try:
-            images = read_upload(one), read_upload(other)
-            distance = desk.distance(*images)
+            distance = desk.distance(read_upload(one), read_upload(other))
         except InputError as error:
-            return (
-                None,
-                html.notice(str(error), "bad", "This pair cannot be compared."),
-                chart_of(calibration_at(desk.calibration, percent / 100), None),
-            )
-        return (distance, *show(distance, percent))
+            return (None, *show(None, power, f"**This pair cannot be compared.** {plain(error)}"))
+        return (distance, *show(distance, power))
 
     @in_words
-    def look_inside(one: str | None, other: str | None, distance: float | None) -> str:
+    def look_inside(one: str | None, other: str | None, distance: float | None) -> Any:
         if one is None or other is None or distance is None:
-            return ""
+            return gr.Gallery(visible=False), ""
         try:
-            first_map, second_map, similarity = desk.heat_maps(read_upload(one), read_upload(other))
+            *maps, similarity = desk.heat_maps(read_upload(one), read_upload(other))
         except InputError as error:
-            return html.notice(str(error), title="There are no heat maps.")
-        return _heat(first_map, second_map, similarity)
-
-    @in_words
-    def choose(event: gr.EventData) -> tuple[str, str]:
-        place = picked(event, len(_PAIRS))
-        one, other = _PAIRS[place]
-        return str(examples[one]), str(examples[other])
+            return gr.Gallery(visible=False), f"There are no heat maps. {plain(error)}"
+        captions = ("first image", "second image")
+        return gr.Gallery(list(zip(maps, captions, strict=True)), visible=True), (
+            f"Bright places add most to the similarity of {similarity:.2f}; dark and grey ones add "
+            "nothing, or speak against it."
+        )
 
     @in_words
     def verify(first: str | None, second: str | None, false_accept_rate: float) -> dict[str, Any]:
@@ -93,35 +103,19 @@ def build(desk: Desk) -> None:
             raise InputError("two images are needed. Send both.")
         return desk.verify(read_upload(first), read_upload(second), false_accept_rate)
 
-    chooser.click(choose, None, [first, second], api_visibility="private", show_progress="hidden")
     gr.on(
         [first.change, second.change],
         compare,
         [first, second, rate],
-        [asked, verdict, chart],
+        [asked, word, words, chart],
         api_visibility="private",
         trigger_mode="always_last",
-        show_progress_on=verdict,
-    ).then(
-        look_inside,
-        [first, second, asked],
-        heat,
-        api_visibility="private",
-        show_progress="hidden",
-        trigger_mode="always_last",
-    )
+        show_progress_on=words,
+    ).then(look_inside, [first, second, asked], [heat, heat_words], **HIDDEN)
     rate.change(
-        in_words(show),
-        [asked, rate],
-        [verdict, chart],
-        api_visibility="private",
-        show_progress="hidden",
-        trigger_mode="always_last",
-        queue=False,
+        in_words(show), [asked, rate], [word, words, chart], trigger_mode="always_last", **HIDDEN
     )
-    wanted = gr.Number(
-        desk.model_calibration.false_accept_rate, label="false_accept_rate", visible=False
-    )
+    wanted = gr.Number(desk.calibration.false_accept_rate, label="false_accept_rate", visible=False)
     gr.Button(visible=False).click(
         verify,
         [first, second, wanted],
@@ -130,38 +124,19 @@ def build(desk: Desk) -> None:
         api_description="Do two images show the same person? The false-accept rate, 0 to 1, sets "
         "the threshold.",
     )
+    return first, second
 
 
-def _nothing() -> str:
-    return html.empty(
-        "Do two images show the same person?",
-        "Drop, paste or take two crops of people, one a side. The answer appears here.",
+def _explain(calibration: Calibration, distance: float) -> str:
+    """The probability of one person, yes or no at the threshold, and the error rates."""
+    accepts, rejects = calibration.error_rates(calibration.threshold)
+    of_same, of_different = calibration.word_rates()[calibration.verdict(distance)]
+    answer = "**yes**, within" if calibration.same(distance) else "**no**, beyond"
+    return (
+        f"**{percent(float(calibration.probability(distance)))}** one person, at even odds "
+        f"beforehand. This word is said of {percent(of_same)} of the pairs of one person and "
+        f"{percent(of_different)} of the pairs of two people.\n\n"
+        f"The same by the threshold: {answer} {calibration.threshold:.3f}, at distance "
+        f"{distance:.3f}. There {percent(accepts)} of the pairs of two people are accepted and "
+        f"{percent(rejects)} of the pairs of one person are missed."
     )
-
-
-def _heat(first: Pixels, second: Pixels, similarity: float) -> str:
-    maps = "".join(
-        html.picture(
-            html.thumbnail(pixels, 480),
-            f"The {place} image; bright where it is like the other",
-        )
-        for place, pixels in (("first", first), ("second", second))
-    )
-    return f"""
-<section aria-label="Heat maps"><h2 class="ask">Where they are alike</h2>
-<div class="two">{maps}</div>
-<p class="small">Bright places add most to the similarity of {similarity:.2f}; dark and grey ones
-add nothing, or speak against it.</p></section>"""
-
-
-def _example_cards(examples: list[Path]) -> str:
-    cards = []
-    for place, (pair, name) in enumerate(zip(_PAIRS, _NAMES, strict=True)):
-        images = "".join(
-            f'<img src="{html.thumbnail(read_image(examples[each]), 96)}" alt="">' for each in pair
-        )
-        cards.append(
-            f'<li><button type="button" class="card pair" data-pick="{place}">'
-            f'<span class="images">{images}</span><b>{name}</b></button></li>'
-        )
-    return html.cards(cards, "Example pairs")

@@ -1,9 +1,9 @@
-"""How the tabs use Gradio: images that are checked, errors in words, cards that can be clicked."""
+"""Gradio as the tabs use it: checked images, errors in words, rows of pictures, verdicts."""
 
 import functools
 import html
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -11,19 +11,17 @@ import gradio as gr
 
 from siamese.app.uploads import inside
 from siamese.errors import InputError
+from siamese.metrics.calibration import Verdict
+from siamese.plots import VERDICT_COLOURS
 
 logger = logging.getLogger(__name__)
 
 Given = ParamSpec("Given")
-Answer = TypeVar("Answer")
+Answered = TypeVar("Answered")
+Item = TypeVar("Item")
 
-# A click on a card tells Python its number; nothing else that the browser says is believed.
-_PICK = """
-element.addEventListener("click", (event) => {
-  const card = event.target.closest("[data-pick]");
-  if (card) trigger("click", {pick: Number(card.dataset.pick)});
-});
-"""
+HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+"""Of an event that is no endpoint and shows no progress."""
 
 # A folder's files keep their paths, which Gradio's own file component does not send.
 _FOLDER = """
@@ -31,17 +29,12 @@ const input = element.querySelector("input");
 const status = element.querySelector("output");
 input.addEventListener("change", async () => {
   const images = [...input.files].filter((file) => /\\.(jpe?g|png|webp|bmp)$/i.test(file.name));
-  if (!images.length) {
-    status.textContent = "This folder holds no JPEG, PNG, WebP or BMP image.";
-    return;
-  }
   const sent = [];
   let next = 0;
   const send = async () => {
     while (next < images.length) {
       const file = images[next++];
-      const kept = await upload(file);
-      sent.push([file.webkitRelativePath || file.name, kept.path]);
+      sent.push([file.webkitRelativePath || file.name, (await upload(file)).path]);
       status.textContent = `Sent ${sent.length} of ${images.length} images`;
     }
   };
@@ -58,7 +51,7 @@ input.addEventListener("change", async () => {
 
 
 def refusal(message: str) -> Exception:
-    """An error whose words are for the visitor."""
+    """Makes an error whose words are for the visitor."""
     # Gradio shows it as HTML, and names that others gave may stand in it.
     shown = html.escape(message, quote=False)
     error: Exception = gr.Error(
@@ -67,7 +60,7 @@ def refusal(message: str) -> Exception:
     return error
 
 
-def in_words(call: Callable[Given, Answer]) -> Callable[Given, Answer]:
+def in_words(call: Callable[Given, Answered]) -> Callable[Given, Answered]:
     """Lets a visitor see what can be fixed, and nothing of what happens inside.
 
     Args:
@@ -79,11 +72,12 @@ def in_words(call: Callable[Given, Answer]) -> Callable[Given, Answer]:
     """
 
     @functools.wraps(call)
-    def answered(*given: Given.args, **named: Given.kwargs) -> Answer:
+    def answered(*given: Given.args, **named: Given.kwargs) -> Answered:
         try:
             return call(*given, **named)
         except InputError as error:
-            raise refusal(_sentence(error)) from None
+            text = " ".join(str(error).split())
+            raise refusal(text[:1].upper() + text[1:]) from None
         except gr.Error:
             raise
         except Exception:
@@ -95,16 +89,11 @@ def in_words(call: Callable[Given, Answer]) -> Callable[Given, Answer]:
     return answered
 
 
-def _sentence(error: InputError) -> str:
-    text = " ".join(str(error).split())
-    return text[:1].upper() + text[1:]
-
-
 def photo(label: str, **options: Any) -> Any:
-    """An image that is dropped, pasted, chosen or taken; functions get the path of the file.
+    """Makes a field for an image that is dropped, pasted, chosen or taken.
 
-    Gradio's own component decodes what it receives before any function sees it, and fetches
-    addresses that a visitor sends. This one hands over the uploaded file and nothing else.
+    Gradio's own component opens what it receives before any function sees it, and fetches
+    addresses that a visitor sends. This one hands over the path of the uploaded file and no more.
 
     Args:
         label: What it is.
@@ -119,84 +108,99 @@ def photo(label: str, **options: Any) -> Any:
         type="filepath",
         image_mode=None,
         format="png",
-        height=options.pop("height", 300),
+        height=300,
         buttons=["fullscreen"],
         alt_text=label,
         webcam_options=gr.WebcamOptions(mirror=False),
         **options,
     )
-    component.preprocess = _uploaded_path
-    component.async_move_resource_to_block_cache = functools.partial(
-        _only_local, component.async_move_resource_to_block_cache
-    )
+    move = component.async_move_resource_to_block_cache
+
+    def path_of(payload: Any) -> str | None:
+        if payload is None:
+            return None
+        if not payload.path or (payload.url or "").startswith("data:"):
+            raise refusal("Send the image as a file.")
+        return str(payload.path)
+
+    async def only_local(source: str | Path | None) -> Any:
+        if source is not None and "://" in str(source):
+            raise refusal("Send the image as a file; addresses are not fetched.")
+        return await move(source)
+
+    component.preprocess = path_of
+    component.async_move_resource_to_block_cache = only_local
     return component
 
 
-def _uploaded_path(payload: Any) -> str | None:
-    if payload is None:
-        return None
-    if not payload.path or (payload.url or "").startswith("data:"):
-        raise refusal("Send the image as a file.")
-    return str(payload.path)
-
-
-async def _only_local(move: Callable[[Any], Any], source: str | Path | None) -> Any:
-    if source is not None and "://" in str(source):
-        raise refusal("Send the image as a file; addresses are not fetched.")
-    return await move(source)
-
-
-def clickable(value: str = "", **options: Any) -> Any:
-    """HTML with cards; its `click` event says which one, as `picked` reads it."""
-    return gr.HTML(value, js_on_load=_PICK, apply_default_css=False, **options)
-
-
-def picked(event: gr.EventData, count: int) -> int:
-    """The number of the card that was clicked.
+def pictures(folder: Path, *, label: str, **options: Any) -> Any:
+    """Makes rows of pictures with captions; a click is an event, whose place `picked` reads.
 
     Args:
-        event: Of a `clickable`.
-        count: How many cards there are.
+        folder: Where Gradio keeps the pictures that it sends to visitors.
+        label: What they are.
+        **options: Of `gradio.Gallery`.
+
+    Returns:
+        The component; its value is a list of `(image, caption)`.
+    """
+    options = {"allow_preview": False, "elem_classes": "pictures", **options}
+    component = gr.Gallery(
+        label=label, height="auto", object_fit="contain", buttons=[], interactive=False,
+        format="jpeg", **options,
+    )  # fmt: skip
+    component.GRADIO_CACHE = str(folder)
+    return component
+
+
+def picked(event: gr.SelectData, shown: Sequence[Item]) -> Item:
+    """Finds what was clicked in `pictures`.
+
+    Args:
+        event: A click.
+        shown: What the pictures show, in their order.
 
     Raises:
-        InputError: There is no such card any longer.
+        InputError: It is no longer there.
     """
-    place = event._data.get("pick") if isinstance(event._data, dict) else None
-    if not isinstance(place, int) or not 0 <= place < count:
+    if not isinstance(event.index, int) or not 0 <= event.index < len(shown):
         raise InputError("this image is no longer shown. Try again.")
-    return place
+    return shown[event.index]
+
+
+def verdict_label(verdict: Verdict | None, word: str = "") -> Any:
+    """Shows a verdict's word on its colour; nothing for None."""
+    colour = None if verdict is None else VERDICT_COLOURS[verdict]
+    return gr.Label(word, color=colour, visible=verdict is not None)
 
 
 def folder_picker(label: str, hint: str) -> Any:
-    """A button that sends a folder of images; its `submit` event is read by `sent_files`."""
+    """Makes a button that sends a folder of images; `sent_files` reads its `submit` event."""
     return gr.HTML(
-        f'<label class="folder"><b>{label}</b><span>{hint}</span>'
-        '<input type="file" webkitdirectory multiple></label>'
-        '<output class="folder" aria-live="polite"></output>',
+        f'<label class="folder"><b>{label}</b> <span>{hint}</span>'
+        '<input type="file" webkitdirectory multiple></label><output aria-live="polite"></output>',
         js_on_load=_FOLDER,
         apply_default_css=False,
     )
 
 
 def sent_files(event: gr.EventData, uploads: Path) -> dict[str, Path]:
-    """The files that a `folder_picker` sent, by their paths in the visitor's folder.
+    """Reads what a `folder_picker` sent: uploaded files, by their paths in the visitor's folder.
 
     Args:
         event: Its `submit` event.
         uploads: Where Gradio keeps what it receives: a visitor cannot name files elsewhere.
 
     Raises:
-        InputError: A path is not that of an upload.
+        InputError: There is no file, or a path is not that of an upload.
     """
     found = event._data.get("files") if isinstance(event._data, dict) else None
     files: dict[str, Path] = {}
     for entry in found if isinstance(found, list) else []:
-        if not isinstance(entry, list) or len(entry) != 2:
-            continue
         name, path = (str(each) for each in entry)
         if not inside(path, uploads) or not Path(path).is_file():
             raise InputError(f"{name}: is not an uploaded file. Send the folder again.")
         files[name] = Path(path)
     if not files:
-        raise InputError("no file has arrived. Send the folder again.")
+        raise InputError("no JPEG, PNG, WebP or BMP image has arrived. Send a folder of crops.")
     return files

@@ -5,32 +5,55 @@ import functools
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from siamese.app import about_tab, compare_tab, html, people_tab, review_tab, search_tab
-from siamese.app.css import CSS
+from siamese.app import about_tab, compare_tab, people_tab, review_tab, search_tab
+from siamese.app.components import HIDDEN
 from siamese.app.state import Desk
 from siamese.app.uploads import MAXIMUM_UPLOAD
+from siamese.app.wording import plain
 from siamese.errors import InputError
+from siamese.review.answers import TRIPLETS
 
 AT_ONCE = 4
 WAITING = 200
+CSS = """
+.gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
+.pictures .grid-container {
+  grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)) !important; }
+.pictures .thumbnail-lg { aspect-ratio: auto; height: 240px; }
+.pictures .caption-label { white-space: normal; max-width: 100%; left: 0; right: 0; bottom: 0;
+  opacity: 1 !important; border-radius: 0; }
+#verdict h2, #found h2 { color: #fff; border-radius: 8px; padding: 10px; }
+label.folder { display: block; cursor: pointer; padding: 10px;
+  border: 1px dashed var(--border-color-primary); border-radius: 8px; }
+label.folder:focus-within { outline: 3px solid var(--color-accent); }
+label.folder input { position: absolute; width: 1px; height: 1px; opacity: 0; }
+"""
 _HOUR = 3600
 _FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 
+Examples = Sequence[tuple[Path, Path]]
 
-def build_page(desk: Desk) -> Any:
+
+def build_page(desk: Desk, examples: Examples = ()) -> Any:
     """Lays out the page.
 
     Args:
         desk: What its tabs ask.
+        examples: Pairs of images to try; the first is shown when the page opens.
 
     Returns:
         A `gradio.Blocks`, not started.
     """
+    home = Path(_private_folder())
+    pictures = Path(tempfile.mkdtemp(dir=home, prefix="gallery-"))
+    desk.shown.append(pictures)
+    copied = [(_copy(one, home), _copy(other, home)) for one, other in examples]
     with gr.Blocks(
         title="Person re-identification",
         analytics_enabled=False,
@@ -38,22 +61,25 @@ def build_page(desk: Desk) -> Any:
         fill_width=True,
     ) as page:
         changed = gr.State(0)
-        gr.HTML(_head(desk))
-        with gr.Tabs(overflow_behavior="wrap"):
-            with gr.Tab("Compare", id="compare"):
-                compare_tab.build(desk)
-            with gr.Tab("Search", id="search"):
-                search_tab.build(desk, changed)
-            with gr.Tab("Gallery", id="gallery"):
-                people_tab.build(desk, changed)
-            with gr.Tab("Review", id="review") as tab:
-                review_tab.build(desk, changed, tab)
-            with gr.Tab("Model", id="model") as tab:
-                about_tab.build(desk, tab)
-        page.load(
-            lambda times: times + 1, changed, changed, api_visibility="private",
-            show_progress="hidden",
-        )  # fmt: skip
+        gr.Markdown(
+            "# Person re-identification\nDo two images show the same person, and where else was "
+            f"this person seen? Model {plain(desk.model.path.name)}, gallery "
+            f"{plain(Path(desk.gallery.path).name)}."
+        )
+        with gr.Tabs():
+            with gr.Tab("Compare"):
+                first, second = compare_tab.build_compare(desk, copied, home)
+            with gr.Tab("Search"):
+                search_tab.build_search(desk, changed, pictures)
+            with gr.Tab("Gallery"):
+                people_tab.build_people(desk, changed, pictures)
+            with gr.Tab("Review") as tab:
+                review_tab.build_review(desk, changed, tab, pictures)
+            with gr.Tab("Model") as tab:
+                about_tab.build_about(desk, tab, home)
+        page.load(lambda times: times + 1, changed, changed, **HIDDEN)
+        if copied:
+            page.load(lambda: [str(each) for each in copied[0]], None, [first, second], **HIDDEN)
     page.queue(max_size=WAITING, default_concurrency_limit=AT_ONCE, api_open=False)
     return page
 
@@ -64,6 +90,7 @@ def launch(
     host: str = "127.0.0.1",
     port: int | None = 7860,
     login: tuple[str, str] | None = None,
+    examples: Examples = (),
 ) -> Any:
     """Starts the page and returns while it serves.
 
@@ -75,6 +102,7 @@ def launch(
         host: The address to listen at; "0.0.0.0" for all.
         port: The port; None for any free one.
         login: Name and password that visitors must give.
+        examples: As `build_page` takes them.
 
     Returns:
         The `gradio.Blocks`, with `local_url` and `close()`.
@@ -82,9 +110,10 @@ def launch(
     Raises:
         InputError: The address or the port cannot be used.
     """
-    _keep_private()
-    _reach_directly()
-    page = build_page(desk)
+    for name in ("NO_PROXY", "no_proxy"):  # Gradio asks its own server whether it is up
+        others = [each for each in os.environ.get(name, "").split(",") if each]
+        os.environ[name] = ",".join(dict.fromkeys([*others, "127.0.0.1", "localhost"]))
+    page = build_page(desk, examples)
     try:
         page.launch(
             server_name=host,
@@ -97,16 +126,19 @@ def launch(
             show_error=False,
             prevent_thread_lock=True,
             inbrowser=False,
-            allowed_paths=[],
+            allowed_paths=[str(desk.review.folder.absolute() / TRIPLETS)],
             max_file_size=MAXIMUM_UPLOAD,
             enable_monitoring=False,
             footer_links=[],
-            theme=_theme(),
+            theme=gr.themes.Default(
+                primary_hue="teal", neutral_hue="slate", font=_FONT,
+                font_mono=("ui-monospace", "monospace"),
+            ),
             css=CSS,
             head=f"<script>{review_tab.KEYS}</script>",
             # Without it, a machine too busy to answer within 3 seconds is asked for a public link.
             _frontend=False,
-        )
+        )  # fmt: skip
     except OSError:
         raise InputError(
             f"port {port} of {host} is in use or may not be used. Give another --port."
@@ -114,40 +146,14 @@ def launch(
     return page
 
 
+def _copy(image: Path, home: Path) -> Path:
+    return Path(shutil.copy(image, tempfile.mkdtemp(dir=home)))
+
+
 @functools.cache
-def _keep_private() -> None:
-    """Gives what visitors send a folder of its own: one a process, as Gradio knows only one."""
+def _private_folder() -> str:
+    """Makes the folder of what visitors send: one a process, as Gradio knows only one."""
     folder = tempfile.mkdtemp(prefix="siamese-page-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["GRADIO_TEMP_DIR"] = folder
-
-
-def _reach_directly() -> None:
-    """Lets Gradio ask its own server whether it is up without the network's proxy."""
-    for name in ("NO_PROXY", "no_proxy"):
-        others = [each for each in os.environ.get(name, "").split(",") if each]
-        os.environ[name] = ",".join(dict.fromkeys([*others, "127.0.0.1", "localhost"]))
-
-
-def _theme() -> Any:
-    """Fonts of the visitor's own system: none is fetched."""
-    theme = gr.themes.Default(
-        primary_hue="teal", neutral_hue="slate", font=_FONT, font_mono=("ui-monospace", "monospace")
-    )
-    # Gradio's own grey is too pale to read for many.
-    return theme.set(
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_300",
-        block_info_text_color="*neutral_600",
-        block_info_text_color_dark="*neutral_300",
-    )
-
-
-def _head(desk: Desk) -> str:
-    chips = [f"model {desk.model.path.name}", f"gallery {Path(desk.gallery.path).name}"]
-    shown = "".join(f"<li>{html.escape(each)}</li>" for each in chips)
-    return (
-        '<header class="top"><h1>Person re-identification</h1>'
-        "<p>Do two images show the same person, and where else was this person seen?</p>"
-        f'<ul class="chips" aria-label="In use">{shown}</ul></header>'
-    )
+    return folder

@@ -1,20 +1,19 @@
 """The tab Review: same or different? A person's word on the pairs that the model is unsure of."""
 
+import functools
 from collections.abc import Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import gradio as gr
 
-from siamese.app import html
-from siamese.app.annotations import TRIPLETS, Answer
-from siamese.app.components import in_words
-from siamese.app.state import Desk, Pair
+from siamese.app.chart import plot_threshold
+from siamese.app.components import HIDDEN, in_words, pictures
+from siamese.app.state import Desk, Snapshot
+from siamese.app.wording import WORDS, count, describe_image, percent
 from siamese.errors import InputError
-from siamese.files import whole_file
-
-View: TypeAlias = tuple[tuple[Pair, ...], str, str, Any]
+from siamese.review import Answer, ReviewPair
+from siamese.review.answers import TRIPLETS
 
 # Whoever reviews hundreds of pairs does not want to aim at buttons.
 KEYS = """
@@ -28,179 +27,157 @@ document.addEventListener("keydown", (event) => {
 });
 """
 
+Given: TypeAlias = Sequence[tuple[Answer, Snapshot | None]]
+"""The answers of a visitor, the last one last, and the images as they were before each."""
 
-def build(desk: Desk, changed: Any, tab: Any) -> None:
+
+def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
     """Lays out the tab and says what its parts do.
 
     Args:
         desk: What is asked.
         changed: A state whose change says that the gallery is another.
         tab: The tab, whose opening looks for pairs: that takes a moment in a large gallery.
+        folder: Where Gradio keeps pictures.
     """
     waiting = gr.State(())  # pairs that are to be asked about, the first is shown
-    given = gr.State(())  # what this visitor answered, the last one last
-    with gr.Row(elem_classes="columns"):
+    given = gr.State(())
+    with gr.Row():
         with gr.Column(scale=6, min_width=300):
-            pair = gr.HTML(_nothing(desk), elem_id="pair")
-            with gr.Row(elem_classes="buttons"):
-                same = gr.Button("Same (S)", elem_id="review-same", min_width=90)
-                different = gr.Button("Different (D)", elem_id="review-different", min_width=90)
-                skip = gr.Button("Skip (K)", elem_id="review-skip", min_width=90)
-                undo = gr.Button("Undo (U)", elem_id="review-undo", min_width=90)
+            question = gr.Markdown(elem_id="question")
+            images = pictures(folder, label="The pair", columns=2, visible=False, elem_id="pair")
+            with gr.Row():
+                same, different, skip, undo = (
+                    gr.Button(f"{each} ({key})", elem_id=f"review-{each.lower()}", min_width=90)
+                    for each, key in zip(("Same", "Different", "Skip", "Undo"), "SDKU", strict=True)
+                )
         with gr.Column(scale=5, min_width=300):
-            state = gr.HTML(_state(desk), elem_id="answers")
-            with gr.Row(elem_classes="buttons"):
+            state = gr.Markdown(elem_id="answers")
+            with gr.Row():
                 download = gr.DownloadButton(
                     "Triplets (CSV)", interactive=False, elem_id="triplets", min_width=120
                 )
                 measure = gr.Button("Recalibrate", min_width=120)
                 back = gr.Button("Model's own", min_width=120)
-            measured = gr.HTML(_measured(desk), elem_id="measured")
+            measured = gr.Markdown(elem_id="measured")
+            chart = gr.Plot(show_label=False)
+    view = [waiting, question, images, state, download]
 
-    def table() -> Any:
-        # The button hands out what it holds at the click: the table as it is now, where Gradio may
-        # read it, under another name for other content.
-        if not desk.triplets.is_file():
-            return gr.update(value=None, interactive=False)
-        content = desk.triplets.read_bytes()
-        name = blake2b(content, digest_size=8).hexdigest()
-        path = Path(download.GRADIO_CACHE) / "review" / name / TRIPLETS
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            temporary.write_bytes(content)
-        download.keep_in_cache.add(str(path))
-        return gr.update(value=str(path), interactive=True)
+    @in_words
+    def show(pairs: Sequence[ReviewPair]) -> tuple[Any, ...]:
+        pairs = tuple(pairs or desk.review.pairs())
+        table = desk.review.folder / TRIPLETS
+        button = gr.DownloadButton(
+            value=str(table) if table.is_file() else None, interactive=table.is_file()
+        )
+        shown = [] if not pairs else [
+            (desk.thumbnail(each.path, 320), describe_image(each.person, each.camera, each.time))
+            for each in (pairs[0].first, pairs[0].second)
+        ]  # fmt: skip
+        return (
+            pairs,
+            _ask(desk, pairs[0]) if pairs else _nothing(desk),
+            gr.Gallery(shown, visible=bool(shown)),
+            _state(desk),
+            button,
+        )
 
-    def show(pairs: Sequence[Pair]) -> View:
-        if not pairs:
-            pairs = desk.pairs()
-        shown = _pair(desk, pairs[0]) if pairs else _nothing(desk)
-        return tuple(pairs), shown, _state(desk), table()
-
-    def answer(pairs: Sequence[Pair], mine: Sequence[Answer], is_same: bool) -> tuple[Any, ...]:
+    @in_words
+    def answer(is_same: bool, pairs: Sequence[ReviewPair], mine: Given, times: int) -> Any:
         if not pairs:
             raise InputError("there is no pair to answer. Add images in the tab Gallery.")
-        said = desk.answer(pairs[0], is_same)
-        return (*show(pairs[1:]), (*mine, said))
+        said, before = desk.answer(pairs[0], is_same)
+        # Names that are others now are shown anew, by the event of `changed`.
+        return (*show(pairs[1:]), (*mine, (said, before)), times + (before is not None))
 
     @in_words
-    def again(pairs: Sequence[Pair]) -> View:
-        return show(pairs)
-
-    @in_words
-    def renew(pairs: Sequence[Pair]) -> Any:
+    def renew(pairs: Sequence[ReviewPair]) -> tuple[Any, ...]:
         # What is shown and what waits change together, or an answer would be to another pair.
-        return show(()) if pairs else (gr.skip(), gr.skip(), gr.skip(), table())
+        return show(()) if pairs else (gr.skip(), gr.skip(), gr.skip(), *show(())[3:])
 
     @in_words
-    def show_calibration() -> str:
-        return _measured(desk)
-
-    @in_words
-    def is_same(pairs: Sequence[Pair], mine: Sequence[Answer]) -> tuple[Any, ...]:
-        return answer(pairs, mine, True)
-
-    @in_words
-    def is_different(pairs: Sequence[Pair], mine: Sequence[Answer]) -> tuple[Any, ...]:
-        return answer(pairs, mine, False)
-
-    @in_words
-    def next_pair(pairs: Sequence[Pair]) -> View:
+    def next_pair(pairs: Sequence[ReviewPair]) -> tuple[Any, ...]:
         return show([*pairs[1:], pairs[0]] if pairs else ())
 
     @in_words
-    def take_back(mine: Sequence[Answer]) -> tuple[Any, ...]:
+    def take_back(mine: Given, times: int) -> tuple[Any, ...]:
         if not mine:
             raise InputError("you have answered nothing yet.")
-        desk.take_back(mine[-1])  # or it went with an image that was erased
-        return (*show(()), tuple(mine[:-1]))
+        desk.take_back(*mine[-1])
+        return (*show(()), tuple(mine[:-1]), times + (mine[-1][1] is not None))
 
     @in_words
-    def recalibrate() -> str:
-        desk.recalibrate()
-        return _measured(desk)
+    def show_calibration() -> tuple[str, Any]:
+        figure = plot_threshold(desk.calibration, unseen=not desk.review.is_recalibrated)
+        return _measured(desk), figure
 
     @in_words
-    def go_back() -> str:
-        desk.use_model_calibration()
-        return _measured(desk)
+    def recalibrate() -> tuple[str, Any]:
+        desk.review.recalibrate()
+        return show_calibration()
 
-    view = [waiting, pair, state, download]
-    hidden = {"api_visibility": "private", "show_progress": "hidden"}
-    same.click(is_same, [waiting, given], [*view, given], **hidden)
-    different.click(is_different, [waiting, given], [*view, given], **hidden)
-    skip.click(next_pair, waiting, view, **hidden)
-    undo.click(take_back, given, [*view, given], **hidden)
-    changed.change(renew, waiting, view, **hidden)
-    tab.select(again, waiting, view, **hidden).then(show_calibration, None, measured, **hidden)
-    measure.click(recalibrate, None, measured, api_visibility="private", show_progress_on=measured)
-    back.click(go_back, None, measured, **hidden)
+    @in_words
+    def go_back() -> tuple[str, Any]:
+        desk.review.use_model_calibration()
+        return show_calibration()
+
+    results = [*view, given, changed]
+    for button, is_same in ((same, True), (different, False)):
+        button.click(
+            functools.partial(answer, is_same), [waiting, given, changed], results, **HIDDEN
+        )
+    skip.click(next_pair, waiting, view, **HIDDEN)
+    undo.click(take_back, [given, changed], results, **HIDDEN)
+    changed.change(renew, waiting, view, **HIDDEN)
+    tab.select(show, waiting, view, **HIDDEN).then(
+        show_calibration, None, [measured, chart], **HIDDEN
+    )
+    measure.click(
+        recalibrate, None, [measured, chart], api_visibility="private", show_progress_on=measured
+    )
+    back.click(go_back, None, [measured, chart], **HIDDEN)
 
 
 def _nothing(desk: Desk) -> str:
     if len(desk.gallery) < 2:
-        return html.empty("Nothing to review.", "Add images in the tab Gallery first.")
-    return html.empty("All pairs are answered.", "Add more images to go on.")
+        return "**Nothing to review.** Add images in the tab Gallery first."
+    return "**All pairs are answered.** Add more images to go on."
 
 
-def _pair(desk: Desk, pair: Pair) -> str:
-    images = "".join(
-        html.picture(
-            desk.picture(image.path, 320),
-            f"The {place} image: {image.person or 'no name'}",
-            ", ".join(
-                each
-                for each in (
-                    image.person or "no name",
-                    "" if image.camera is None else f"camera {image.camera}",
-                    html.when(image.time),
-                )
-                if each
-            ),
-        )
-        for place, image in (("first", pair.first), ("second", pair.second))
+def _ask(desk: Desk, pair: ReviewPair) -> str:
+    probability = percent(float(desk.calibration.probability(pair.distance)))
+    word = WORDS[desk.calibration.verdict(pair.distance)].lower()
+    return (
+        f"### Is this one person?\n\nThe model says: {word}, {probability} one person at even odds "
+        f"beforehand. Distance {pair.distance:.3f}, threshold {desk.calibration.threshold:.3f}."
     )
-    probability = float(desk.calibration.probability(pair.distance))
-    word = html.WORDS[desk.calibration.verdict(pair.distance)].lower()
-    return f"""
-<section aria-label="The pair" aria-live="polite"><h2 class="ask">Is this one person?</h2>
-<div class="two">{images}</div>
-<p class="small">The model says: {word}, {html.percent(probability)} one person at even odds
-beforehand. Distance {pair.distance:.3f}, threshold {desk.calibration.threshold:.3f}.</p>
-</section>"""
 
 
 def _state(desk: Desk) -> str:
-    answers = desk.answers
+    answers = desk.review.answers
     alike = sum(each.same for each in answers)
-    text = (
-        f"{html.count(len(answers), 'answer')}: {alike:,} same, {len(answers) - alike:,} different."
-    )
-    triplets = ""
-    if desk.triplets.is_file():
-        with desk.triplets.open(encoding="utf-8") as file:
-            triplets = f" {html.count(max(0, sum(1 for _ in file) - 1), 'triplet')} so far."
-    wrong = desk.contradictions() if answers else 0
-    more = (
-        f" On {html.count(wrong, 'image')} names and answers contradict each other; they are "
-        "left out."
-        if wrong
-        else ""
-    )
-    return html.notice(triplets.strip() + more, title=text)
+    words = [
+        f"**{count(len(answers), 'answer')}: {alike:,} same, {len(answers) - alike:,} different.**",
+        "Same makes two people of the gallery one.",
+    ]
+    if (table := desk.review.folder / TRIPLETS).is_file():
+        with table.open(encoding="utf-8") as file:
+            words.append(f"{count(max(0, sum(1 for _ in file) - 1), 'triplet')} so far.")
+    if answers and (wrong := desk.review.contradictions()):
+        words.append(f"On {count(wrong, 'image')} names and answers disagree; they are left out.")
+    return " ".join(words)
 
 
 def _measured(desk: Desk) -> str:
     calibration = desk.calibration
     accepts, rejects = calibration.error_rates(calibration.threshold)
-    if desk.is_recalibrated:
-        title = "In use: measured on this gallery."
-    else:
-        title = "In use: the model's own calibration."
-    text = (
-        f"Threshold {calibration.threshold:.3f}: of two people {html.percent(accepts)} are taken "
-        f"for one, of one person {html.percent(rejects)} are missed."
-    )
-    return html.notice(text, title=title) + html.distance_chart(
-        calibration, unseen=not desk.is_recalibrated
+    source = "the model's own calibration"
+    if desk.review.is_recalibrated:
+        source = (
+            f"measured on this gallery, {count(calibration.people, 'person', 'people')}: the fewer "
+            "people, the less it is worth"
+        )
+    return (
+        f"**In use: {source}.** Threshold {calibration.threshold:.3f}: of two people "
+        f"{percent(accepts)} are taken for one, of one person {percent(rejects)} are missed."
     )

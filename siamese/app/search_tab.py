@@ -6,55 +6,86 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from siamese.app import html
-from siamese.app.components import clickable, in_words, photo, picked
-from siamese.app.state import Desk, Found
+from siamese.app.components import HIDDEN, in_words, photo, picked, pictures, verdict_label
+from siamese.app.state import Desk, Found, write_archive
 from siamese.app.uploads import read_upload
+from siamese.app.wording import WORDS, count, describe_image, percent, plain
 from siamese.errors import InputError
 from siamese.gallery import SearchResult, open_image
 from siamese.gallery.sources import digest_of
 from siamese.images import read_bytes
+from siamese.metrics.calibration import Verdict
 
-_HOW_MANY = 12
+_IN_GALLERY: dict[Verdict, str] = {
+    "same": "In the gallery",
+    "probably same": "Probably in the gallery",
+    "unsure": "Perhaps in the gallery",
+    "probably different": "Probably not in the gallery",
+    "different": "Not in the gallery",
+}
 
 
-def build(desk: Desk, changed: Any) -> None:
+def build_search(desk: Desk, changed: Any, folder: Path) -> None:
     """Lays out the tab and says what its parts do.
 
     Args:
         desk: What is asked.
         changed: A state whose change says that the gallery is another.
+        folder: Where Gradio keeps pictures.
     """
     shown = gr.State(())  # the matches on the page
-    with gr.Row(elem_classes="columns"):
+    with gr.Row():
         with gr.Column(scale=3, min_width=280):
-            query = photo("Whom to look for", elem_id="query", height=300)
+            query = photo("Whom to look for", elem_id="query")
             with gr.Accordion("Filters", open=False, elem_id="filters"):
                 cameras = gr.Dropdown([], multiselect=True, label="Cameras")
                 person = gr.Dropdown([], label="Person", value=None)
-                since = gr.Textbox(label="Since", placeholder="2026-11-20 08:15", max_length=30)
-                until = gr.Textbox(label="Until", placeholder="2026-11-20", max_length=30)
+                since = gr.DateTime(type="string", label="Since")
+                until = gr.DateTime(type="string", label="Until")
                 clear = gr.Button("Clear filters", size="sm")
-            how_many = gr.Slider(1, 50, _HOW_MANY, step=1, label="How many images")
+            how_many = gr.Slider(1, 50, 12, step=1, label="How many images")
+            save = gr.Button("Results as ZIP", size="sm")
+            saved = gr.File(label="Images and table", visible=False, interactive=False)
         with gr.Column(scale=8, min_width=300):
-            answer = gr.HTML(_nothing(desk), elem_id="answer")
-            strip = clickable(elem_id="strip")
+            word = gr.Label(visible=False, show_label=False, elem_id="found")
+            answer = gr.Markdown(_nothing(desk), elem_id="answer")
+            strip = pictures(
+                folder, label="Nearest first. Click an image to look for the person on it.",
+                columns=6, visible=False, elem_id="strip",
+            )  # fmt: skip
     filters = [cameras, person, since, until]
+    wanted, results = [query, how_many, *filters], [shown, word, answer, strip]
 
     @in_words
-    def look_up(path: str | None, count: float, *given: Any) -> tuple[Any, ...]:
+    def look_up(path: str | None, number: float, *given: Any) -> tuple[Any, ...]:
+        nothing = (), verdict_label(None), _nothing(desk), gr.Gallery([], visible=False)
         if path is None:
-            return (), _nothing(desk), ""
+            return nothing
         try:
-            found = _search(desk, path, int(count), *given)
+            found = _search(desk, path, int(number), *given)
         except InputError as error:
-            return (), html.notice(str(error), "bad", "Nothing could be looked up."), ""
-        return found.matches, _answer(found, len(desk.gallery)), _strip(desk, found.matches)
+            return (*nothing[:2], f"**Nothing could be looked up.** {plain(error)}", nothing[3])
+        strip = [
+            (desk.thumbnail(match.image), _caption(place, match))
+            for place, match in enumerate(found.matches, 1)
+        ]
+        title = "" if found.verdict is None else _IN_GALLERY[found.verdict]
+        return (
+            found.matches,
+            verdict_label(found.verdict, title),
+            _explain(found, len(desk.gallery)),
+            gr.Gallery(strip, visible=bool(strip)),
+        )
 
     @in_words
-    def look_for(matches: tuple[SearchResult, ...], event: gr.EventData) -> str | Image.Image:
-        image = matches[picked(event, len(matches))].image
-        return copy_image(image, Path(query.GRADIO_CACHE) / "asked")
+    def look_for(matches: tuple[SearchResult, ...], event: gr.SelectData) -> str | Image.Image:
+        return copy_image(picked(event, matches).image, folder / "asked")
+
+    @in_words
+    def write(matches: tuple[SearchResult, ...]) -> Any:
+        if not matches:
+            raise InputError("there are no results. Give an image first.")
+        return gr.File(write_archive(matches, folder), visible=True)
 
     @in_words
     def endpoint(
@@ -69,45 +100,32 @@ def build(desk: Desk, changed: Any) -> None:
             raise InputError("an image is needed. Send one.")
         return _search(desk, image, int(k or 0), cameras, person, since, until).to_dict()
 
+    @in_words
     def choices() -> tuple[Any, Any]:
         if not len(desk.gallery):
             return gr.Dropdown(choices=[], value=[]), gr.Dropdown(choices=[], value=None)
-        named = list(desk.gallery.people())
         seen = [(f"camera {each}", each) for each in desk.gallery.info().cameras]
-        return gr.Dropdown(choices=seen), gr.Dropdown(choices=[("everybody", ""), *named])
+        named = [("everybody", ""), *desk.gallery.people()]
+        return gr.Dropdown(choices=seen), gr.Dropdown(choices=named)
 
     gr.on(
-        [query.change, how_many.release, cameras.change, person.change, since.submit, until.submit,
-         since.blur, until.blur],
-        look_up,
-        [query, how_many, *filters],
-        [shown, answer, strip],
-        api_visibility="private",
-        trigger_mode="always_last",
+        [query.change, how_many.release, *(each.change for each in filters)],
+        look_up, wanted, results, api_visibility="private", trigger_mode="always_last",
         show_progress_on=answer,
     )  # fmt: skip
-    strip.click(look_for, shown, query, api_visibility="private", show_progress="hidden")
-    clear.click(
-        lambda: ([], None, "", ""), None, filters, api_visibility="private", show_progress="hidden"
-    ).then(
-        look_up, [query, how_many, *filters], [shown, answer, strip], api_visibility="private",
-        show_progress="hidden",
-    )  # fmt: skip
-    changed.change(
-        in_words(choices), None, [cameras, person], api_visibility="private", show_progress="hidden"
-    ).then(
-        look_up, [query, how_many, *filters], [shown, answer, strip], api_visibility="private",
-        show_progress="hidden",
-    )  # fmt: skip
+    strip.select(look_for, shown, query, **HIDDEN)
+    clear.click(lambda: ([], None, None, None), None, filters, **HIDDEN)
+    save.click(write, shown, saved, **HIDDEN)
+    changed.change(choices, None, [cameras, person], **HIDDEN).then(
+        look_up, wanted, results, **HIDDEN
+    )
     gr.Button(visible=False).click(
         endpoint,
         [
             query,
             gr.Number(10, label="k", visible=False),
             gr.JSON([], label="cameras", visible=False),
-            gr.Textbox("", label="person", visible=False),
-            gr.Textbox("", label="since", visible=False),
-            gr.Textbox("", label="until", visible=False),
+            *(gr.Textbox("", label=each, visible=False) for each in ("person", "since", "until")),
         ],
         gr.JSON(visible=False),
         api_name="search",
@@ -138,7 +156,7 @@ def copy_image(path: str, folder: Path) -> str | Image.Image:
 def _search(
     desk: Desk,
     path: str,
-    count: int,
+    number: int,
     cameras: Any,
     person: str | None,
     since: str | None,
@@ -148,77 +166,51 @@ def _search(
     if not isinstance(numbers, list) or not all(isinstance(each, int) for each in numbers):
         raise InputError(f"cameras must be a list of numbers. Received: {cameras!r}.")
     read_upload(path)  # refuses what is no image
-    return desk.search(
-        Path(path), count, cameras=numbers, person=person, since=since or "", until=until or ""
-    )
+    return desk.search(Path(path), number, cameras=numbers, person=person, since=since, until=until)
 
 
 def _nothing(desk: Desk) -> str:
     if not len(desk.gallery):
-        return html.empty("The gallery is empty.", "Add images in the tab Gallery first.")
-    return html.empty(
-        "Where else was this person seen?",
-        f"Give one image of the person. {html.count(len(desk.gallery), 'image')} are searched.",
+        return "**The gallery is empty.** Add images in the tab Gallery first."
+    images = count(len(desk.gallery), "image")
+    return (
+        f"**Where else was this person seen?** Give one image of the person; {images} are searched."
     )
 
 
-def _answer(found: Found, images: int) -> str:
-    """Whether the person is in the gallery, and how easily that could be chance."""
+def _caption(place: int, match: SearchResult) -> str:
+    known = describe_image(match.person, match.camera, match.time)
+    word = "" if match.verdict is None else f", {WORDS[match.verdict].lower()}"
+    return f"{place}. {known}, distance {match.distance:.3f}{word}"
+
+
+def _explain(found: Found, images: int) -> str:
+    """Names the nearest, and says how easily that could be chance."""
     if found.verdict is None:
-        return html.notice("No image of the gallery passes the filters.", title="Nothing there.")
+        return "**Nothing there.** No image of the gallery passes the filters."
     nearest = found.matches[0]
-    name = f" Most likely {nearest.person}." if nearest.person else ""
-    nobody = " Nobody is near enough to be the same person."
-    words = {
-        "same": ("In the gallery.", name),
-        "probably same": ("Probably in the gallery.", name),
-        "unsure": ("Perhaps in the gallery.", name.replace("Most likely", "It may be")),
-        "probably different": ("Probably not in the gallery.", nobody),
-        "different": ("Not in the gallery.", nobody),
-    }[found.verdict]
+    lines = []
+    if found.verdict.endswith("different"):
+        lines.append("Nobody is near enough to be the same person.")
+    elif nearest.person:
+        likely = "It may be" if found.verdict == "unsure" else "Most likely"
+        lines.append(f"{likely} **{plain(nearest.person)}**.")
     if found.looked_at < images:
-        left = f" Of {html.count(images, 'image')} the filters leave {found.looked_at:,}."
-        words = (words[0].replace("in the gallery", "among them"), words[1] + left)
+        lines.append(f"Of {count(images, 'image')} the filters leave {found.looked_at:,}.")
     if found.left_out:
-        words = (words[0], words[1] + " The query itself is in the gallery and is left out.")
-    chance = (
-        f"Of {html.count(found.looked_at, 'image')} of other people "
-        f"{_about(found.by_chance)} would be as near by chance."
+        lines.append("The query itself is in the gallery and is left out.")
+    chance = found.by_chance
+    about = (
+        "hardly any"
+        if chance < 0.01
+        else f"about {chance:,.2g}"
+        if chance < 10
+        else f"about {chance:,.0f}"
     )
-    return f"""
-<section class="verdict {found.verdict}" aria-label="Answer">
-  <div class="sign" aria-hidden="true">{html.SIGNS[found.verdict]}</div>
-  <div class="words"><h2>{words[0]}</h2><p>{html.escape(words[1].strip())}</p></div>
-  <p class="rates">The nearest is at distance <b>{nearest.distance:.3f}</b>.
-  {html.escape(chance)} Beforehand: even odds that the person is there, {
-        html.percent(nearest.prior)
-    } for each of the people.</p>
-</section>"""
-
-
-def _about(number: float) -> str:
-    if number < 0.01:
-        return "hardly any"
-    return f"about {number:.2g}" if number < 10 else f"about {number:,.0f}"
-
-
-def _strip(desk: Desk, matches: tuple[SearchResult, ...]) -> str:
-    cards = []
-    for place, match in enumerate(matches):
-        cards.append(
-            html.image_card(
-                desk.picture(match.image),
-                place,
-                title=f"{place + 1}. {match.person or 'no name'}",
-                lines=[
-                    "" if match.camera is None else f"camera {match.camera}",
-                    html.when(match.time),
-                    f"distance {match.distance:.3f}",
-                    "" if match.verdict is None else html.WORDS[match.verdict].lower(),
-                ],
-                verdict=match.verdict,
-                action="Look for this person",
-            )
-        )
-    hint = '<p class="small">Nearest first. Click an image to look for the person on it.</p>'
-    return html.cards(cards, "Ranked images of the gallery") + hint
+    lines.append(
+        f"\n\nThe nearest is at distance {nearest.distance:.3f}. Of "
+        f"{count(found.looked_at, 'image')} of other people {about} would be as near by chance. "
+        "Beforehand: even odds that the person is there, "
+        f"{percent(nearest.prior)} for each of the people."
+    )
+    return " ".join(lines)

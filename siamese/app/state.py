@@ -1,49 +1,41 @@
-"""What the tabs share: the open model, the gallery, the answers, and what is asked of them.
+"""The state that the tabs share: the open model, the gallery, its review; and questions to them.
 
 Nothing here knows of the page; one desk serves all visitors at once.
 """
 
-import json
+import csv
+import io
+import secrets
+import shutil
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from siamese.app import html
-from siamese.app.annotations import (
-    TRIPLETS,
-    Answer,
-    group,
-    read_answers,
-    recalibrate,
-    uncertain_pairs,
-    write_answers,
-)
-from siamese.app.thresholds import calibration_at
+from siamese.app.chart import calibration_at
 from siamese.app.uploads import Kept, Progress, dataset_root, inside
 from siamese.errors import InputError
 from siamese.explain import explain
-from siamese.files import whole_file
 from siamese.gallery import Added, Gallery, GalleryImage, SearchResult, answer, open_image
 from siamese.gallery.results import judge_result
 from siamese.inference import Model
-from siamese.metrics.blocks import exact_distances
 from siamese.metrics.calibration import LEANINGS, Calibration, Verdict
 from siamese.plots import overlay_heat
+from siamese.review import Answer, Review, ReviewPair
 
 Pixels = NDArray[np.uint8]
-
-CALIBRATION = "calibration.json"
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found.
+    """An answer of a search.
 
     Attributes:
         matches: Nearest first.
@@ -61,7 +53,7 @@ class Found:
     left_out: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Gives plain values for JSON."""
         return {
             "verdict": self.verdict,
             "in_gallery": LEANINGS[self.verdict],
@@ -73,12 +65,12 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two images of the gallery that somebody is asked about."""
+class Snapshot:
+    """Images of the gallery as they were before a change, with their answers and uploaded files."""
 
-    first: GalleryImage
-    second: GalleryImage
-    distance: float
+    images: tuple[GalleryImage, ...]
+    files: Mapping[Path, bytes]
+    answers: tuple[Answer, ...]
 
 
 class Desk:
@@ -96,40 +88,28 @@ class Desk:
     """
 
     def __init__(self, model: Model, gallery: str | Path) -> None:
-        if model.calibration is None:
-            raise InputError(
-                f"{model.path}: holds no calibration, so that a distance says nothing. Finish its "
-                "training with train_siamese_network.py --resume, or give another model."
-            )
         self.model = model
-        self.model_calibration = model.calibration
         self.gallery = Gallery(gallery, model)
         self.home = Path(f"{gallery}-page")
-        self._guard = threading.RLock()  # answers and calibration
+        self.uploads = self.home / "images"
+        self.shown: list[Path] = []  # folders of what browsers are sent of the gallery's images
+        self.review = Review(self.gallery, self.home / "review")
         self._explaining = threading.Lock()
-        self._writing = threading.Lock()  # the gallery: its writers wait for each other
-        self._answers = read_answers(self.home / "review")
-        self._own = self._read_own()
-
-    # Compare.
+        self._writing = threading.RLock()  # the gallery: its writers wait for each other
 
     @property
     def calibration(self) -> Calibration:
         """The calibration in use: that of this gallery where one was made, else the model's."""
-        return self._own or self.model_calibration
+        return self.review.calibration
 
-    @property
-    def is_recalibrated(self) -> bool:
-        """Whether the calibration in use was made from this gallery."""
-        return self._own is not None
+    # Compare.
 
     def distance(self, first: Pixels, second: Pixels) -> float:
-        """The Euclidean distance of two images."""
-        one, other = self.model.embed([first, second])
-        return float(exact_distances(one, other))
+        """Measures the Euclidean distance of two images."""
+        return self.model.verify(first, second).distance
 
     def heat_maps(self, first: Pixels, second: Pixels) -> tuple[Pixels, Pixels, float]:
-        """Where the two images were found alike.
+        """Shows where the two images were found alike.
 
         Returns:
             Both images with the contributions of their places laid over them, at most 480 pixels
@@ -143,7 +123,7 @@ class Desk:
             found = explain(first, second, self.model)
         strongest = max(float(each.max()) for each in (found.first, found.second))
         one, other = (
-            overlay_heat(html.shrink(image, 480), heat, strongest)
+            overlay_heat(np.asarray(shrink(image, 480)), heat, strongest)
             for image, heat in ((first, found.first), (second, found.second))
         )
         return one, other, found.similarity
@@ -168,8 +148,8 @@ class Desk:
         *,
         cameras: Sequence[int] = (),
         person: str | None = None,
-        since: str = "",
-        until: str = "",
+        since: str | None = None,
+        until: str | None = None,
     ) -> Found:
         """Looks for a person in the gallery.
 
@@ -178,7 +158,7 @@ class Desk:
             k: How many images, 1 to 100.
             cameras: Of these; empty: of all.
             person: Of this person; None or "": of everybody.
-            since: Not earlier, as in "2026-11-20" or "2026-11-20 08:15"; "": no limit.
+            since: Not earlier, as in "2026-11-20" or "2026-11-20 08:15"; None or "": no limit.
             until: Not later.
 
         Returns:
@@ -192,29 +172,23 @@ class Desk:
         if not len(self.gallery):
             raise InputError("the gallery is empty. Add images in the tab Gallery.")
         filters: dict[str, Any] = {
-            "camera": [int(each) for each in cameras] or None,
-            "since": since.strip() or None,
-            "until": until.strip() or None,
+            "camera": list(cameras) or None,
+            "since": (since or "").strip() or None,
+            "until": (until or "").strip() or None,
             "person": person or None,
         }
         found = self.gallery.search(image, k, **filters)
-        calibration = self.calibration
-        matches = tuple(judge_result(match, calibration) for match in found)
+        matches = tuple(judge_result(match, self.calibration) for match in found)
         own = self.gallery.own_images([image])[0] if isinstance(image, Path) else []
         looked_at = len(self.gallery)
         if any(filters.values()):
             looked_at = len(self.gallery.images(**filters))
-        if not matches:
-            return Found((), None, looked_at, 0.0, tuple(own))
-        by_chance = looked_at * calibration.error_rates(matches[0].distance)[0]
+        by_chance = 0.0
+        if matches:
+            by_chance = looked_at * self.calibration.error_rates(matches[0].distance)[0]
         return Found(matches, answer(matches), looked_at, by_chance, tuple(own))
 
     # Gallery.
-
-    @property
-    def uploads(self) -> Path:
-        """The folder of the images that came in through the page."""
-        return self.home / "images"
 
     def add(self, kept: Kept, *, progress: Progress | None = None) -> Added:
         """Adds images that have been taken in."""
@@ -222,179 +196,137 @@ class Desk:
             return self.gallery.add(dataset_root(kept.folder), progress=progress)
 
     def name(self, images: Sequence[str], name: str) -> int:
-        """Gives images a person's name."""
+        """Gives images a person's name and returns how many there were."""
         return self._rename(name, images=images)
 
     def merge(self, people: Sequence[str], name: str) -> int:
-        """Makes several people one."""
+        """Makes several people one and returns how many images they have."""
         return self._rename(name, people=people)
 
     def erase(self, *, people: Sequence[str] = (), images: Sequence[str] = ()) -> int:
         """Erases people or images: rows, answers, and the files that came in through the page."""
         with self._writing:
-            paths = list(images)
-            for person in people:
-                paths += [each.path for each in self.gallery.images(person=person)]
+            paths = [each.path for each in self._choose(people, images)]
             erased = self.gallery.remove(people=people, images=images)
             for path in paths:
                 if inside(path, self.uploads):
                     Path(path).unlink(missing_ok=True)
-        gone = set(paths)
-        with self._guard:
-            kept = [each for each in self._answers if not {each.first, each.second} & gone]
-            if len(kept) < len(self._answers):
-                self._answers = kept
-                self._save_answers()
+        self.review.forget(paths)
         _thumbnail.cache_clear()
+        for folder in self.shown:
+            shutil.rmtree(folder, ignore_errors=True)
         return erased
 
-    def picture(self, path: str, height: int = html.THUMBNAIL) -> str:
-        """A thumbnail of an image of the gallery; an empty picture where the file has gone."""
-        try:
-            return _thumbnail(path, height)
-        except InputError:
-            return html.thumbnail(np.full((height, height // 2, 3), 200, np.uint8), height)
+    def snapshot(
+        self, *, people: Sequence[str] = (), images: Sequence[str] = (), files: bool = False
+    ) -> Snapshot:
+        """Notes in memory what `restore` needs to undo a change.
+
+        Args:
+            people: Everyone who will be changed.
+            images: Paths of images that will be changed.
+            files: Whether uploaded files will be deleted.
+        """
+        rows = [each for each in self._choose(people, images) if Path(each.path).is_file()]
+        paths = {each.path for each in rows}
+        uploaded = [Path(path) for path in paths if files and inside(path, self.uploads)]
+        answers = (each for each in self.review.answers if each.pair & paths)
+        return Snapshot(tuple(rows), {path: path.read_bytes() for path in uploaded}, tuple(answers))
+
+    def restore(self, before: Snapshot) -> int:
+        """Puts images, files and answers back as they were and returns how many images."""
+        with self._writing:
+            for path, data in before.files.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+            rows = [each for each in before.images if Path(each.path).is_file()]
+            if there := self._choose((), [each.path for each in rows]):
+                self.gallery.remove(images=[each.path for each in there])
+            self.gallery.add(rows)
+        self.review.put_back(before.answers)
+        return len(rows)
 
     # Review.
 
-    @property
-    def answers(self) -> tuple[Answer, ...]:
-        """What was answered so far."""
-        return tuple(self._answers)
+    def answer(self, pair: ReviewPair, same: bool) -> tuple[Answer, Snapshot | None]:
+        """Keeps an answer; "same" merges two people, or names the image that has no name.
 
-    @property
-    def triplets(self) -> Path:
-        """The table of triplets, for training."""
-        return self.home / "review" / TRIPLETS
-
-    def pairs(self, count: int = 20) -> list[Pair]:
-        """The pairs that are to be asked about next."""
-        if len(self.gallery) < 2:
-            return []
-        embeddings, rows = self._rows()
-        paths = [row.path for row in rows]
-        row_of = {path: place for place, path in enumerate(paths)}
-        with self._guard:
-            answered = {
-                frozenset((row_of[each.first], row_of[each.second]))
-                for each in self._answers
-                if each.first in row_of and each.second in row_of
-            }
-        chosen = uncertain_pairs(
-            embeddings,
-            [row.camera for row in rows],
-            self.calibration.threshold,
-            skip=answered,
-            last=[row.person for row in rows],
-            count=count,
-        )
-        return [
-            Pair(
-                rows[one],
-                rows[other],
-                float(exact_distances(embeddings[one], embeddings[other])),
-            )
-            for one, other in chosen
-        ]
-
-    def answer(self, pair: Pair, same: bool) -> Answer:
-        """Keeps an answer.
-
-        Raises:
-            InputError: An image was erased since the pair was shown.
+        Returns:
+            What `take_back` needs to undo it.
         """
-        given = Answer(pair.first.path, pair.second.path, same, round(pair.distance, 6))
-        with self._guard:
-            if not {given.first, given.second} <= {each.path for each in self._images()}:
-                raise InputError("an image of this pair was erased meanwhile. Skip it.")
-            self._answers = [*self._answers, given]
-            self._save_answers()
-        return given
+        nameless = [each.path for each in (pair.first, pair.second) if each.person is None]
+        names = [each.person for each in (pair.first, pair.second) if each.person is not None]
+        if not same or not names or (names[0] == names[-1] and not nameless):
+            return self.review.answer(pair, same), None
+        before = self.snapshot(people=names[1:], images=nameless)
+        said = self.review.answer(pair, same)
+        if nameless:
+            self.name(nameless, names[0])
+        else:
+            self.merge(names[1:], names[0])
+        return said, before
 
-    def take_back(self, given: Answer) -> bool:
-        """Forgets an answer; False where it is there no longer."""
-        with self._guard:
-            if given not in self._answers:
-                return False
-            last = len(self._answers) - 1 - self._answers[::-1].index(given)
-            self._answers = [*self._answers[:last], *self._answers[last + 1 :]]
-            self._save_answers()
-            return True
+    def take_back(self, said: Answer, before: Snapshot | None) -> None:
+        """Forgets an answer and puts the names back, unless an image was erased meanwhile."""
+        if self.review.take_back(said) and before is not None:
+            self.restore(before)
 
-    def contradictions(self) -> int:
-        """How many images names and answers contradict each other on."""
-        return len(group(self._answers, self._names()).contradictions)
-
-    def recalibrate(self) -> Calibration:
-        """Measures the error rates on this gallery and uses them from now on."""
-        with self._guard:
-            embeddings, rows = self._rows()
-            calibration = recalibrate(
-                self._answers,
-                {row.path: row.person for row in rows if row.person is not None},
-                embeddings,
-                [row.path for row in rows],
-                [row.camera for row in rows],
-                false_accept_rate=self.model_calibration.false_accept_rate,
-            )
-            path = self.home / "review" / CALIBRATION
-            path.parent.mkdir(parents=True, exist_ok=True)
-            values = {"fingerprint": self.model.fingerprint, "calibration": calibration.to_dict()}
-            with whole_file(path) as temporary:
-                temporary.write_text(json.dumps(values), encoding="utf-8")
-            self._own = calibration
-            return calibration
-
-    def use_model_calibration(self) -> None:
-        """Goes back to the calibration that the model holds."""
-        with self._guard:
-            (self.home / "review" / CALIBRATION).unlink(missing_ok=True)
-            self._own = None
-
-    # How it is done.
+    def thumbnail(self, path: str, height: int = 160) -> Image.Image:
+        """Gives a small picture of an image of the gallery; a grey one where the file has gone."""
+        try:
+            return _thumbnail(path, height)
+        except InputError:
+            return Image.new("RGB", (height // 2, height), (200, 200, 200))
 
     def _rename(self, name: str, **whom: Sequence[str]) -> int:
+        name = " ".join(name.split())
+        if not name or len(name) > 100:
+            raise InputError("a name of 1 to 100 letters is needed. Type one.")
         with self._writing:
-            changed = self.gallery.merge(_checked(name), **whom)
-        with self._guard:
-            if self._answers:
-                self._save_answers()  # triplets go by names too
+            changed = self.gallery.merge(name, **whom)
+        self.review.save()
         return changed
 
-    def _rows(self) -> tuple[NDArray[np.float32], list[GalleryImage]]:
-        embeddings, table = self.gallery.read_rows()
-        columns = ("path", "person", "camera", "time", "tracklet")
-        return embeddings, [GalleryImage(**row) for row in table.select(columns).to_pylist()]
+    def _choose(self, people: Sequence[str], images: Sequence[str]) -> list[GalleryImage]:
+        rows = self.gallery.images() if len(self.gallery) else []
+        return [each for each in rows if each.path in images or each.person in people]
 
-    def _names(self) -> dict[str, str]:
-        return {each.path: each.person for each in self._images() if each.person is not None}
 
-    def _images(self) -> list[GalleryImage]:
-        return self.gallery.images() if len(self.gallery) else []
+def write_archive(rows: Sequence[SearchResult | GalleryImage], folder: Path) -> str:
+    """Writes a ZIP of images and of `images.csv`, the table of what is known of them.
 
-    def _save_answers(self) -> int:
-        return write_answers(self.home / "review", self._answers, self._names())
+    Args:
+        rows: Of a search or of the gallery.
+        folder: It is written to a new folder in this one, whose name nobody can guess.
 
-    def _read_own(self) -> Calibration | None:
-        path = self.home / "review" / CALIBRATION
-        if not path.is_file():
-            return None
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            if values["fingerprint"] != self.model.fingerprint:
-                return None  # of another model's distances
-            return Calibration.from_dict(values["calibration"])
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{path}: is damaged. Remove it and recalibrate.") from None
+    Returns:
+        The path of the file.
+    """
+    path = folder / secrets.token_hex(16) / "images.zip"
+    path.parent.mkdir(parents=True)
+    table = io.StringIO(newline="")
+    with zipfile.ZipFile(path, "w") as archive:
+        for place, row in enumerate(rows, 1):
+            fields = asdict(row)
+            source = Path(fields.pop("image" if "image" in fields else "path"))
+            name = f"{place:06d}-{source.name}"
+            writer = csv.DictWriter(table, ["file", *fields])
+            if place == 1:
+                writer.writeheader()
+            writer.writerow({"file": name, **fields})
+            if source.is_file():
+                archive.write(source, f"images/{name}")
+        archive.writestr("images.csv", table.getvalue())
+    return str(path)
+
+
+def shrink(pixels: Pixels, longest: int) -> Image.Image:
+    """Makes an image smaller, never larger: its longer side at most `longest` pixels."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    return image
 
 
 @lru_cache(maxsize=4000)
-def _thumbnail(path: str, height: int) -> str:
-    return html.thumbnail(open_image(path), height)
-
-
-def _checked(name: str) -> str:
-    name = " ".join(name.split())
-    if not name or len(name) > 100:
-        raise InputError("a name of 1 to 100 letters is needed. Type one.")
-    return name
+def _thumbnail(path: str, height: int) -> Image.Image:
+    return shrink(open_image(path), height)

@@ -1,8 +1,9 @@
-"""What may come in: size and pixel limits, image kinds by content, archives that stay inside.
+"""Checks of uploads: size and pixel limits, image kinds by content, archives that stay inside.
 
 Everything here is about files that a stranger may have made.
 """
 
+import hashlib
 import io
 import lzma
 import os
@@ -11,9 +12,9 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -33,6 +34,11 @@ MAXIMUM_UNPACKED = 2_000_000_000
 MAXIMUM_UPLOAD = 1_000_000_000
 LONGEST_NAME = 200
 _IGNORED = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
+    OverflowError,
+)  # fmt: skip
+_small = partial(hashlib.blake2b, digest_size=8)
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,11 @@ class Kept:
     left_out: tuple[str, ...]
 
 
-def read_upload(path: str | Path, name: str | None = None) -> NDArray[np.uint8]:
+def read_upload(path: str | Path) -> NDArray[np.uint8]:
     """Reads an image that somebody sent.
 
     Args:
         path: The file.
-        name: What messages call it; by default the last part of its path.
 
     Returns:
         Pixels, `(height, width, 3)`, uint8.
@@ -64,16 +69,16 @@ def read_upload(path: str | Path, name: str | None = None) -> NDArray[np.uint8]:
         InputError: It is too large in bytes or pixels (both are seen before it is decoded), or its
             content is none of `KINDS`, or damaged.
     """
-    name = name or Path(path).name
+    path = Path(path)
     try:
-        size = Path(path).stat().st_size
+        size = path.stat().st_size
     except OSError:
-        raise InputError(f"{name}: the upload has gone. Send the image again.") from None
+        raise InputError(f"{path.name}: the upload has gone. Send the image again.") from None
     if size > MAXIMUM_BYTES:
-        raise InputError(_too_large(name, size))
-    data = Path(path).read_bytes()
-    check_kind(data, name)
-    return decode_image(data, name)
+        raise InputError(_too_large(path.name, f" Received: {size / 1e6:.0f} MB."))
+    data = path.read_bytes()
+    check_kind(data, path.name)
+    return decode_image(data, path.name)
 
 
 def check_kind(data: bytes, name: str) -> None:
@@ -117,29 +122,23 @@ def keep_archive(archive: Path, home: Path, *, progress: Progress | None = None)
     """
     try:
         with zipfile.ZipFile(archive) as file:
-            members = [
-                each
-                for each in file.infolist()
-                if not each.is_dir() and not _ignored(each.filename)
-            ]
-            _check_members(members)
+            members = {each.filename: each for each in file.infolist() if not each.is_dir()}
+            names = _check_names(members)
+            _check_total(sum(members[name].file_size for name in names))
+            for name in names:
+                if stat.S_ISLNK(members[name].external_attr >> 16):
+                    raise InputError(
+                        f"the archive holds a link ({name}). Pack the images themselves."
+                    )
+                if members[name].flag_bits & 1:
+                    raise InputError("the archive needs a password. Pack it again without one.")
 
-            def read(place: int) -> tuple[str, bytes | None]:
-                member = members[place]
-                with file.open(member) as stream:
-                    data = stream.read(MAXIMUM_BYTES + 1)
-                return member.filename, data if len(data) <= MAXIMUM_BYTES else None
+            def read(name: str) -> bytes:
+                with file.open(members[name]) as stream:
+                    return stream.read(MAXIMUM_BYTES + 1)
 
-            return _keep(read, len(members), _digest(archive), home, progress)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        OverflowError,
-    ):
+            return _keep(names, read, _digest(archive).hex(), home, progress)
+    except _DAMAGE:
         raise InputError(
             "the archive is not a zip file, or a damaged one. Pack it again."
         ) from None
@@ -161,24 +160,20 @@ def keep_files(files: Mapping[str, Path], home: Path, *, progress: Progress | No
     Raises:
         InputError: A path leads outside, or there are too many files or no image.
     """
-    chosen = [(name, path) for name, path in sorted(files.items()) if not _ignored(name)]
-    if len(chosen) > MAXIMUM_FILES:
-        raise InputError(_too_many(len(chosen)))
-    for name, _ in chosen:
-        _check_name(name)
-    digest = blake2b(digest_size=8)
-    for name, path in chosen:
-        digest.update(f"{name}\0{_digest(path)}\0".encode())
+    names = _check_names(sorted(files))
+    digest = _small()
+    for name in names:
+        digest.update(f"{name}\0{_digest(files[name]).hex()}\0".encode())
 
-    def read(place: int) -> tuple[str, bytes | None]:
-        name, path = chosen[place]
-        return name, path.read_bytes() if path.stat().st_size <= MAXIMUM_BYTES else None
+    def read(name: str) -> bytes:
+        with files[name].open("rb") as file:
+            return file.read(MAXIMUM_BYTES + 1)
 
-    return _keep(read, len(chosen), digest.hexdigest(), home, progress)
+    return _keep(names, read, digest.hexdigest(), home, progress)
 
 
 def dataset_root(folder: Path) -> Path:
-    """The folder with the folders of people, where somebody packed a folder around it.
+    """Finds the folder with the folders of people, where somebody packed a folder around it.
 
     Args:
         folder: What came in.
@@ -198,14 +193,7 @@ def dataset_root(folder: Path) -> Path:
 
 
 def inside(path: str | Path, folder: Path) -> bool:
-    """Whether a path lies in a folder, after links and `..` are followed.
-
-    Args:
-        path: Any.
-        folder: The folder that it should be in.
-
-    Returns:
-        True or False.
+    """Tells whether a path lies in a folder, after links and `..` are followed.
 
     Example:
         >>> inside("/srv/gallery/../secret.txt", Path("/srv/gallery"))
@@ -215,8 +203,8 @@ def inside(path: str | Path, folder: Path) -> bool:
 
 
 def _keep(
-    read: Callable[[int], tuple[str, bytes | None]],
-    count: int,
+    names: Sequence[str],
+    read: Callable[[str], bytes],
     digest: str,
     home: Path,
     progress: Progress | None,
@@ -224,105 +212,78 @@ def _keep(
     """Writes the files that are images to a scratch folder, then gives it its name."""
     home.mkdir(parents=True, exist_ok=True)
     left_out: list[str] = []
-    images = written = 0
+    written = 0
     scratch = Path(tempfile.mkdtemp(dir=home, prefix=".incoming-"))
     try:
-        for place in range(count):
-            name, data = read(place)
-            shown = PurePosixPath(name).name
+        for place, name in enumerate(names, 1):
+            data, shown = read(name), PurePosixPath(name).name
             try:
-                if data is None:
+                if len(data) > MAXIMUM_BYTES:
                     raise InputError(_too_large(shown))
                 check_kind(data, shown)
             except InputError as error:
                 left_out.append(str(error))
             else:
                 written += len(data)
-                if written > MAXIMUM_UNPACKED:
-                    raise InputError(_too_much(written))
+                _check_total(written)
                 target = scratch / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
-                images += 1
             if progress is not None:
-                progress(place + 1, count)
-        if not images:
+                progress(place, len(names))
+        if len(left_out) == len(names):
             raise InputError(
                 "no JPEG, PNG, WebP or BMP image was found. Give a zip file or a folder of crops."
             )
-        folder = home / digest
-        if not folder.exists():
-            # mkdtemp's folder is for its owner alone; this one is as any other new folder.
-            scratch.chmod(0o755)
-            scratch.rename(folder)
-        else:  # came in before; what was erased since is wanted again
-            for file in sorted(each for each in scratch.rglob("*") if each.is_file()):
-                home_of_file = folder / file.relative_to(scratch)
-                home_of_file.parent.mkdir(parents=True, exist_ok=True)
-                if not home_of_file.exists():
-                    file.rename(home_of_file)
+        # mkdtemp's folder is for its owner alone; this one is as any other new folder.
+        scratch.chmod(0o755)
+        if (home / digest).exists():  # came in before; what was erased since is wanted again
+            shutil.copytree(scratch, home / digest, dirs_exist_ok=True)
+        else:
+            scratch.rename(home / digest)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Kept(folder, images, tuple(left_out[:100]))
+    return Kept(home / digest, len(names) - len(left_out), tuple(left_out[:100]))
 
 
-def _check_members(members: list[zipfile.ZipInfo]) -> None:
-    if len(members) > MAXIMUM_FILES:
-        raise InputError(_too_many(len(members)))
-    total = sum(each.file_size for each in members)
-    if total > MAXIMUM_UNPACKED:
-        raise InputError(_too_much(total))
-    for each in members:
-        _check_name(each.filename)
-        if stat.S_ISLNK(each.external_attr >> 16):
+def _check_names(names: Iterable[str]) -> list[str]:
+    """Leaves out what no one packs on purpose; refuses too many names and those leading outside."""
+    kept = []
+    for name in names:
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        if any(part in _IGNORED or part.startswith("._") for part in parts):
+            continue
+        outside = not parts or ".." in parts or parts[0].startswith("/") or ":" in parts[0]
+        if outside or "\0" in name:
             raise InputError(
-                f"the archive holds a link ({each.filename}). Pack the images themselves."
+                f"the path {name!r} leads outside its folder. Pack it again, with plain names."
             )
-        if each.flag_bits & 1:
-            raise InputError("the archive needs a password. Pack it again without one.")
-
-
-def _check_name(name: str) -> None:
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    outside = not parts or ".." in parts or parts[0].startswith("/") or ":" in parts[0]
-    if outside or "\0" in name:
+        if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts) or len(parts) > 20:
+            raise InputError(f"the path {name[:40]!r}... is too long. Give shorter names.")
+        kept.append(name)
+    if len(kept) > MAXIMUM_FILES:
         raise InputError(
-            f"the path {name!r} leads outside its folder. Pack it again, with plain names."
+            f"at most {MAXIMUM_FILES:,} files can be added at a time. Received: {len(kept):,}. Add "
+            "them in parts, or with `siamese gallery add`."
         )
-    if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts) or len(parts) > 20:
-        raise InputError(f"the path {name[:40]!r}... is too long. Give shorter names.")
+    return kept
 
 
-def _ignored(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return any(part in _IGNORED or part.startswith("._") for part in parts)
+def _check_total(total: int) -> None:
+    if total > MAXIMUM_UNPACKED:
+        raise InputError(
+            f"at most {MAXIMUM_UNPACKED / 1e9:.0f} GB can be added at a time. Received: "
+            f"{total / 1e9:,.1f} GB. Add them in parts, or with `siamese gallery add`."
+        )
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path) -> bytes:
     with path.open("rb") as file:
-        digest = blake2b(digest_size=8)
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, _small).digest()
 
 
-def _too_large(name: str, size: int | None = None) -> str:
-    received = "" if size is None else f" Received: {size / 1e6:.0f} MB."
+def _too_large(name: str, received: str = "") -> str:
     return (
         f"{name}: an image must be at most {MAXIMUM_BYTES // 1_000_000} MB.{received} Give a crop "
         "of one person."
-    )
-
-
-def _too_many(count: int) -> str:
-    return (
-        f"at most {MAXIMUM_FILES:,} files can be added at a time. Received: {count:,}. Add them in "
-        "parts, or with `siamese gallery add`."
-    )
-
-
-def _too_much(total: int) -> str:
-    return (
-        f"at most {MAXIMUM_UNPACKED / 1e9:.0f} GB can be added at a time. Received: "
-        f"{total / 1e9:,.1f} GB. Add them in parts, or with `siamese gallery add`."
     )

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from siamese.cli.program import import_quietly, open_console
 from siamese.errors import InputError
 
 LOGIN = "SIAMESE_LOGIN"
+_PAIRS = ((0, 1), (0, 2), (4, 5))
+"""Of the seven drawn images: one person, two people, another person."""
 
 
 def app(
@@ -47,9 +50,13 @@ def app(
             import_quietly("keras")
         from siamese.app.state import Desk
         from siamese.inference import load_model
+        from siamese.synthetic import write_test_images
 
         desk = Desk(load_model(model), gallery)
-    served = page.launch(desk, host=host, port=port, login=name_and_password)
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = write_test_images(Path(folder))
+        examples = [(drawn[one], drawn[other]) for one, other in _PAIRS]
+        served = page.launch(desk, host=host, port=port, login=name_and_password, examples=examples)
     if host not in ("127.0.0.1", "localhost", "::1") and name_and_password is None:
         print(
             f"note: whoever reaches {host} can use the page and change the gallery; --login "

@@ -1,9 +1,10 @@
-"""What a drawn person looks like: body, hair, clothes and belongings."""
+"""The looks of a drawn person: body, hair, clothes and belongings."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from PIL import ImageColor
 
 from siamese.synthetic import difficulty
 
@@ -12,61 +13,19 @@ Colour = tuple[float, float, float]
 
 _STREAM = 1
 
-_TOPS: tuple[Colour, ...] = (
-    (44, 44, 50),
-    (226, 223, 214),
-    (132, 134, 140),
-    (38, 52, 96),
-    (66, 112, 180),
-    (180, 50, 46),
-    (56, 116, 76),
-    (212, 164, 62),
-    (188, 164, 130),
-    (112, 40, 58),
-    (50, 126, 132),
-    (214, 142, 158),
+
+def _palette(colours: str) -> tuple[Colour, ...]:
+    return tuple(ImageColor.getrgb(f"#{colour}")[:3] for colour in colours.split())
+
+
+_TOPS = _palette(
+    "2c2c32 e2dfd6 84868c 263460 4270b4 b4322e 38744c d4a43e bca482 70283a 327e84 d68e9e"
 )
-_BOTTOMS: tuple[Colour, ...] = (
-    (42, 42, 48),
-    (44, 58, 94),
-    (108, 138, 176),
-    (116, 118, 124),
-    (164, 144, 108),
-    (92, 68, 52),
-    (206, 202, 192),
-    (84, 92, 60),
-)
-_SHOES: tuple[Colour, ...] = (
-    (36, 34, 36),
-    (232, 230, 226),
-    (98, 64, 42),
-    (170, 52, 48),
-    (70, 96, 140),
-)
-_BAGS: tuple[Colour, ...] = (
-    (40, 40, 46),
-    (150, 96, 56),
-    (178, 58, 52),
-    (58, 88, 132),
-    (204, 170, 84),
-    (84, 100, 72),
-)
-_SKINS: tuple[Colour, ...] = (
-    (244, 208, 182),
-    (230, 184, 152),
-    (206, 156, 120),
-    (164, 114, 82),
-    (122, 82, 58),
-    (90, 60, 46),
-)
-_HAIRS: tuple[Colour, ...] = (
-    (34, 28, 28),
-    (70, 46, 34),
-    (118, 78, 48),
-    (206, 170, 104),
-    (150, 72, 40),
-    (176, 174, 172),
-)
+_BOTTOMS = _palette("2a2a30 2c3a5e 6c8ab0 74767c a4906c 5c4434 cecac0 545c3c")
+_SHOES = _palette("242224 e8e6e2 62402a aa3430 46608c")
+_BAGS = _palette("28282e 966038 b23a34 3a5884 ccaa54 546448")
+_SKINS = _palette("f4d0b6 e6b898 ce9c78 a47252 7a523a 5a3c2e")
+_HAIRS = _palette("221c1c 462e22 764e30 ceaa68 964828 b0aeac")
 
 _PATTERNS = ("plain", "hoops", "stripes", "checks", "halves", "print", "open", "raglan")
 _PATTERN_SHARES = (0.30, 0.12, 0.08, 0.10, 0.10, 0.10, 0.10, 0.10)

@@ -1,4 +1,4 @@
-"""What a camera does to a picture, and where it hangs."""
+"""Cameras: their place, and their effect on a picture."""
 
 import math
 from dataclasses import dataclass

@@ -64,11 +64,11 @@ class Canvas:
         self._tilt_cosine, self._tilt_sine = math.cos(elevation), math.sin(elevation)
 
     def depth(self, point: Point) -> float:
-        """How far a point is on the camera's side of the person's axis."""
+        """Measures how far a point is on the camera's side of the person's axis."""
         return point[2] * self._turn_cosine - point[0] * self._turn_sine
 
     def project(self, point: Point) -> tuple[float, float]:
-        """The column and row of a point."""
+        """Gives the column and row of a point."""
         across = point[0] * self._turn_cosine + point[2] * self._turn_sine
         down = self.depth(point) * self._tilt_sine - point[1] * self._tilt_cosine
         return self._origin[0] + across * self.scale, self._origin[1] + down * self.scale
@@ -98,17 +98,8 @@ class Canvas:
         """Draws a ball or egg; its centre and its two radii are in pixels."""
         x, y = centre
         for size, offset, light in ((1.0, 0.0, 0.74), (0.86, 0.12, 0.90), (0.58, 0.26, 1.02)):
-            middle = x + self.light * offset * across
-            top = y - offset * 0.5 * down
-            self.draw.ellipse(
-                (
-                    middle - across * size,
-                    top - down * size,
-                    middle + across * size,
-                    top + down * size,
-                ),
-                fill=tone(colour, light),
-            )
+            middle = (x + self.light * offset * across, y - offset * 0.5 * down)
+            self.draw.ellipse(around(middle, across * size, down * size), tone(colour, light))
 
     def strap(self, points: Sequence[Point], colour: Colour, width: float) -> None:
         """Draws a band through some points."""
@@ -142,11 +133,12 @@ class Canvas:
         ]
         rows = [row for _, row in centres]
         top, bottom = math.floor(rows[0]), math.ceil(rows[-1])
-        left = math.floor(min(c[0] - w for c, w in zip(centres, across, strict=True))) - 1
-        right = math.ceil(max(c[0] + w for c, w in zip(centres, across, strict=True))) + 1
+        columns = [column for column, _ in centres]
+        left = math.floor(np.subtract(columns, across).min()) - 1
+        right = math.ceil(np.add(columns, across).max()) + 1
         y = np.arange(top, bottom, dtype=np.float32)
         x = np.arange(left, right, dtype=np.float32)
-        middle = np.interp(y, rows, [column for column, _ in centres]).astype(np.float32)
+        middle = np.interp(y, rows, columns).astype(np.float32)
         width = np.interp(y, rows, across).astype(np.float32)
         u = (x[None, :] - middle[:, None]) / width[:, None]
         mask = np.clip((1 - np.abs(u)) * width[:, None] + 0.5, 0, 1)
@@ -168,6 +160,19 @@ class Canvas:
             (left, top),
             Image.fromarray((mask * 255).astype(np.uint8)),
         )
+
+
+def around(
+    centre: tuple[float, float], across: float, down: float
+) -> tuple[float, float, float, float]:
+    """Gives the box about a centre, by half its width and half its height in pixels.
+
+    Example:
+        >>> around((5, 5), 1, 2)
+        (4, 3, 6, 7)
+    """
+    x, y = centre
+    return x - across, y - down, x + across, y + down
 
 
 def _capsule(

@@ -1,4 +1,4 @@
-"""How hard the drawn pedestrians are to tell apart: every number that decides it.
+"""The difficulty of telling drawn pedestrians apart: every number that decides it.
 
 Larger numbers make the task harder, except where the name says otherwise. A camera draws its own
 values once, from these ranges; a tracklet and a frame add theirs.

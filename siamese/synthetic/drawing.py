@@ -12,7 +12,7 @@ from siamese.errors import InputError
 from siamese.synthetic import difficulty
 from siamese.synthetic.appearance import describe_person
 from siamese.synthetic.cameras import Camera, develop, make_camera
-from siamese.synthetic.canvas import Canvas
+from siamese.synthetic.canvas import Canvas, around
 from siamese.synthetic.figure import draw_figure
 from siamese.synthetic.scenes import TALL, WIDE, draw_scene
 
@@ -68,13 +68,8 @@ def draw_pedestrian(
         >>> draw_pedestrian(1, camera=2, tracklet=1, frame=1).shape
         (128, 64, 3)
     """
-    for name, number in (
-        ("person", person),
-        ("camera", camera),
-        ("tracklet", tracklet),
-        ("frame", frame),
-        ("seed", seed),
-    ):
+    numbers = {"person": person, "camera": camera, "tracklet": tracklet, "frame": frame}
+    for name, number in {**numbers, "seed": seed}.items():
         if number < 0:
             raise InputError(f"`{name}` must be >= 0. Received: {name}={number}")
     height, width = image_size
@@ -174,7 +169,6 @@ def _draw_occluder(image: Image.Image, passage: _Tracklet, frame: int) -> None:
         return
     width, height = image.size
     place = (passage.occluder_place + passage.occluder_drift * frame) % 1.0
-    red, green, blue = passage.occluder_colour
     draw = ImageDraw.Draw(image)
     if passage.occluder == "pole":
         left, wide = place * width, 0.10 * width
@@ -185,7 +179,7 @@ def _draw_occluder(image: Image.Image, passage: _Tracklet, frame: int) -> None:
         random = np.random.default_rng(passage.occluder_colour)
         for column in np.linspace(0, width, 16):
             size = height * random.uniform(0.03, 0.06)
-            draw.ellipse((column - size, top - size, column + size, top + size), fill=(58, 84, 48))
+            draw.ellipse(around((column, top), size, size), fill=(58, 84, 48))
         draw.rectangle((0, top, width, height), fill=(50, 74, 42))
     else:
         # Somebody else's head, arm and leg, cut off by the edge of the crop.
@@ -193,7 +187,7 @@ def _draw_occluder(image: Image.Image, passage: _Tracklet, frame: int) -> None:
         reach = (0.08 + 0.08 * place) * width
         for top, bottom, share, fill in (
             (0.55, 1.10, 1.0, (52, 54, 66)),
-            (0.19, 0.60, 1.45, (red, green, blue)),
+            (0.19, 0.60, 1.45, passage.occluder_colour),
             (0.05, 0.19, 0.75, (70, 52, 44)),
         ):
             draw.rounded_rectangle(

@@ -1,28 +1,26 @@
 """A person in mid-step, drawn part by part from far to near."""
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from siamese.synthetic.appearance import Colour, Person
-from siamese.synthetic.canvas import Canvas, Floats, Point, Texture
+from siamese.synthetic.canvas import Canvas, Floats, Point, Texture, around, tone
 from siamese.synthetic.head import draw_back_hair, draw_head
 
 _SHOULDER = 0.80
 _SIDES = (1, -1)
 
 
-@dataclass(frozen=True)
-class _Leg:
+class _Leg(NamedTuple):
     hip: Point
     knee: Point
     ankle: Point
     toe: Point
 
 
-@dataclass(frozen=True)
-class _Arm:
+class _Arm(NamedTuple):
     shoulder: Point
     elbow: Point
     hand: Point
@@ -112,10 +110,7 @@ def _pose_arm(person: Person, phase: float, stride: float, side: int) -> _Arm:
 
 
 def _draw_leg(canvas: Canvas, person: Person, leg: _Leg, lift: float) -> None:
-    def low(point: Point) -> Point:
-        return point[0], point[1] - lift, point[2]
-
-    knee, ankle, toe = low(leg.knee), low(leg.ankle), low(leg.toe)
+    knee, ankle, toe = ((x, y - lift, z) for x, y, z in leg[1:])
     heel = (ankle[0], ankle[1] - 0.012, ankle[2] - 0.012)
     thick = 0.5 + 0.5 * person.build
     shade = 0.84 if canvas.depth(leg.ankle) < -0.05 else 1.0
@@ -171,7 +166,7 @@ def _draw_torso(canvas: Canvas, person: Person) -> None:
 
 
 def _texture(person: Person) -> Texture | None:
-    """Where the second colour of a person's top is."""
+    """Gives the texture of a person's top: the places of its second colour."""
     size = np.float32(person.pattern_size)
 
     def hoops(_angle: Floats, height: Floats) -> Floats:
@@ -197,13 +192,9 @@ def _texture(person: Person) -> Texture | None:
         return (np.abs(angle) < 0.34 + 0 * height).astype(np.float32)
 
     textures: dict[str, Texture] = {
-        "hoops": hoops,
-        "stripes": stripes,
-        "checks": checks,
-        "halves": halves,
-        "print": print_on,
+        "hoops": hoops, "stripes": stripes, "checks": checks, "halves": halves, "print": print_on,
         "open": open_front,
-    }
+    }  # fmt: skip
     return textures.get(person.pattern)
 
 
@@ -226,11 +217,7 @@ def _draw_arm(canvas: Canvas, person: Person, arm: _Arm) -> None:
         canvas.limb((arm.shoulder, cuff), (upper, upper * 0.96), sleeve)
     if person.pattern in ("hoops", "checks"):
         faint = 1.0 if person.pattern == "hoops" else 0.5
-        rings = tuple(
-            base + (other - base) * faint
-            for base, other in zip(person.top, person.top_second, strict=True)
-        )
-        _draw_rings(canvas, person, arm, (rings[0], rings[1], rings[2]), fore)
+        _draw_rings(canvas, person, arm, _between(person.top, person.top_second, faint), fore)
 
 
 def _draw_rings(canvas: Canvas, person: Person, arm: _Arm, colour: Colour, radius: float) -> None:
@@ -241,13 +228,9 @@ def _draw_rings(canvas: Canvas, person: Person, arm: _Arm, colour: Colour, radiu
     for start, end, share in parts:
         count = max(1, round(share * 0.16 / person.pattern_size))
         for index in range(count):
-            x, y, z = _between(start, end, share * (index + 0.6) / count)
-            left, row = canvas.project((x, y, z))
+            middle = canvas.project(_between(start, end, share * (index + 0.6) / count))
             reach, half = width / 2 * canvas.scale, 0.22 * person.pattern_size * canvas.scale
-            canvas.draw.rectangle(
-                (left - reach, row - half, left + reach, row + half),
-                fill=(int(colour[0] * 0.9), int(colour[1] * 0.9), int(colour[2] * 0.9)),
-            )
+            canvas.draw.rectangle(around(middle, reach, half), tone(colour, 0.9))
 
 
 def _draw_backpack(canvas: Canvas, person: Person) -> None:
@@ -316,25 +299,17 @@ def _draw_hand_bag(canvas: Canvas, person: Person, arm: _Arm) -> None:
 def _draw_box(
     canvas: Canvas, centre: Point, colour: Colour, wide: float, deep: float, tall: float
 ) -> None:
-    column, row = canvas.project(centre)
+    middle = column, row = canvas.project(centre)
     across = canvas.scale * (abs(wide * math.cos(canvas.turn)) + abs(deep * math.sin(canvas.turn)))
     down = tall * canvas.scale
     for size, shade in ((1.0, 0.66), (0.86, 0.92)):
-        canvas.draw.rounded_rectangle(
-            (column - across * size, row - down * size, column + across * size, row + down * size),
-            radius=down * 0.3,
-            fill=(int(colour[0] * shade), int(colour[1] * shade), int(colour[2] * shade)),
-        )
-    canvas.draw.line(
-        [(column - across * 0.8, row - down * 0.15), (column + across * 0.8, row - down * 0.15)],
-        fill=(int(colour[0] * 0.6), int(colour[1] * 0.6), int(colour[2] * 0.6)),
-        width=max(1, round(0.008 * canvas.scale)),
-    )
+        box = around(middle, across * size, down * size)
+        canvas.draw.rounded_rectangle(box, down * 0.3, tone(colour, shade))
+    flap = [(column + side * across * 0.8, row - down * 0.15) for side in (-1, 1)]
+    canvas.draw.line(flap, tone(colour, 0.6), max(1, round(0.008 * canvas.scale)))
 
 
 def _between(start: Point, end: Point, share: float) -> Point:
-    return (
-        start[0] + (end[0] - start[0]) * share,
-        start[1] + (end[1] - start[1]) * share,
-        start[2] + (end[2] - start[2]) * share,
-    )
+    """A point on the way from one to another, or a colour between two."""
+    x, y, z = (one + (other - one) * share for one, other in zip(start, end, strict=True))
+    return x, y, z

@@ -3,7 +3,7 @@
 import math
 
 from siamese.synthetic.appearance import Colour, Person
-from siamese.synthetic.canvas import Canvas, tone
+from siamese.synthetic.canvas import Canvas, around, tone
 
 _HEIGHT = 0.925
 
@@ -20,7 +20,8 @@ def draw_head(canvas: Canvas, person: Person) -> None:
         canvas.disc(centre, across, down, person.skin)
         wide, tall, raised = _LOOSE[person.hair_style]
         if person.hair_style == "bob":
-            _draw_bob(canvas, person, centre)
+            fall = (x - across * 1.2, y, x + across * 1.2, y + down * 1.12)
+            canvas.draw.rounded_rectangle(fall, across * 0.5, tone(person.hair, 0.86))
         canvas.disc((x, y - raised * down), across * wide, down * tall, person.hair)
     else:
         _draw_ears(canvas, person, centre)
@@ -109,8 +110,7 @@ def _draw_features(canvas: Canvas, person: Person, centre: tuple[float, float]) 
         if abs(angle) < 72:
             column = x + across * 0.94 * math.sin(math.radians(angle))
             row = y + 0.06 * down
-            box = (column - size, row - size * 0.9, column + size, row + size * 0.9)
-            canvas.draw.ellipse(box, fill=(40, 30, 30))
+            canvas.draw.ellipse(around((column, row), size, size * 0.9), fill=(40, 30, 30))
     if abs(turn) < 100:
         nose = x + across * 1.0 * math.sin(math.radians(turn))
         box = (nose - size, y + 0.12 * down, nose + size * 0.9, y + 0.40 * down)
@@ -126,28 +126,15 @@ def _draw_features(canvas: Canvas, person: Person, centre: tuple[float, float]) 
 
 
 def _draw_ears(canvas: Canvas, person: Person, centre: tuple[float, float]) -> None:
+    x, y = centre
     across, down = _radii(canvas, person)
     for side in (-1, 1):
         angle = math.degrees(canvas.turn) + side * 90
-        column = centre[0] + across * math.sin(math.radians(angle))
+        column = x + across * math.sin(math.radians(angle))
         if math.cos(math.radians(angle)) > -0.3:
-            box = (
-                column - 0.014 * canvas.scale,
-                centre[1] - 0.05 * down,
-                column + 0.014 * canvas.scale,
-                centre[1] + 0.36 * down,
-            )
-            canvas.draw.ellipse(box, fill=tone(person.skin, 0.86))
-
-
-def _draw_bob(canvas: Canvas, person: Person, centre: tuple[float, float]) -> None:
-    across, down = _radii(canvas, person)
-    x, y = centre
-    canvas.draw.rounded_rectangle(
-        (x - across * 1.2, y, x + across * 1.2, y + down * 1.12),
-        radius=across * 0.5,
-        fill=tone(person.hair, 0.86),
-    )
+            wide = 0.014 * canvas.scale
+            box = (column - wide, y - 0.05 * down, column + wide, y + 0.36 * down)
+            canvas.draw.ellipse(box, tone(person.skin, 0.86))
 
 
 def _draw_hat(canvas: Canvas, person: Person, centre: tuple[float, float]) -> None:
@@ -158,8 +145,7 @@ def _draw_hat(canvas: Canvas, person: Person, centre: tuple[float, float]) -> No
     wide, brow, crown = across * 1.16, y - 0.36 * down, y - 1.24 * down
     if person.hat_kind == "brim":
         flat = 0.25 * down + 0.09 * canvas.scale * 0.35
-        box = (x - 2.0 * across, brow - flat * 0.5, x + 2.0 * across, brow + flat * 0.5)
-        canvas.draw.ellipse(box, fill=tone(person.hat, 0.8))
+        canvas.draw.ellipse(around((x, brow), 2.0 * across, flat * 0.5), tone(person.hat, 0.8))
     box = (x - wide, crown, x + wide, 2 * brow - crown)
     canvas.draw.pieslice(box, 180, 360, fill=tone(person.hat, 0.78))
     shift = canvas.light * 0.16 * wide

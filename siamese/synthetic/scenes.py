@@ -1,4 +1,4 @@
-"""What stands behind the people that a camera sees: one wide picture a camera."""
+"""The surroundings of the people that a camera sees: one wide picture a camera."""
 
 import math
 from functools import lru_cache
@@ -144,15 +144,9 @@ def _draw_furniture(
         left = int(random.uniform(0, columns))
         slant = math.tan(random.uniform(-1.0, 1.0)) * height
         wide = int(random.uniform(0.08, 0.3) * height)
-        draw.polygon(
-            [
-                (left, horizon),
-                (left + wide, horizon),
-                (left + wide + slant, rows),
-                (left + slant, rows),
-            ],
-            fill=(0, 0, 0, 58),
-        )
+        foot = (left + slant, rows)
+        corners = [(left, horizon), (left + wide, horizon), (foot[0] + wide, rows), foot]
+        draw.polygon(corners, fill=(0, 0, 0, 58))
     for _ in range(4):
         left = int(random.uniform(0, columns))
         wide = max(2, int(random.uniform(0.018, 0.05) * height))

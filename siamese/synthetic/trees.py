@@ -22,14 +22,9 @@ _SCRATCH = ".drawing-"
 _QUALITY = 92
 _LIMITS = {"people": (1, 8999), "cameras": (1, 9), "frames": (1, 999), "seed": (0, 2**32 - 1)}
 _TEST_IMAGES = (
-    (9001, 1, 2),
-    (9001, 3, 4),
-    (9002, 2, 1),
-    (9002, 4, 3),
-    (9003, 1, 5),
-    (9003, 2, 2),
-    (9003, 3, 1),
-)
+    (9001, 1, 2), (9001, 3, 4), (9002, 2, 1), (9002, 4, 3), (9003, 1, 5), (9003, 2, 2), (9003, 3, 1)
+)  # fmt: skip
+"""Person, camera and frame of each."""
 
 
 def write_mars_tree(
@@ -135,7 +130,7 @@ def _write_image(
 
 
 def _holds(folder: Path, asked: dict[str, object]) -> bool:
-    """Whether the folder already holds the tree asked for; nothing else may be there."""
+    """Tells whether the folder already holds the tree asked for; nothing else may be there."""
     if not folder.exists():
         return False
     if folder.is_dir() and all(each.name.startswith(_SCRATCH) for each in folder.iterdir()):

@@ -1,11 +1,11 @@
-"""`siamese.app.thresholds`: the slider's rate -> threshold; histograms of the table."""
+"""`siamese.app.chart`: the slider's rate -> threshold; histograms of the table."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from siamese.app.thresholds import calibration_at, histograms
+from siamese.app.chart import calibration_at, histograms, plot_threshold
 from siamese.metrics.calibration import Calibration, calibrate
 from siamese.metrics.pairs import count_pairs
 
@@ -79,3 +79,15 @@ def test_people_who_are_told_apart_without_error_make_a_chart_too() -> None:
     moved = calibration_at(perfect, 0.05)
     assert moved.same(0.1)
     assert not moved.same(1.42)
+
+
+def test_the_chart_says_where_the_threshold_and_the_pair_are(calibration: Calibration) -> None:
+    for distance in (None, 0.1, 3.0):
+        figure = plot_threshold(calibration, distance, unseen=False)
+        [legend] = figure.legends
+        labels = [text.get_text() for text in legend.get_texts()]
+        assert f"threshold {calibration.threshold:.3f}" in labels
+        assert (distance is not None) == any("this pair" in each for each in labels)
+        low, high = figure.axes[0].get_xlim()
+        assert distance is None or low <= distance <= high
+        assert "of this gallery" in figure.axes[0].get_xlabel()

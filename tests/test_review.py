@@ -1,4 +1,4 @@
-"""`siamese.app.annotations`: answers become people, triplets for training, and error rates."""
+"""`siamese.review`: answers become people, triplets for training, and error rates."""
 
 import csv
 from pathlib import Path
@@ -7,21 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from siamese.app.annotations import (
-    ANSWERS,
-    TRIPLETS,
-    Answer,
-    group,
-    make_triplets,
-    read_answers,
-    recalibrate,
-    uncertain_pairs,
-    write_answers,
-)
 from siamese.datasets import read_triplets
 from siamese.errors import InputError
 from siamese.metrics.calibration import calibrate
 from siamese.metrics.pairs import count_pairs
+from siamese.review import Answer, group, make_triplets, recalibrate, uncertain_pairs
+from siamese.review.answers import ANSWERS, TRIPLETS, read_answers, write_answers
 from siamese.synthetic import write_test_images
 
 
