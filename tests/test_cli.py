@@ -12,8 +12,9 @@ import pytest
 from miniatures import earlier_records
 from PIL import Image
 
+import siamese
 from siamese.cli import create_records, main, run, train, verify
-from siamese.metrics.calibration import VERDICTS
+from siamese.metrics.calibration import LEANINGS, VERDICTS
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ["create_tf_record.py", "train_siamese_network.py", "test_siamese_network.py"]
@@ -110,6 +111,11 @@ def test_train_builds_missing_records_and_test_compares(
     assert (rarer["prior"], rarer["same"]) == (0.001, answer["same"])
     assert rarer["probability"] < answer["probability"]
     _fails(capsys, run(verify, ["-i1", images[0], "-i2", images[1], "--prior", "1"]), "`prior`")
+    asked = ["-i1", images[0], "-i2", images[1], "--json", "--exit-code"]
+    for prior in ("1e-12", "0.999999999999"):
+        code = run(verify, [*asked, "--prior", prior])
+        leaning = LEANINGS[json.loads(capsys.readouterr().out)["verdict"]]
+        assert code == {True: 0, False: 1, None: 3}[leaning]
     assert not Path("pair.png").exists()
 
     assert main(["evaluate", "--data", "data set/records", "--json"]) == 0
@@ -184,9 +190,22 @@ def test_inspection_says_what_a_folder_is_and_exits_with_1_when_it_spoils(
 
 def test_unknown_words_get_suggestions(capsys: pytest.CaptureFixture[str]) -> None:
     _fails(capsys, run(train, ["--data", ".", "--recipe", "batchhard"]), "batch_hard")
-    with pytest.raises(SystemExit) as end:
-        main(["trian"])
-    assert end.value.code == 2
+    _fails(capsys, main(["trian"]), "Did you mean `siamese train`?")
+    _fails(capsys, main(["gallery", "serch"]), "Did you mean `siamese gallery search`?")
+
+
+def test_version_and_hyphens(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"siamese {siamese.__version__}\n"
+    for words in (["find-similar", "--help"], ["records", "make", "--help"], ["app", "--help"]):
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert "--output_dir PATH" in shown
+    assert "--login TEXT" in shown
+    _fails(capsys, main(["find-similar", "no.jpg", "--embeddings", "no.npz"]), "no.")
+    assert main(["app", "--port=-1", "--gallery", "g"]) == 2
 
 
 def test_options_beside_resume_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,9 +81,9 @@ def _scores(desk: Desk) -> str:
     rows: list[tuple[str, object]] = []
     for key, name in _SCORES.items():
         if isinstance(scores.get(key), int | float):
-            low_high = (f"{each:.1%}" for each in intervals.get(key, ()))
-            interval = " to ".join(low_high)
-            rows.append((name, f"{scores[key]:.1%}" + (f" (95 %: {interval})" if interval else "")))
+            interval = " to ".join(f"{100 * each:.1f} %" for each in intervals.get(key, ()))
+            value = f"{100 * scores[key]:.1f} %"
+            rows.append((name, value + (f" (95 %: {interval})" if interval else "")))
     if not rows:
         return "The model's file holds no scores.\n\n"
     named = ("queries", "queries"), ("gallery", "gallery images"), ("protocol", "protocol"), (

@@ -53,8 +53,8 @@ def build_compare(desk: Desk, examples: Sequence[tuple[Path, Path]], folder: Pat
             word = gr.Label(visible=False, show_label=False, elem_id="verdict")
             words = gr.Markdown(_NOTHING, elem_id="words")
             rate = gr.Slider(
-                math.log10(LOWEST_RATE),
-                math.log10(HIGHEST_RATE),
+                round(math.log10(LOWEST_RATE), 2),
+                round(math.log10(HIGHEST_RATE), 2),
                 value=math.log10(desk.calibration.false_accept_rate),
                 step=0.01,
                 label="False-accept rate, as a power of ten",
@@ -62,7 +62,8 @@ def build_compare(desk: Desk, examples: Sequence[tuple[Path, Path]], folder: Pat
                 elem_id="rate",
             )
             chart = gr.Plot(plot_threshold(desk.calibration), show_label=False, elem_id="chart")
-    heat = pictures(folder, label="Where they are alike", columns=2, visible=False, elem_id="heat")
+    heat = pictures(folder, label="Where they are alike", columns=2, visible=False, elem_id="heat",
+                    elem_classes=["pictures", "pair"])  # fmt: skip
     heat_words = gr.Markdown()
 
     def show(distance: float | None, power: float, fault: str = "") -> tuple[Any, ...]:

@@ -22,13 +22,18 @@ from siamese.review.answers import TRIPLETS
 AT_ONCE = 4
 WAITING = 200
 CSS = """
-.gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
+.gradio-container { width: 100%; max-width: 1240px !important; margin: 0 auto !important; }
+.prose { overflow-x: auto; }
+.pictures .grid-wrap { max-height: none; padding-top: 34px; }
 .pictures .grid-container {
   grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)) !important; }
-.pictures .thumbnail-lg { aspect-ratio: auto; height: 240px; }
-.pictures .caption-label { white-space: normal; max-width: 100%; left: 0; right: 0; bottom: 0;
-  opacity: 1 !important; border-radius: 0; }
+.pictures .thumbnail-lg { display: flex; flex-direction: column; aspect-ratio: auto; height: auto; }
+.pictures .thumbnail-lg img { height: 180px; width: 100%; object-fit: contain; }
+.pictures .caption-label { position: static; white-space: normal; max-width: 100%; border: 0; }
+.pair .grid-container { grid-template-columns: 1fr 1fr !important; max-width: 600px; }
+.pair .thumbnail-lg img { height: 320px; }
 #verdict h2, #found h2 { color: #fff; border-radius: 8px; padding: 10px; }
+@media (max-width: 640px) { button[role="tab"] { padding: 6px !important; } }
 label.folder { display: block; cursor: pointer; padding: 10px;
   border: 1px dashed var(--border-color-primary); border-radius: 8px; }
 label.folder:focus-within { outline: 3px solid var(--color-accent); }
@@ -66,7 +71,7 @@ def build_page(desk: Desk, examples: Examples = ()) -> Any:
             f"this person seen? Model {plain(desk.model.path.name)}, gallery "
             f"{plain(Path(desk.gallery.path).name)}."
         )
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Compare"):
                 first, second = compare_tab.build_compare(desk, copied, home)
             with gr.Tab("Search"):

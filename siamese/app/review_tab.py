@@ -45,7 +45,8 @@ def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
     with gr.Row():
         with gr.Column(scale=6, min_width=300):
             question = gr.Markdown(elem_id="question")
-            images = pictures(folder, label="The pair", columns=2, visible=False, elem_id="pair")
+            images = pictures(folder, label="The pair", columns=2, visible=False, elem_id="pair",
+                              elem_classes=["pictures", "pair"])  # fmt: skip
             with gr.Row():
                 same, different, skip, undo = (
                     gr.Button(f"{each} ({key})", elem_id=f"review-{each.lower()}", min_width=90)

@@ -73,6 +73,6 @@ def describe_image(person: str | None, camera: int | None, time: datetime | None
 
 
 def table(title: str, rows: Iterable[tuple[str, object]]) -> str:
-    """Writes a table of two columns in Markdown, under a heading."""
+    """Writes a table of two columns in Markdown, its title in the first row."""
     lines = [f"| {plain(name)} | {plain(value)} |" for name, value in rows]
-    return "\n".join([f"### {title}", "", "| | |", "|---|---|", *lines, ""])
+    return "\n".join([f"| {title} | |", "|---|---|", *lines, "", ""])

@@ -15,10 +15,8 @@ from siamese.errors import InputError
 # Text: `Path` folds the slashes of an address.
 Place = Annotated[str, tyro.conf.arg(metavar="PATH")]
 Places = Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATH [PATH ...]")]
-Names = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="{None}|NAME [NAME ...]")]
-Limits = Annotated[
-    tuple[str, ...] | None, tyro.conf.arg(metavar="{None}|INT|NAME=INT [NAME=INT ...]")
-]
+Names = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME [NAME ...]")]
+Limits = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="INT|NAME=INT [NAME=INT ...]")]
 
 
 def create_records(
@@ -27,7 +25,7 @@ def create_records(
     validation_size: float = 0.3,
     num_shards: int | None = None,
     random_seed: int = 0,
-    output_dir: Annotated[str | None, tyro.conf.arg(metavar="{None}|PATH")] = None,
+    output_dir: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None,
     split: Literal["identity", "tracklet", "image"] = "identity",
     hold_out: Names = None,
     max_images_per_person: Limits = None,
@@ -128,7 +126,7 @@ def read_limits(words: Sequence[str] | None) -> int | dict[str, int] | None:
 
 @contextlib.contextmanager
 def _open_engine(engine: str, address: str | None) -> Iterator[Any]:
-    """What writes the shards; None stands for this process."""
+    """Opens what writes the shards; None stands for this process."""
     if engine == "local":
         yield None
         return

@@ -1,4 +1,4 @@
-"""What the help of each command shows it with."""
+"""Examples that the help of each command shows."""
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "inspect": (

@@ -1,4 +1,4 @@
-"""What every command shares: quiet imports, progress, one-line errors."""
+"""Parts that every command shares: quiet imports, progress, one-line errors."""
 
 import contextlib
 import errno
@@ -101,7 +101,7 @@ def import_quietly(name: str) -> None:
 
 
 def open_console() -> Any:
-    """Where progress and notes go: standard error, so that standard output stays for results."""
+    """Opens standard error for progress and notes: standard output stays for results."""
     from rich.console import Console
 
     return Console(stderr=True)

@@ -70,7 +70,8 @@ def verify(
     preprocessing: Stated = UNSTATED,
     output: Path | None = None,
     json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
-) -> None:
+    exit_code: Flag = False,
+) -> int:
     """Say whether two images show the same person, and how sure that is.
 
     Args:
@@ -86,10 +87,14 @@ def verify(
         preprocessing: Of a model made elsewhere, where its file does not say.
         output: Picture of the pair with the verdict; by default pair.png, with --json none.
         json_: Print one JSON object and nothing else.
+        exit_code: Exit with 0 for the same person (also probably), 1 for different people, 3 for
+            unsure; errors exit with 2.
     """
     from siamese.images import read_image
 
     images = [read_image(path) for path in (img1, img2)]  # a wrong path is answered at once
+    from siamese.metrics.calibration import LEANINGS
+
     stated: dict[str, Any] = {}
     if profile is not None:
         from siamese.datasets.samples import read_name
@@ -110,8 +115,9 @@ def verify(
         print(json.dumps(answer.to_dict(), ensure_ascii=False))
     else:
         _print_verdict(answer)
+    code = {True: 0, False: 1, None: 3}[LEANINGS[answer.verdict]] if exit_code else 0
     if output is None:
-        return
+        return code
     from siamese import plots
 
     figure = plots.plot_pair(
@@ -126,6 +132,7 @@ def verify(
     plots.save(figure, output)
     if not json_:
         print(f"picture      {output}")
+    return code
 
 
 def _print_verdict(answer: "Verification") -> None:
