@@ -79,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["--version"]:
         print(f"siamese {siamese.__version__}")
         return 0
-    name, commands = "siamese", COMMANDS
+    name = "siamese"
+    commands: Mapping[str, Command | Mapping[str, Command]] = COMMANDS
     while arguments and not arguments[0].startswith("-"):
         given = arguments.pop(0)
         word = given.replace("-", "_")

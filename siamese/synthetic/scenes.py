@@ -144,8 +144,8 @@ def _draw_furniture(
         left = int(random.uniform(0, columns))
         slant = math.tan(random.uniform(-1.0, 1.0)) * height
         wide = int(random.uniform(0.08, 0.3) * height)
-        foot = (left + slant, rows)
-        corners = [(left, horizon), (left + wide, horizon), (foot[0] + wide, rows), foot]
+        top, low = left + wide, left + wide + slant
+        corners = [(left, horizon), (top, horizon), (low, rows), (left + slant, rows)]
         draw.polygon(corners, fill=(0, 0, 0, 58))
     for _ in range(4):
         left = int(random.uniform(0, columns))
