@@ -136,7 +136,7 @@ def _with_metavars(command: Command) -> Command:
     def shown(*given: Any, **named: Any) -> int | None:
         return command(*given, **named)
 
-    del shown.__wrapped__  # type: ignore[attr-defined]  # tyro would look at what it wraps
+    del shown.__wrapped__  # tyro would look at what it wraps
     shown.__signature__ = inspect_module.signature(command)  # type: ignore[attr-defined]
     shown.__annotations__ = {
         name: Annotated[hint, tyro.conf.arg(metavar=_METAVARS[hint])] if hint in _METAVARS else hint
