@@ -13,7 +13,6 @@ import re
 import shutil
 import stat
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -316,31 +315,6 @@ def _remote_states(paths: Sequence[str]) -> dict[str, FileState]:
     return {path: state for path in paths if (state := there.get(path)) is not None}
 
 
-def read_many(paths: Sequence[str]) -> list[bytes | None]:
-    """Reads files at addresses, many at once where the file system can.
-
-    Args:
-        paths: Addresses.
-
-    Returns:
-        The content of each; None where it could not be read.
-    """
-    by_system = defaultdict(list)
-    for path in paths:
-        by_system[_system_of(path)].append(path)
-    content: dict[str, bytes | None] = {}
-    for mine in by_system.values():
-        system = _system(as_path(mine[0]))
-        names = [system._strip_protocol(path) for path in mine]
-        # s3fs would first ask for the size of each, to read large files in pieces.
-        how = {"max_concurrency": 1} if "s3" in system.protocol else {}
-        # From the beginning to the end of each; `cat` takes brackets in a name for a pattern.
-        read = system.cat_ranges(names, None, None, on_error="return", **how)
-        for path, data in zip(mine, read, strict=True):
-            content[path] = data if isinstance(data, bytes) else None
-    return [content[path] for path in paths]
-
-
 def read_each(paths: Sequence[str]) -> Iterator[bytes | None]:
     """Reads files one after another, those at addresses some hundred at once.
 
@@ -352,14 +326,22 @@ def read_each(paths: Sequence[str]) -> Iterator[bytes | None]:
     """
     for first in range(0, len(paths), _FILES_AT_ONCE):
         some = paths[first : first + _FILES_AT_ONCE]
-        remote = [path for path in some if is_remote(path)]
-        content = dict(zip(remote, read_many(remote), strict=True))
+        content: dict[str, bytes | None] = {}
+        for _, group in itertools.groupby(sorted(filter(is_remote, some)), _system_of):
+            mine = list(group)
+            system = _system(as_path(mine[0]))
+            # s3fs would first ask for the size of each, to read large files in pieces.
+            how = {"max_concurrency": 1} if "s3" in system.protocol else {}
+            # From the beginning to the end of each; `cat` takes brackets in a name for a pattern.
+            names = [system._strip_protocol(path) for path in mine]
+            read = system.cat_ranges(names, None, None, on_error="return", **how)
+            content.update(zip(mine, read, strict=True))
         for path in some:
-            data = content.pop(path, None)
+            data = content.get(path)
             if not is_remote(path):
                 with contextlib.suppress(OSError):
                     data = Path(path).read_bytes()
-            yield data
+            yield data if isinstance(data, bytes) else None
 
 
 @contextlib.contextmanager

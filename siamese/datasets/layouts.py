@@ -212,7 +212,9 @@ def _recognise_folder(root: Path, own_names: bool) -> Layout | None:
         return Layout("mars", str(root), parts)
     market = {p: str(root / f) for p, f in MARKET_FOLDERS.items() if holds_folder(root, f)}
     # A person may be called "query"; no person is called "bounding_box_train".
-    if market and (set(market) != {"query"} or _has_market_names(root / "query")):
+    if market and (
+        set(market) != {"query"} or _commonest_form(image_names(root / "query"), MARKET_FORMS)
+    ):
         name = "pattern" if own_names else _market_name(market)
         return Layout(name, str(root), market, _notes(name))
     for train, test in MSMT17_FOLDERS:
@@ -238,9 +240,7 @@ def _recognise_folder(root: Path, own_names: bool) -> Layout | None:
             of_mars = any(NAME_FORMS["mars"].match(name) for name in names)
             return Layout("mars-categories" if of_mars else "folders", str(root), parts)
     if names := image_names(root):
-        counts = {form: sum(map(bool, map(p.match, names))) for form, p in NAME_FORMS.items()}
-        form = max(counts, key=counts.__getitem__)
-        if counts[form]:
+        if form := _commonest_form(names, NAME_FORMS):
             # Without its tables and folders it is not the dataset.
             name = "mars-names" if form == "mars" else form
             return Layout(name, str(root), parts, _notes(name))
@@ -274,17 +274,18 @@ def _recognise_below(root: Path) -> Layout:
     raise InputError(f"{root}: no identity was found in it. {_FIX}")
 
 
-def _has_market_names(folder: Path) -> bool:
-    return any(NAME_FORMS[f].match(name) for name in image_names(folder) for f in MARKET_FORMS)
+def _commonest_form(names: Iterable[str], forms: Iterable[str]) -> str | None:
+    """Returns the form that most of the names have; None where none has any."""
+    counts = {form: sum(map(bool, map(NAME_FORMS[form].match, names))) for form in forms}
+    form = max(counts, key=counts.__getitem__)
+    return form if counts[form] else None
 
 
 def _market_name(market: Mapping[str, str]) -> str:
     """Tells apart the datasets that have Market-1501's folders, by the names of their images."""
     for folder in market.values():
         names = image_names(folder)
-        counts = {f: sum(map(bool, map(NAME_FORMS[f].match, names))) for f in MARKET_FORMS}
-        form = max(counts, key=counts.__getitem__)
-        if counts[form]:
+        if form := _commonest_form(names, MARKET_FORMS):
             return form
         if names:
             raise InputError(

@@ -1,5 +1,6 @@
 """The report of the dataset doctor."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -81,22 +82,10 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the report as plain lists, dicts, strings and numbers, ready for JSON."""
-        return {
-            "folder": self.folder,
-            "layout": self.layout,
-            "notes": list(self.notes),
-            "spoils": self.spoils,
-            "parts": {name: asdict(part) for name, part in self.parts.items()},
-            "findings": [
-                {**asdict(finding), "where": list(finding.where)} for finding in self.findings
-            ],
-            "image_sizes": [
-                {"height": height, "width": width, "images": images}
-                for (height, width), images in self._sizes()
-            ],
-            "images_a_person": dict(self.images_a_person),
-            "contact_sheet": list(self.contact_sheet),
-        }
+        sizes = [{"height": h, "width": w, "images": images} for (h, w), images in self._sizes()]
+        values = {**asdict(self), "spoils": self.spoils, "image_sizes": sizes}
+        plain: dict[str, Any] = json.loads(json.dumps(values))
+        return plain
 
     def text(self) -> str:
         """Gives the report as plain text of at most some 100 columns, without a last newline."""

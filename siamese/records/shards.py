@@ -22,7 +22,7 @@ from PIL import Image
 from siamese.datasets import Sample
 from siamese.errors import InputError
 from siamese.files import whole_file
-from siamese.filesystem import as_path, is_remote, make_folder, read_many
+from siamese.filesystem import as_path, is_remote, make_folder, read_each
 from siamese.images import MAXIMUM_PIXELS, ORIENTATION, decode_image, read_bytes, read_exif
 from siamese.records.manifest import Shard, Skipped
 from siamese.records.schema import frame_image
@@ -253,7 +253,7 @@ def _make_block(job: ShardJob, rows: slice) -> tuple[bytes, list[tuple[int, int]
     # and those that ask for Python's lock in between, at each image, mostly wait to be woken up.
     samples = job.samples[rows]
     remote = [sample.path for sample in samples if is_remote(sample.path)]
-    content = dict(zip(remote, read_many(remote), strict=True))
+    content = dict(zip(remote, read_each(remote), strict=True))
     files = [
         (content[sample.path] or b"")
         if sample.path in content
