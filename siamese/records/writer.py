@@ -40,9 +40,6 @@ from siamese.records.plan import begin, plan_part, write_text
 from siamese.records.reader import read_manifest
 from siamese.records.shards import BUILDING, OnCorrupt, ShardJob, WrittenShard, write_shard
 
-Progress = Callable[[int, int], None]
-"""Called with the number of finished items and of all items."""
-
 Engine = Callable[[Sequence[ShardJob], Callable[[int], None]], Iterable[WrittenShard]]
 """Writes shards, in any order, and calls back with the number of images done."""
 
@@ -62,7 +59,7 @@ def build_records(
     on_corrupt: OnCorrupt = "error",
     compress: bool = False,
     engine: Engine | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Path, Manifest, bool]:
     """Makes the record set of one or several datasets, unless it is there already.
 
@@ -230,7 +227,7 @@ def write_records(
     triplets: Sequence[Sequence[str]] | None = None,
     sources: Sequence[SourceDataset] = (),
     engine: Engine | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
     """Writes a record set; every image is decoded once to verify it.
 
