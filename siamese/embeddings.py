@@ -3,12 +3,12 @@
 import csv
 import json
 import shutil
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ STORE_SUFFIXES = (".csv", ".npz", ".parquet")
 BLOCK = 1024
 """Images whose embeddings are written at a time: so many are computed again after a kill."""
 _FLIPPED = "-flip"
+_DAMAGE = (OSError, EOFError, BadZipFile, ValueError, TypeError, LookupError, AttributeError)
+"""What the readers raise on files that are damaged or others."""
 
 
 @dataclass(frozen=True)
@@ -269,16 +271,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
             frames=np.array(columns["frame"], np.int64) if "frame" in columns else None,
             times=np.array(columns["time"], "datetime64[us]") if "time" in columns else None,
         )
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-        KeyError,
-        IndexError,
-        OSError,
-        EOFError,
-        zipfile.BadZipFile,
-    ) as error:
+    except _DAMAGE as error:
         raise InputError(
             f"{path}: is not a file of embeddings, or a damaged one "
             f"({' '.join(str(error).split())[:120]}). Make it again with siamese embed."

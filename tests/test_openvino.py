@@ -341,6 +341,7 @@ def test_commands_take_openvino_models(
         main(["gallery", "search", query, *model, "--channels", "rgb"])
     capsys.readouterr()
     assert main(["gallery", "reembed", *model, "--channels", "rgb", "--pixels", "0..1"]) == 0
+    assert "embedded     112 images" in capsys.readouterr().out
     assert ask("gallery", "search", query, "-k", "1")["queries"][0]["left_out"] == [query]
     assert main(["verify", "--img1", query, "--img2", query, "--model", str(told)]) == 2
 

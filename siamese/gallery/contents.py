@@ -114,22 +114,14 @@ def find_problems(table: Table, *, contents: bool = False) -> list[str]:
         files = [p for p in sorted(set(paths) - set(missing)) if not sources.is_record(p)]
         read = sources.read_gallery_images([GalleryImage(path) for path in files], known=known)
         changed = [each.image.path for each in read if each.digest != known[each.image.path]]
+    lengths = [paths[row] for row in bad_lengths(embeddings)]
+    others = [p for p, model in zip(paths, models, strict=True) if model != space.fingerprint]
+    twice = [path for path, count in Counter(paths).items() if count > 1]
+    again = "Remove and add them."
     found = [
-        (
-            [paths[row] for row in bad_lengths(embeddings)],
-            "images have an embedding whose length is not 1",
-            "Remove and add them.",
-        ),
-        (
-            [p for p, model in zip(paths, models, strict=True) if model != space.fingerprint],
-            "images were embedded by another model",
-            "Run `siamese gallery reembed`.",
-        ),
-        (
-            [path for path, count in Counter(paths).items() if count > 1],
-            "images are there twice",
-            "Remove and add them.",
-        ),
+        (lengths, "images have an embedding whose length is not 1", again),
+        (others, "images were embedded by another model", "Run `siamese gallery reembed`."),
+        (twice, "images are there twice", again),
         (missing, "image files have gone", "Copy them back, or `remove --missing`."),
         (changed, "image files have changed", "Add their folder again."),
     ]

@@ -176,7 +176,7 @@ class OpenVinoNetwork(FileNetwork):
     def __init__(self, path: Path, given: Preprocessing = UNSTATED) -> None:
         self.path = path
         weights = _find_weights(path)
-        openvino = import_silent("openvino")
+        openvino = _import(path, "openvino", '"siamese-reid[openvino]"')
         core = openvino.Core()
         try:
             network = core.read_model(path, weights)
@@ -242,12 +242,7 @@ def can_run_onnx() -> bool:
 
 def _open_session(path: Path) -> Any:
     _check_file(path, "Make one with siamese export.")
-    if not can_run_onnx():
-        raise InputError(
-            f"{path}: needs onnxruntime, which is not installed. Install it with pip install "
-            "onnxruntime"
-        )
-    onnxruntime = import_silent("onnxruntime")
+    onnxruntime = _import(path, "onnxruntime", "onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised
     # Threads that spin while they wait halve the speed where other work shares the processor.
@@ -276,12 +271,16 @@ def _find_weights(path: Path) -> Path:
             f"{path}: its weights, {weights.name}, do not lie beside it. Copy both files to one "
             "folder."
         )
-    if importlib.util.find_spec("openvino") is None:
-        raise InputError(
-            f"{path}: needs OpenVINO, which is not installed. Install it: pip install "
-            '"siamese-reid[openvino]"'
-        )
     return weights
+
+
+def _import(path: Path, package: str, install: str) -> Any:
+    try:
+        return import_silent(package)
+    except ImportError:
+        raise InputError(
+            f"{path}: needs {package}, which is not installed. Install it: pip install {install}"
+        ) from None
 
 
 def _check_file(path: Path, fix: str) -> None:
