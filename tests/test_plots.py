@@ -27,7 +27,7 @@ def test_pair_shows_word_and_numbers(tmp_path: Path, verdict: str) -> None:
         bounds=BOUNDS,
     )  # fmt: skip
     words = [text.get_text() for text in figure.texts]
-    assert words == [plots.VERDICT_WORDS[verdict], "same person: 97%"]
+    assert words == [plots.VERDICT_WORDS[verdict], "same person: 97.0%"]
     path = plots.save(figure, tmp_path / "pair.png")
     assert [each.name for each in tmp_path.iterdir()] == ["pair.png"]
     with Image.open(path) as picture:

@@ -57,7 +57,7 @@ def plot_pair(
     figure = Figure(figsize=(4.4, 4.9), dpi=120)
     colour = VERDICT_COLOURS[verdict]
     _write_title(figure, VERDICT_WORDS[verdict], 19, colour)
-    _write_title(figure, f"same person: {probability:.0%}", 11)
+    _write_title(figure, f"same person: {min(probability, 0.999):.1%}", 11)
     for left, image, name in ((0.07, first, names[0]), (0.53, second, names[1])):
         axes = figure.add_axes((left, 0.20, 0.40, 0.63))
         show_image(axes, image, colour, name, PAIR_COLUMNS)
