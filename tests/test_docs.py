@@ -63,6 +63,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(sample.path, folder / target)
     images = sorted((ROOT / "notebooks" / "images").glob("*.jpg"))
+    shutil.copytree(ROOT / "notebooks" / "images", folder / "notebooks" / "images")
     for name, image in zip(("a.jpg", "b.jpg", "query.jpg"), images, strict=False):
         shutil.copy(image, folder / name)
     box = ROOT / "siamese" / "pretrained"
