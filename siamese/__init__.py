@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from siamese.embeddings import find_similar_images
     from siamese.errors import InputError
     from siamese.inference import Model, Verification, load_model
+    from siamese.models.pair import pair_model
     from siamese.profiles import calibrate, read_profile
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ __all__ = [
     "calibrate",
     "find_similar_images",
     "load_model",
+    "pair_model",
     "read_profile",
 ]
 
@@ -47,6 +49,7 @@ _HOMES = {
     "calibrate": "siamese.profiles",
     "find_similar_images": "siamese.embeddings",
     "load_model": "siamese.inference",
+    "pair_model": "siamese.models.pair",
     "read_profile": "siamese.profiles",
 }
 

@@ -19,9 +19,8 @@ from siamese.evaluate import EmbeddedImages
 from siamese.recipes import Recipe, batch_hard, change_recipe
 from siamese.train import train
 from siamese.train.callbacks import EarlyStopping, Watchdog
-from siamese.train.hard_triplets import EpochPictures, hardest_triplets
-from siamese.train.run_state import read_history, write_history
-from siamese.train.tensorboard import TensorBoard
+from siamese.train.run_dir import read_history, write_history
+from siamese.train.tensorboard import EpochPictures, TensorBoard, hardest_triplets
 
 
 def _recipe(*, epochs: int, margin: float = 0.3, **optimizer: Any) -> Recipe:

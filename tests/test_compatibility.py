@@ -22,8 +22,7 @@ from siamese.models.transfer import PRETRAINED, architecture_of
 from siamese.recipes import recipe_from_dict
 from siamese.records import read_manifest, shard_paths, verify_records
 from siamese.train.optimizer import TwoRateAdam
-from siamese.train.run_dir import read_run_config
-from siamese.train.run_state import load_state, read_history
+from siamese.train.run_dir import load_state, read_history, read_run_config
 
 FIXTURES = Path(__file__).with_name("fixtures")
 RUN = FIXTURES / "run"

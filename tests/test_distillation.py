@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from networks import colour_network
+from PIL import Image
 from rich.console import Console
 
 from siamese.datasets import list_samples
 from siamese.errors import InputError
+from siamese.images import read_image
 from siamese.inference import load_model
 from siamese.recipes import (
     AugmentationSection,
@@ -27,7 +29,7 @@ from siamese.recipes import (
 from siamese.records import build_records
 from siamese.synthetic import write_mars_tree
 from siamese.train import train
-from siamese.train.run_state import read_history
+from siamese.train.run_dir import read_history
 from siamese.train.teacher import Teacher
 
 
@@ -181,6 +183,25 @@ def test_images_of_unknown_people_are_left_out_where_there_are_none(
     run = train(records, recipe, run=tmp_path / "run", log=tmp_path / "log")
     start = json.loads((run.folder / "recipe.json").read_text())
     assert start["recipe"]["batches"]["unlabelled"] == 0
+
+
+def test_teacher_that_seems_to_see_the_wrong_colours_is_warned_of(
+    pedestrians: Path, tmp_path: Path
+) -> None:
+    # It looks at blue alone, which is the same everywhere; red tells people apart.
+    third = np.reshape([0, 0, 1], (3, 1, 1))
+    blind = colour_network(tmp_path / "blind.onnx", scale=third)
+    shutil.copytree(pedestrians, tmp_path / "people")
+    for path in (tmp_path / "people").rglob("*.jpg"):
+        pixels = read_image(path).copy()
+        pixels[..., 2] = 128
+        path.unlink()
+        Image.fromarray(pixels).save(path.with_suffix(".png"))
+    said = Console(file=io.StringIO(), width=500)
+    recipe = replace(_recipe(blind), epochs=1)
+    train(tmp_path / "people", recipe, run=tmp_path / "run", log=tmp_path / "log", console=said)
+    shown = said.file.getvalue()  # type: ignore[attr-defined]
+    assert "warning: teacher blind.onnx: its colours are probably in the wrong order" in shown
 
 
 def test_missing_teacher_is_refused_before_anything_is_written(

@@ -1,4 +1,4 @@
-"""`siamese.train.fork`: where gradients meet, they are added up in one order."""
+"""`siamese.train.objective`: where gradients meet, they are added up in one order."""
 
 import dataclasses
 
@@ -9,8 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from siamese.recipes import AugmentationSection, LossSection, change_recipe, contrastive, demo
-from siamese.train.fork import Fork
-from siamese.train.objective import build_training_model
+from siamese.train.objective import Fork, build_training_model
 
 
 def test_every_reader_gets_the_tensor_and_their_gradients_are_added_up() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from siamese.recipes import change_recipe, demo
 from siamese.train import train
-from siamese.train.run_state import read_history
+from siamese.train.run_dir import read_history
 
 EPOCHS = 12
 

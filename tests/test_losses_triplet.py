@@ -6,8 +6,9 @@ from gradients import value_and_gradient
 from keras import ops
 
 from siamese.errors import InputError
-from siamese.losses import ActiveTriplets, TripletLoss, WeightedTripletLoss
+from siamese.losses import TripletLoss, WeightedTripletLoss
 from siamese.losses.triplet import triplet_violations
+from siamese.train.objective import ActiveShare
 
 MINED = ("batch_all", "batch_hard", "semi_hard")
 DISTANCES = ("euclidean", "squared_euclidean", "cosine")
@@ -266,38 +267,25 @@ def test_weighted_triplet_refuses_an_unknown_distance():
         WeightedTripletLoss("l2")
 
 
-def test_active_triplets_worked_by_hand():
+@pytest.mark.parametrize(
+    ("margin", "mining", "share"),
     # All gaps: -1, -5, 1, -3, 1, 3, -3, -1: three above -0.5, five above -1.5.
-    metric = ActiveTriplets(margin=0.5)
+    [(0.5, "batch_all", 3 / 8), (1.5, "batch_all", 5 / 8), (0.5, "batch_hard", 2 / 4)],
+)
+def test_active_share_worked_by_hand(margin, mining, share):
+    metric = ActiveShare(margin, mining, "euclidean")
     metric.update_state(PEOPLE, LINE)
-    assert float(metric.result()) == pytest.approx(3 / 8)
-    metric = ActiveTriplets(margin=1.5)
-    metric.update_state(PEOPLE, LINE)
-    assert float(metric.result()) == pytest.approx(5 / 8)
-    metric = ActiveTriplets(margin=0.5, mining="batch_hard")
-    metric.update_state(PEOPLE, LINE)
-    assert float(metric.result()) == pytest.approx(2 / 4)
+    assert float(metric.result()) == pytest.approx(share)
 
 
-def test_active_triplets_counts_over_batches_and_resets():
-    metric = ActiveTriplets(margin=0.3, mining="semi_hard")
-    active, total = 0, 0
+def test_active_share_is_the_mean_over_batches_and_resets():
+    metric = ActiveShare(0.3, "semi_hard", "euclidean")
+    shares = []
     for rows in (9, 9, 5):
         labels, embeddings = draw(rows, people=2, seed=rows)
         metric.update_state(labels, embeddings)
-        gaps = loop_gaps(labels, embeddings, "semi_hard", "euclidean")
-        active, total = active + (gaps > -0.3).sum(), total + len(gaps)
-    assert float(metric.result()) == pytest.approx(active / total)
+        shares.append((loop_gaps(labels, embeddings, "semi_hard", "euclidean") > -0.3).mean())
+    assert float(metric.result()) == pytest.approx(np.mean(shares))
     metric.reset_state()
+    metric.update_state([1, 2, 3, 4], LINE)  # without a triplet
     assert float(metric.result()) == 0
-
-
-def test_active_triplets_of_a_batch_without_triplets_is_zero():
-    metric = ActiveTriplets()
-    metric.update_state([1, 2, 3, 4], LINE)
-    assert float(metric.result()) == 0
-
-
-def test_active_triplets_refuses_a_soft_margin():
-    with pytest.raises((InputError, TypeError)):
-        ActiveTriplets(margin="soft")

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from keras.src.legacy.saving import legacy_h5_format
 
+import siamese
 from siamese.errors import InputError
 from siamese.models.backbones import BACKBONES, build_backbone, preparation_layers, put_weights
 from siamese.models.checkpoint import fingerprint, load_checkpoint, read_metadata, save_checkpoint
@@ -23,7 +24,7 @@ from siamese.models.osnet import UnifiedAggregationGate, build_osnet
 from siamese.models.pair import ConsecutiveDifference, build_pair_model
 from siamese.models.pooling import Pooling, build_pooling
 from siamese.models.transfer import PRETRAINED, architecture_of
-from siamese.train.precision import computing_in
+from siamese.train.speed import computing_in
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 48, 24, 3), dtype=np.uint8)
 SMALL = {"backbone": "conv4", "weights": "none", "image_size": (32, 32), "embedding_size": 8}
@@ -351,21 +352,38 @@ def test_no_images_give_no_rows(embedder: keras.Model) -> None:
 
 
 def test_pair_model_shares_one_embedder(embedder: keras.Model) -> None:
-    head = keras.layers.Dense(1, activation="sigmoid")
-    pair = build_pair_model(embedder, head)
-    assert len(pair.weights) == len(embedder.weights) + 2
+    pair = build_pair_model(embedder, slope=4.0, centre=0.5)
+    assert len(pair.weights) == len(embedder.weights)
     first, second = IMAGES[:2], IMAGES[2:]
     found = pair.predict_on_batch([first, second])
     embeddings = embed(embedder, [IMAGES])
     expected = np.linalg.norm(embeddings[:2] - embeddings[2:], axis=1)
     np.testing.assert_allclose(found["distance"], expected, atol=1e-5)
-    assert found["same"].shape == (2, 1)
+    by_hand = 1 / (1 + np.exp(4.0 * (expected - 0.5)))
+    np.testing.assert_allclose(found["probability"], by_hand, atol=1e-5)
     swapped = pair.predict_on_batch([second, first])
-    np.testing.assert_allclose(swapped["same"], found["same"], atol=1e-6)
+    np.testing.assert_allclose(swapped["probability"], found["probability"], atol=1e-6)
+
+
+def test_pair_model_of_a_file_answers_as_verify_does_and_is_one_file(tmp_path: Path) -> None:
+    images = [IMAGES[:1], IMAGES[1:2]]
+    expected = siamese.load_model(PRETRAINED).verify(IMAGES[0], IMAGES[1])
+    pair = siamese.pair_model()
+    pair.save(tmp_path / "pair.keras")
+    for each in (pair, keras.saving.load_model(tmp_path / "pair.keras")):
+        found = each.predict_on_batch(images)
+        assert found["distance"][0] == pytest.approx(expected.distance, abs=1e-4)
+        assert found["probability"][0] == pytest.approx(expected.probability, abs=1e-4)
+
+
+def test_pair_model_wants_a_calibration(embedder: keras.Model, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "model.keras", embedder, image_size=(32, 32))
+    with pytest.raises(InputError, match="has no calibration"):
+        siamese.pair_model(tmp_path / "model.keras")
 
 
 def test_equal_images_leave_the_pair_model_a_finite_gradient(embedder: keras.Model) -> None:
-    pair = build_pair_model(embedder)
+    pair = build_pair_model(embedder, slope=4.0, centre=0.5)
     images = tf.constant(IMAGES[:2], tf.float32)
     with tf.GradientTape() as tape:
         distance = tf.reduce_sum(pair([images, images])["distance"])

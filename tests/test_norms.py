@@ -1,4 +1,4 @@
-"""`siamese.train.norms`: the one kernel gives what Keras's batch normalisation gives."""
+"""`siamese.train.speed`: the one kernel gives what Keras's batch normalisation gives."""
 
 import dataclasses
 from pathlib import Path
@@ -15,8 +15,8 @@ from siamese.loader.from_files import array_batches, read_images
 from siamese.models.embedder import embed
 from siamese.recipes import AugmentationSection, OptimizerSection, change_recipe, demo
 from siamese.train.averaging import embedder_of
-from siamese.train.norms import MOMENTUM, fuse_norms, list_norms, unsynchronised
 from siamese.train.objective import build_training_model
+from siamese.train.speed import MOMENTUM, list_norms, speed_up, unsynchronised
 
 RANDOM = np.random.default_rng(0)
 
@@ -64,7 +64,7 @@ def test_one_kernel_gives_keras_values_gradients_and_averages(options: dict[str,
     maps = (3 + 2 * RANDOM.normal(size=(3, 5, 4, 6))).astype(np.float32)
     slopes = RANDOM.normal(size=maps.shape).astype(np.float32)
     plain, fused = _model((5, 4, 6), **options), _model((5, 4, 6), **options)
-    fuse_norms(fused)
+    speed_up(fused)
     found = _train(fused, maps, slopes)
     for one, other in zip(_train(plain, maps, slopes), found, strict=True):
         np.testing.assert_allclose(other, one, rtol=2e-5, atol=2e-5)
@@ -79,7 +79,7 @@ def test_one_kernel_gives_the_same_for_features_without_places(options: dict[str
     features = (3 + 2 * RANDOM.normal(size=(32, 6))).astype(np.float32)
     slopes = RANDOM.normal(size=features.shape).astype(np.float32)
     plain, fused = _model((6,), **options), _model((6,), **options)
-    fuse_norms(fused)
+    speed_up(fused)
     found = _train(fused, features, slopes)
     for one, other in zip(_train(plain, features, slopes), found, strict=True):
         np.testing.assert_allclose(other, one, rtol=2e-5, atol=2e-5)
@@ -88,7 +88,7 @@ def test_one_kernel_gives_the_same_for_features_without_places(options: dict[str
 def test_one_place_alone_has_no_variance_and_finite_gradients() -> None:
     maps, slopes = np.full((1, 1, 1, 2), 5, np.float32), np.ones((1, 1, 1, 2), np.float32)
     plain, fused = _model((1, 1, 2)), _model((1, 1, 2))
-    fuse_norms(fused)
+    speed_up(fused)
     for one, other in zip(_train(plain, maps, slopes), _train(fused, maps, slopes), strict=True):
         np.testing.assert_allclose(other, one, atol=1e-5)
 
@@ -98,7 +98,7 @@ def test_half_precision_keeps_its_averages_in_float32() -> None:
     slopes = RANDOM.normal(size=maps.shape).astype(np.float32)
     plain = _model((5, 4, 6), dtype="mixed_bfloat16")
     fused = _model((5, 4, 6), dtype="mixed_bfloat16")
-    fuse_norms(fused)
+    speed_up(fused)
     for one, other in zip(_train(plain, maps, slopes), _train(fused, maps, slopes), strict=True):
         np.testing.assert_allclose(other, one, rtol=0.03, atol=0.03)
     norm = list_norms(fused)[0]
@@ -113,7 +113,7 @@ def test_what_the_kernel_cannot_do_is_left_to_keras(options: dict[str, Any]) -> 
     maps = RANDOM.normal(size=(4, 3, 3, 3)).astype(np.float32)
     slopes = RANDOM.normal(size=maps.shape).astype(np.float32)
     plain, fused = _model((3, 3, 3), **options), _model((3, 3, 3), **options)
-    fuse_norms(fused)
+    speed_up(fused)
     for one, other in zip(_train(plain, maps, slopes), _train(fused, maps, slopes), strict=True):
         np.testing.assert_array_equal(other, one)
 
@@ -121,7 +121,7 @@ def test_what_the_kernel_cannot_do_is_left_to_keras(options: dict[str, Any]) -> 
 def test_scoring_and_files_know_nothing_of_it(tmp_path: Path) -> None:
     maps = RANDOM.normal(size=(4, 5, 4, 6)).astype(np.float32)
     plain, fused = _model((5, 4, 6)), _model((5, 4, 6))
-    fuse_norms(fused)
+    speed_up(fused)
     np.testing.assert_array_equal(fused(maps), plain(maps))
     fused.save(tmp_path / "model.keras")
     (norm,) = list_norms(keras.saving.load_model(tmp_path / "model.keras"))

@@ -28,7 +28,6 @@ from siamese.recipes import (
 from siamese.train.averaging import NORM_BATCHES, apply_augmentation, embedder_of, update_embedder
 from siamese.train.objective import build_training_model, complete_recipe, pair_targets
 from siamese.train.optimizer import TwoRateAdam, build_optimizer
-from siamese.train.precision import computing_in, time_precisions
 
 SIZE = (32, 32)
 IMAGES = np.random.default_rng(0).integers(0, 256, (16, *SIZE, 3), np.uint8)
@@ -332,26 +331,6 @@ def test_float16_scales_its_loss() -> None:
     model = _build(_recipe(precision="mixed_float16"))
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert model.optimizer.inner_optimizer.built
-
-
-def test_precision_is_measured_on_the_model_itself() -> None:
-    built: list[str] = []
-
-    def build(precision: str) -> keras.Model:
-        built.append(precision)
-        with computing_in(precision):
-            return _build(SMALL)
-
-    rates = time_precisions(
-        build,
-        lambda pixels, labels, outputs: pair_targets(outputs, 16, pixels, labels),
-        image_size=SIZE,
-        images=16,
-    )
-    assert list(rates) == built
-    assert built[0] == "float32"
-    assert "mixed_bfloat16" in built
-    assert min(rates.values()) > 0
 
 
 @pytest.mark.slow  # a CPU without BF16 takes its time for the trial

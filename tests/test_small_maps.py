@@ -1,4 +1,4 @@
-"""`siamese.train.small_maps`: the matrix product is the depthwise convolution."""
+"""`siamese.train.speed`: the matrix product is the depthwise convolution."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from siamese.train import small_maps
-from siamese.train.small_maps import convolve_depthwise, speed_up_small_maps
+from siamese.train import speed
+from siamese.train.speed import convolve_depthwise, speed_up
 
 RANDOM = np.random.default_rng(0)
 
@@ -55,7 +55,7 @@ def test_only_small_maps_of_plain_layers_take_it(monkeypatch: pytest.MonkeyPatch
         sizes.append(tuple(maps.shape[1:3]))
         return convolve_depthwise(maps, kernel, strides)
 
-    monkeypatch.setattr(small_maps, "convolve_depthwise", count)
+    monkeypatch.setattr(speed, "convolve_depthwise", count)
     inputs = keras.Input((16, 8, 3))
     outputs = layers.DepthwiseConv2D(3, 4, "same", name="large")(inputs)
     outputs = layers.DepthwiseConv2D(3, padding="same", activation="relu", name="small")(outputs)
@@ -64,6 +64,6 @@ def test_only_small_maps_of_plain_layers_take_it(monkeypatch: pytest.MonkeyPatch
     images = RANDOM.normal(size=(2, 16, 8, 3)).astype(np.float32)
     before = model(images)
     assert not sizes
-    speed_up_small_maps(model)
+    speed_up(model)
     np.testing.assert_allclose(model(images), before, rtol=1e-5, atol=1e-6)
     assert sizes == [(4, 2)]

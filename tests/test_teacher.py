@@ -1,4 +1,4 @@
-"""`siamese.train.teacher`: what teachers say, how it is kept, and colours in the wrong order."""
+"""`siamese.train.teacher`: what teachers say, and how it is kept."""
 
 import io
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ from siamese.train.teacher import (
     Views,
     embed_crops,
     open_teacher,
-    suspect_channels,
 )
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 64, 32, 3), np.uint8)
@@ -187,26 +186,6 @@ def test_no_crop_and_a_damaged_crop_are_refused(teacher: Counting, tmp_path: Pat
     with pytest.raises(InputError, match="a training image: is not an image"):
         embed_crops(teacher, lambda: iter([b"words"]), tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_teacher_that_expects_blue_first_is_suspected(tmp_path: Path) -> None:
-    # It looks at the third channel alone. Red has the people's stripes, which a mirror keeps; blue
-    # is darker on another side of each image, which a mirror turns round.
-    third = np.reshape([0, 0, 1], (3, 1, 1))
-    random = np.random.default_rng(3)
-    images = np.zeros((8, 64, 32, 3), np.uint8)
-    images[..., 0] = random.integers(0, 256, (8, 4, 1)).repeat(16, axis=1)
-    images[..., 2] = random.integers(0, 256, (8, 1, 2)).repeat(16, axis=2)
-    blind = open_teacher([colour_network(tmp_path / "third.onnx", scale=third)])
-    assert blind is not None
-    line = suspect_channels(blind, images)
-    assert line is not None
-    assert "third.onnx: seems to expect blue, green, red" in line
-    assert suspect_channels(blind, images[..., ::-1]) is None
-
-
-def test_teacher_that_takes_all_colours_alike_is_not_suspected(teacher: Counting) -> None:
-    assert suspect_channels(teacher, IMAGES) is None
 
 
 def test_teacher_sees_the_views_that_it_is_paired_with(teacher: Counting) -> None:

@@ -184,7 +184,7 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
     path = write_archive(
         tmp_path / "a.pth", described, {"0": bytes(4 * 10**7)}, compression=zipfile.ZIP_DEFLATED
     )
-    with pytest.raises(InputError, match="compressed"):
+    with pytest.raises(InputError, match="its entries are compressed"):
         read_tensors(path)
 
 
@@ -201,7 +201,7 @@ def test_an_archive_whose_entries_share_bytes_is_refused(tmp_path: Path) -> None
         outer.file_size = outer.compress_size = len(shared)
         outer.CRC = zlib.crc32(shared)
     assert zipfile.ZipFile(path).read("archive/data/0") == shared
-    with pytest.raises(InputError, match="overlap"):
+    with pytest.raises(InputError, match="compressed or overlap"):
         read_tensors(path)
 
 
@@ -228,6 +228,19 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path, archive: bool) -> No
     for length in range(0, len(content), 5):
         path.write_bytes(content[:length])
         with pytest.raises(InputError):
+            read_tensors(path)
+
+
+def test_an_older_file_of_another_version_or_byte_order_is_refused(tmp_path: Path) -> None:
+    path = write_pickles(tmp_path / "a.pth", ONE, {"0": SIX})
+    content = path.read_bytes()
+    for what, found, changed in (
+        ("version", b"M\xe9\x03.", b"M\xea\x03."),  # 1001 and 1002
+        ("byte order", b"little_endianq\x02\x88", b"little_endianq\x02\x89"),  # true and false
+    ):
+        assert content.count(found) == 1
+        path.write_bytes(content.replace(found, changed))
+        with pytest.raises(InputError, match=f"alone .{what}: "):
             read_tensors(path)
 
 

@@ -32,10 +32,9 @@ from siamese.recipes import (
 )
 from siamese.train import train
 from siamese.train.devices import OneDevice
-from siamese.train.lock import hold_folder
-from siamese.train.objective import build_optimizer, build_training_model
-from siamese.train.run_dir import new_log
-from siamese.train.run_state import read_history
+from siamese.train.objective import build_training_model
+from siamese.train.optimizer import build_optimizer
+from siamese.train.run_dir import free_folder, hold_folder, read_history
 from siamese.train.training_data import MemoryData
 
 SMALL: dict[str, Any] = {"backbone": "conv4", "weights": "none", "image_size": (64, 32)}
@@ -257,10 +256,10 @@ def test_run_folder_in_use_is_refused(trained: Path, records: Path, tmp_path: Pa
 
 
 def test_runs_of_one_name_do_not_share_a_log(tmp_path: Path) -> None:
-    first = new_log(tmp_path / "log", "osnet")
+    first = free_folder(tmp_path / "log" / "osnet")
     first.mkdir(parents=True)
     assert first == tmp_path / "log" / "osnet"
-    assert new_log(tmp_path / "log", "osnet") == tmp_path / "log" / "osnet-2"
+    assert free_folder(tmp_path / "log" / "osnet") == tmp_path / "log" / "osnet-2"
 
 
 def test_resumed_run_goes_on_in_its_own_log(trained: Path, records: Path, tmp_path: Path) -> None:

@@ -1,13 +1,11 @@
-"""What training does to its images: one layer an augmentation, composed by `build_augmentation`.
+"""Augmentation of training images: one layer for each kind, composed by `build_augmentation`.
 
 The layers are Keras's own where Keras has one that does it image by image. They run inside the
 training step, on whole batches and on the device that trains, on every backend; saved models do not
 hold them. They take images `(images, height, width, 3)` with values 0 to 255.
 
 frame        what all layers share
-geometry     padding and cropping, perspective
-colour       brightness, contrast, saturation, hue
-patches      random erasing, grayscale patch
+pixels       padding and cropping, perspective, colours, random erasing, grayscale patch
 operations   the operations of the policies, another one for each image of a batch
 policies     AutoAugment, RandAugment, AugMix
 """
@@ -16,9 +14,13 @@ from collections.abc import Iterable
 
 import keras
 
-from siamese.augment.colour import ColourJitter
-from siamese.augment.geometry import PadAndCrop, RandomPerspective
-from siamese.augment.patches import GrayscalePatch, RandomErasing
+from siamese.augment.pixels import (
+    ColourJitter,
+    GrayscalePatch,
+    PadAndCrop,
+    RandomErasing,
+    RandomPerspective,
+)
 from siamese.augment.policies import AugMix, AutoAugment, RandAugment
 
 __all__ = [
@@ -52,7 +54,7 @@ def build_augmentation(
     erasing: float = 0.0,
     seed: int = 0,
 ) -> list[keras.layers.Layer]:
-    """The layers that a training batch goes through, in order.
+    """Lists the layers that a training batch goes through, in order.
 
     Args:
         flip: Mirror half of the images left to right.

@@ -1,6 +1,7 @@
-"""The frame that all layers of this folder share."""
+"""The frame that all augmentation layers share."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -11,16 +12,16 @@ from keras import ops
 class Augmentation(keras.layers.Layer):  # type: ignore[misc]
     """A layer that changes images in training and hands them on as they are otherwise.
 
+    A subclass keeps its arguments as attributes of their names.
+
     Args:
         seed: Start of the random numbers; two layers of one seed draw the same.
         **kwargs: Of `keras.layers.Layer`. Layers compute in float32 unless `dtype` says otherwise:
             bfloat16 has not the bits for 256 levels of grey.
     """
 
-    options: ClassVar[tuple[str, ...]] = ()
-    """Names of the arguments of the layer, which are attributes as well."""
     takes_bytes: ClassVar[bool] = False
-    """Whether `change` makes floats of bytes by itself, in the pass that it makes anyway."""
+    """True where `change` makes floats of bytes by itself, in the pass that it makes anyway."""
 
     def __init__(self, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -54,32 +55,61 @@ class Augmentation(keras.layers.Layer):  # type: ignore[misc]
         return self.uniform((ops.shape(images)[0],)) < probability
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the input."""
+        """Returns the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, for a saved model."""
-        own = {name: getattr(self, name) for name in self.options}
-        return {**super().get_config(), **own, "seed": self.seed}
+        """Returns the arguments, for a saved model."""
+        names = [name for name in inspect.signature(type(self)).parameters if name != "kwargs"]
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+class ProbableAugmentation(Augmentation):
+    """A layer that changes each image with a probability.
+
+    Args:
+        probability: Share of the images that are changed, 0 to 1.
+        seed: Start of the random numbers.
+        **kwargs: Of `keras.layers.Layer`.
+    """
+
+    def __init__(self, probability: float, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(seed, **kwargs)
+        self.probability = probability
 
 
 def one_pass(change: Callable[..., Any]) -> Callable[..., Any]:
     """Decorates what is done to pixels once the random numbers are drawn.
 
-    JAX compiles whole training steps; TensorFlow gets such functions compiled one by one, which
-    takes a quarter to a half of the time on a processor.
+    JAX compiles whole training steps. In TensorFlow operations run one after the other on the
+    processor, each over all pixels; so its compiler makes one loop of such a function, which takes
+    a quarter to a half of the time. It needs half a second for each function and each size of
+    images, which only training pays: elsewhere, on a GPU and where several devices hold copies of a
+    model, the function is as it was.
 
     Args:
-        change: A function of tensors; what it needs of random numbers is handed to it.
+        change: A function of tensors, without variables; what it needs of random numbers is handed
+            to it.
     """
+
+    @functools.cache
+    def compiled() -> Any:
+        import tensorflow as tf
+
+        return tf.function(change, jit_compile=True, autograph=False)
 
     @functools.wraps(change)
     def call(*arguments: Any) -> Any:
         if keras.backend.backend() != "tensorflow":
             return change(*arguments)
-        from siamese.augment.compiled import compile_pixels
+        import tensorflow as tf
 
-        return compile_pixels(change)(*arguments)
+        plain = (
+            not tf.inside_function()
+            or tf.distribute.has_strategy()
+            or tf.config.list_physical_devices("GPU")
+        )
+        return change(*arguments) if plain else compiled()(*arguments)
 
     return call
 
@@ -103,6 +133,6 @@ def select(chosen: Any, changed: Any, images: Any) -> Any:
 
 
 def as_rows(images: Any) -> Any:
-    """Images as `(images, height * width * 3)`."""
+    """Returns images as `(images, height * width * 3)`."""
     _, height, width, channels = images.shape
     return ops.reshape(images, (-1, height * width * channels))

@@ -14,8 +14,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from siamese.augment.colour import to_grey
 from siamese.augment.frame import as_rows, select
+from siamese.augment.pixels import to_grey
 
 OPERATIONS = (
     "identity",
@@ -39,11 +39,11 @@ WARPS = OPERATIONS[1:6]
 BLENDS = OPERATIONS[6:10]
 CURVES = OPERATIONS[10:]
 FILL = 128.0
-"""What a warp draws in from outside: the grey of AutoAugment."""
+"""The fill of a warp from outside: the grey of AutoAugment."""
 
 
 def number(names: Iterable[str]) -> NDArray[np.int32]:
-    """The numbers of operations.
+    """Returns the numbers of operations.
 
     Args:
         names: Of `OPERATIONS`.
@@ -59,7 +59,7 @@ def number(names: Iterable[str]) -> NDArray[np.int32]:
 
 
 def measure(operation: Any, level: Any, sign: Any) -> Any:
-    """How much each image is changed, in the unit of its operation, from a level without a unit.
+    """Measures the change of each image in the unit of its operation, from a level without one.
 
     The ranges are those of AutoAugment (Cubuk et al. 2019, table 6).
 
@@ -105,7 +105,7 @@ def operate(images: Any, operation: Any, amount: Any) -> Any:
 
 
 def _is(operation: Any, first: str, last: str | None = None) -> Any:
-    """Whether an operation is the one, or in the range, of these names."""
+    """Returns whether an operation is the one, or in the range, of these names."""
     low, high = OPERATIONS.index(first), OPERATIONS.index(last or first)
     return (operation >= low) & (operation <= high)
 

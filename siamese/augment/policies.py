@@ -4,13 +4,13 @@ On a batch of images, on the device that trains, on every backend. Keras 3.15 ha
 its RandAugment computes every operation for every image, some 50 images a second on two cores.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from siamese.augment.frame import Augmentation
+from siamese.augment.frame import Augmentation, ProbableAugmentation
 from siamese.augment.operations import OPERATIONS, measure, number, operate
 
 _Step = tuple[str, float, int]
@@ -46,21 +46,19 @@ IMAGENET_POLICY: tuple[tuple[_Step, _Step], ...] = (
 of 0 to 9."""
 
 
-class _Policy(Augmentation):
-    """Draws what the policies share."""
+def _draw_signs(layer: Augmentation, count: Any) -> Any:
+    """Draws a direction for operations that have two, `(images,)`, -1 or 1."""
+    return ops.where(layer.uniform((count,)) < 0.5, -1.0, 1.0)
 
-    def signs(self, count: Any) -> Any:
-        """Which way operations go that have two, `(images,)`, -1 or 1."""
-        return ops.where(self.uniform((count,)) < 0.5, -1.0, 1.0)
 
-    def choices(self, names: tuple[str, ...], count: Any) -> Any:
-        """One of the named operations for each image, `(images,)`, int32."""
-        drawn = keras.random.randint((count,), 0, len(names), seed=self.generator)
-        return ops.take(number(names), drawn)
+def _draw_operations(layer: Augmentation, names: tuple[str, ...], count: Any) -> Any:
+    """Draws one of the named operations for each image, `(images,)`, int32."""
+    drawn = keras.random.randint((count,), 0, len(names), seed=layer.generator)
+    return ops.take(number(names), drawn)
 
 
 @keras.saving.register_keras_serializable("siamese")
-class AutoAugment(_Policy):
+class AutoAugment(ProbableAugmentation):
     """The ImageNet policy of AutoAugment (Cubuk et al., CVPR 2019).
 
     An image goes through the two operations of one of 25 sub-policies.
@@ -72,12 +70,6 @@ class AutoAugment(_Policy):
         **kwargs: Of `keras.layers.Layer`.
     """
 
-    options: ClassVar[tuple[str, ...]] = ("probability",)
-
-    def __init__(self, probability: float, seed: int = 0, **kwargs: Any) -> None:
-        super().__init__(seed, **kwargs)
-        self.probability = probability
-
     def change(self, images: Any) -> Any:
         """Goes through the policy."""
         count = ops.shape(images)[0]
@@ -88,13 +80,13 @@ class AutoAugment(_Policy):
             operation = ops.take(number(names), row)
             level = ops.take(np.array(levels, np.float32) / 9.0, row)
             done = taken & (self.uniform((count,)) < ops.take(np.array(shares, np.float32), row))
-            amount = measure(operation, level, self.signs(count))
+            amount = measure(operation, level, _draw_signs(self, count))
             images = operate(images, ops.where(done, operation, 0), amount)
         return images
 
 
 @keras.saving.register_keras_serializable("siamese")
-class RandAugment(_Policy):
+class RandAugment(Augmentation):
     """RandAugment (Cubuk et al. 2020): two operations of fourteen, at one magnitude.
 
     Args:
@@ -103,7 +95,6 @@ class RandAugment(_Policy):
         **kwargs: Of `keras.layers.Layer`.
     """
 
-    options: ClassVar[tuple[str, ...]] = ("magnitude",)
     operations = tuple(name for name in OPERATIONS if name != "invert")
     steps = 2
 
@@ -116,13 +107,13 @@ class RandAugment(_Policy):
         count = ops.shape(images)[0]
         level = ops.full((count,), self.magnitude / 10)
         for _ in range(self.steps):
-            operation = self.choices(self.operations, count)
-            images = operate(images, operation, measure(operation, level, self.signs(count)))
+            operation = _draw_operations(self, self.operations, count)
+            images = operate(images, operation, measure(operation, level, _draw_signs(self, count)))
         return images
 
 
 @keras.saving.register_keras_serializable("siamese")
-class AugMix(_Policy):
+class AugMix(ProbableAugmentation):
     """AugMix (Hendrycks et al., ICLR 2020): an image mixed with three changed versions of itself.
 
     Each version went through one to three mild operations. The weights of the three are of a
@@ -135,16 +126,11 @@ class AugMix(_Policy):
         **kwargs: Of `keras.layers.Layer`.
     """
 
-    options: ClassVar[tuple[str, ...]] = ("probability",)
     operations = (*OPERATIONS[1:6], "posterize", "solarize", "auto_contrast", "equalize")
     chains = 3
     longest = 3
     severity = (0.01, 0.3)
     """Levels that operations are drawn between: 0.1 to 3 of 10 in the paper."""
-
-    def __init__(self, probability: float, seed: int = 0, **kwargs: Any) -> None:
-        super().__init__(seed, **kwargs)
-        self.probability = probability
 
     def change(self, images: Any) -> Any:
         """Changes and mixes."""
@@ -152,9 +138,11 @@ class AugMix(_Policy):
         versions = ops.repeat(images, self.chains, axis=0)
         length = keras.random.randint((count,), 1, self.longest + 1, seed=self.generator)
         for step in range(self.longest):
-            operation = ops.where(step < length, self.choices(self.operations, count), 0)
+            operation = ops.where(step < length, _draw_operations(self, self.operations, count), 0)
             level = self.uniform((count,), *self.severity)
-            versions = operate(versions, operation, measure(operation, level, self.signs(count)))
+            versions = operate(
+                versions, operation, measure(operation, level, _draw_signs(self, count))
+            )
         versions = ops.reshape(versions, (-1, self.chains, *images.shape[1:]))
         # Exponential numbers over their sum have a Dirichlet distribution with parameter 1.
         weights = -ops.log(1.0 - self.uniform((ops.shape(images)[0], self.chains, 1, 1, 1)))

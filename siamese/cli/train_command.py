@@ -144,7 +144,7 @@ def train(
     from siamese.train.seeds import is_seeded, train_seeds
 
     if query_dir is not None and gallery_dir is not None:
-        from siamese.train.queries import list_queries, score_queries
+        from siamese.train.finalize import list_queries, score_queries
 
         list_queries(query_dir, gallery_dir)  # what cannot be scored is said before the training
     how: dict[str, Any] = {"run": run, "log": log, "patience": patience, "console": console}

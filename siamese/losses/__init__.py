@@ -3,7 +3,7 @@
 | on | module | losses |
 |---|---|---|
 | pairs | `contrastive` | `ContrastiveLoss`, `SameDifferentLoss` |
-| triplets | `triplet` | `TripletLoss`, `WeightedTripletLoss`; the metric `ActiveTriplets` |
+| triplets | `triplet` | `TripletLoss`, `WeightedTripletLoss` |
 | all pairs of a batch | `similarity` | `InfoNCELoss`, `MultiSimilarityLoss`, `CircleLoss` |
 | a teacher's embeddings | `distillation` | `EmbeddingDistillationLoss`, `RelationalDistillationLoss`, `SimilarityPreservingLoss` |
 | classes | `classification` | `IdentityLoss`; `ArcFaceLoss` and `CosFaceLoss` with `CosineClassifier`; `CentreLoss` with `CentreDistances` |
@@ -28,10 +28,9 @@ from siamese.losses.distillation import (
     SimilarityPreservingLoss,
 )
 from siamese.losses.similarity import CircleLoss, InfoNCELoss, MultiSimilarityLoss
-from siamese.losses.triplet import ActiveTriplets, TripletLoss, WeightedTripletLoss
+from siamese.losses.triplet import TripletLoss, WeightedTripletLoss
 
 __all__ = [
-    "ActiveTriplets",
     "ArcFaceLoss",
     "CentreDistances",
     "CentreLoss",

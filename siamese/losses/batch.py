@@ -1,11 +1,12 @@
-"""What the losses share: their base class, and who is whose positive and negative in a batch."""
+"""Base classes of the losses, and the positives and negatives of a batch."""
 
-from typing import Any
+import re
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
-from siamese.distances import Tensor
+from siamese.distances import Distance, Tensor, pairwise_distances
 from siamese.errors import InputError
 
 
@@ -15,14 +16,62 @@ class BatchLoss(keras.losses.Loss):  # type: ignore[misc]  # Keras has no types
     The precision is fixed because Keras casts labels to a loss's dtype, and bfloat16 would fold 751
     people into 445; float32 keeps every label below 2^24. Embeddings of mixed precision are cast up
     with it. Each subclass says what it averages over.
+
+    Args:
+        name: The loss's name; by default that of its class, as `triplet_loss`.
+        **arguments: Those of the subclass, which become attributes.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str | None = None, **arguments: Any) -> None:
+        words = re.sub("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__)
+        name = name or words.lower()
         super().__init__(name=name, reduction="sum_over_batch_size", dtype="float32")
+        self.arguments = arguments
+        for argument, value in arguments.items():
+            setattr(self, argument, value)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that build this loss again."""
-        return {"name": self.name}
+        return {"name": self.name, **self.arguments}
+
+
+class AnchorLoss(BatchLoss):
+    """A mean over the anchors of a batch: the rows that have a positive and a negative.
+
+    The positives of a row are the other rows with its label, its negatives the rows with another
+    label. Without any anchor the loss is 0. A subclass gives the cost of each anchor.
+    """
+
+    distance: Distance = "cosine"
+
+    def call(self, labels: Tensor, embeddings: Tensor) -> Tensor:
+        """Computes the loss.
+
+        Args:
+            labels: Numbers of people, `(rows,)`.
+            embeddings: `(rows, dimensions)`.
+
+        Returns:
+            The mean over anchors, `(1,)`.
+
+        Raises:
+            InputError: There is not one label a row.
+        """
+        labels = check_rows(labels, embeddings)
+        distances = pairwise_distances(embeddings, distance=self.distance)
+        positive, negative = pair_masks(labels)
+        costs = self.anchor_costs(distances, positive, negative)
+        return mean_where(costs, has_both(positive, negative))
+
+    def anchor_costs(self, distances: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """Returns the cost of each row, `(rows,)`; of no meaning for a row that is no anchor.
+
+        Args:
+            distances: `(rows, rows)`, of the kind `distance`.
+            positive: `(rows, rows)`, bool.
+            negative: `(rows, rows)`, bool.
+        """
+        raise NotImplementedError
 
 
 def check_rows(labels: Tensor, embeddings: Tensor, group: int = 1) -> Tensor:
@@ -54,32 +103,19 @@ def check_rows(labels: Tensor, embeddings: Tensor, group: int = 1) -> Tensor:
     return labels
 
 
-def check_at_least_zero(**numbers: float) -> None:
-    """Raises unless every number is at least 0.
+def check_numbers(relation: Literal[">", ">="], **numbers: float) -> None:
+    """Raises unless every number is above 0, or at least 0.
 
     Args:
+        relation: `>` or `>=`.
         **numbers: Arguments by name.
 
     Raises:
-        InputError: One is negative or NaN.
+        InputError: One is out of its range or NaN.
     """
     for name, number in numbers.items():
-        if not number >= 0:
-            raise InputError(f"`{name}` must be >= 0. Received: {name}={number}. Give 0 or more.")
-
-
-def check_above_zero(**numbers: float) -> None:
-    """Raises unless every number is above 0.
-
-    Args:
-        **numbers: Arguments by name.
-
-    Raises:
-        InputError: One is 0, negative or NaN.
-    """
-    for name, number in numbers.items():
-        if not number > 0:
-            raise InputError(f"`{name}` must be > 0. Received: {name}={number}. Give more than 0.")
+        if not (number > 0 or (number == 0 and relation == ">=")):
+            raise InputError(f"`{name}` must be {relation} 0. Received: {name}={number}.")
 
 
 def pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,13 +146,13 @@ def has_both(positive: Tensor, negative: Tensor) -> Tensor:
 
 
 def max_where(values: Tensor, mask: Tensor) -> Tensor:
-    """The largest value over the last axis of those in the mask, -infinity where there is none."""
+    """Returns the largest value over the last axis in the mask, -infinity where it is empty."""
     masked = ops.where(mask, values, -float("inf"))
     return ops.max(masked, axis=-1, initial=-float("inf"))
 
 
 def min_where(values: Tensor, mask: Tensor) -> Tensor:
-    """The least value over the last axis of those in the mask, infinity where there is none."""
+    """Returns the least value over the last axis in the mask, infinity where it is empty."""
     masked = ops.where(mask, values, float("inf"))
     return ops.min(masked, axis=-1, initial=float("inf"))
 

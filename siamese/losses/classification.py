@@ -12,11 +12,53 @@ from keras import ops
 
 from siamese.distances import Tensor
 from siamese.errors import InputError
-from siamese.losses.batch import BatchLoss, check_above_zero, check_at_least_zero
+from siamese.losses.batch import BatchLoss, check_numbers, check_rows
+
+
+class ClassLoss(BatchLoss):
+    """A mean over rows, each of which is compared with the class of its person."""
+
+    def call(self, labels: Tensor, scores: Tensor) -> Tensor:
+        """Computes the loss.
+
+        Args:
+            labels: Numbers of people, `(rows,)`, 0..classes-1.
+            scores: What the head says of each class, `(rows, classes)`.
+
+        Returns:
+            One value a row, `(rows,)`; NaN where a label is no class.
+
+        Raises:
+            InputError: Scores are no matrix, or there is not one label a row.
+        """
+        if len(scores.shape) != 2 or scores.shape[1] is None:
+            raise InputError(
+                f"Scores must be a matrix (rows, classes). Received: shape {tuple(scores.shape)}. "
+                "End the head with one output a person."
+            )
+        labels = ops.cast(check_rows(labels, scores), "int32")
+        targets = ops.one_hot(labels, scores.shape[1], dtype=scores.dtype)
+        costs = self.row_costs(targets, scores)
+        return ops.where(ops.any(targets > 0, axis=1), costs, float("nan"))
+
+    def row_costs(self, targets: Tensor, scores: Tensor) -> Tensor:
+        """Returns the cost of each row, `(rows,)`.
+
+        Args:
+            targets: One-hot, `(rows, classes)`.
+            scores: `(rows, classes)`.
+        """
+        raise NotImplementedError
+
+
+def _cross_entropy(targets: Tensor, logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    return keras.losses.categorical_crossentropy(
+        targets, logits, from_logits=True, label_smoothing=label_smoothing
+    )
 
 
 @keras.saving.register_keras_serializable("siamese")
-class IdentityLoss(BatchLoss):
+class IdentityLoss(ClassLoss):
     """Cross-entropy over people, with smoothed labels.
 
     The target of a row is 1 - e + e / classes for its person and e / classes for everyone else
@@ -32,38 +74,21 @@ class IdentityLoss(BatchLoss):
         InputError: The smoothing is out of its range, or there is not one label a row.
     """
 
-    def __init__(self, label_smoothing: float = 0.1, name: str = "identity_loss") -> None:
-        super().__init__(name)
+    def __init__(self, label_smoothing: float = 0.1, name: str | None = None) -> None:
+        super().__init__(name, label_smoothing=label_smoothing)
         if not 0 <= label_smoothing < 1:
             raise InputError(
                 "`label_smoothing` must be >= 0 and < 1. Received: "
                 f"label_smoothing={label_smoothing}. Give 0.1, or 0 for none."
             )
-        self.label_smoothing = label_smoothing
 
-    def call(self, labels: Tensor, logits: Tensor) -> Tensor:
-        """Computes the loss.
-
-        Args:
-            labels: Numbers of people, `(rows,)`, 0..classes-1.
-            logits: Unbounded scores, `(rows, classes)`.
-
-        Returns:
-            One value a row, `(rows,)`.
-        """
-        targets = _one_hot(labels, logits)
-        costs = keras.losses.categorical_crossentropy(
-            targets, logits, from_logits=True, label_smoothing=self.label_smoothing
-        )
-        return _nan_without_class(costs, targets)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that build this loss again."""
-        return {**super().get_config(), "label_smoothing": self.label_smoothing}
+    def row_costs(self, targets: Tensor, scores: Tensor) -> Tensor:
+        """Returns the costs of unbounded scores."""
+        return _cross_entropy(targets, scores, self.label_smoothing)
 
 
 @keras.saving.register_keras_serializable("siamese")
-class ArcFaceLoss(BatchLoss):
+class ArcFaceLoss(ClassLoss):
     """Cross-entropy over people after a margin is added to the angle to the right one.
 
     With t the angle between an embedding and its person's class vector, the logits are
@@ -81,48 +106,31 @@ class ArcFaceLoss(BatchLoss):
         InputError: An argument is out of its range, or there is not one label a row.
     """
 
-    def __init__(
-        self, margin: float = 0.5, scale: float = 64.0, name: str = "arc_face_loss"
-    ) -> None:
-        super().__init__(name)
-        check_above_zero(scale=scale)
+    def __init__(self, margin: float = 0.5, scale: float = 64.0, name: str | None = None) -> None:
+        super().__init__(name, margin=margin, scale=scale)
+        check_numbers(">", scale=scale)
         if not 0 <= margin < math.pi:
             raise InputError(
                 f"`margin` must be >= 0 and < pi. Received: margin={margin}. Give it in radians."
             )
-        self.margin = margin
-        self.scale = scale
 
-    def call(self, labels: Tensor, cosines: Tensor) -> Tensor:
-        """Computes the loss.
-
-        Args:
-            labels: Numbers of people, `(rows,)`, 0..classes-1.
-            cosines: Cosines between embeddings and class vectors, `(rows, classes)`, -1 to 1.
-
-        Returns:
-            One value a row, `(rows,)`.
-        """
-        targets = _one_hot(labels, cosines)
+    def row_costs(self, targets: Tensor, scores: Tensor) -> Tensor:
+        """Returns the costs of cosines between embeddings and class vectors, -1 to 1."""
         # sqrt has an infinite slope at 0, where a cosine is 1 or -1 (or rounded beyond): see
         # distances.py.
-        squared_sines = 1 - ops.square(cosines)
+        squared_sines = 1 - ops.square(scores)
         is_inside = squared_sines > 0
         sines = ops.where(is_inside, ops.sqrt(ops.where(is_inside, squared_sines, 1)), 0)
         moved = ops.where(
-            cosines > -math.cos(self.margin),
-            cosines * math.cos(self.margin) - sines * math.sin(self.margin),
-            cosines - self.margin * math.sin(self.margin),
+            scores > -math.cos(self.margin),
+            scores * math.cos(self.margin) - sines * math.sin(self.margin),
+            scores - self.margin * math.sin(self.margin),
         )
-        return _cross_entropy(targets, self.scale * ops.where(targets > 0, moved, cosines))
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that build this loss again."""
-        return {**super().get_config(), "margin": self.margin, "scale": self.scale}
+        return _cross_entropy(targets, self.scale * ops.where(targets > 0, moved, scores))
 
 
 @keras.saving.register_keras_serializable("siamese")
-class CosFaceLoss(BatchLoss):
+class CosFaceLoss(ClassLoss):
     """Cross-entropy over people after a margin is taken off the cosine to the right one.
 
     The logits are scale * (cosine - margin) for the person shown and scale * cosine for the others
@@ -137,35 +145,38 @@ class CosFaceLoss(BatchLoss):
         InputError: An argument is out of its range, or there is not one label a row.
     """
 
-    def __init__(
-        self, margin: float = 0.35, scale: float = 64.0, name: str = "cos_face_loss"
-    ) -> None:
-        super().__init__(name)
-        check_above_zero(scale=scale)
-        check_at_least_zero(margin=margin)
-        self.margin = margin
-        self.scale = scale
+    def __init__(self, margin: float = 0.35, scale: float = 64.0, name: str | None = None) -> None:
+        super().__init__(name, margin=margin, scale=scale)
+        check_numbers(">", scale=scale)
+        check_numbers(">=", margin=margin)
 
-    def call(self, labels: Tensor, cosines: Tensor) -> Tensor:
-        """Computes the loss.
+    def row_costs(self, targets: Tensor, scores: Tensor) -> Tensor:
+        """Returns the costs of cosines between embeddings and class vectors, -1 to 1."""
+        return _cross_entropy(targets, self.scale * (scores - self.margin * targets))
 
-        Args:
-            labels: Numbers of people, `(rows,)`, 0..classes-1.
-            cosines: Cosines between embeddings and class vectors, `(rows, classes)`, -1 to 1.
 
-        Returns:
-            One value a row, `(rows,)`.
-        """
-        targets = _one_hot(labels, cosines)
-        return _cross_entropy(targets, self.scale * (cosines - self.margin * targets))
+class ClassHead(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """A layer with a vector for each person, from embeddings to a number for each, in float32."""
+
+    def __init__(self, classes: int, **arguments: Any) -> None:
+        super().__init__(**{**arguments, "dtype": "float32"})
+        if classes < 1:
+            raise InputError(
+                f"`classes` must be >= 1. Received: classes={classes}. Give the number of people."
+            )
+        self.classes = classes
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
+        """Returns `(rows, classes)`, of `(rows, dimensions)`."""
+        return input_shape[0], self.classes
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that build this loss again."""
-        return {**super().get_config(), "margin": self.margin, "scale": self.scale}
+        """Returns the arguments that build this layer again."""
+        return {**super().get_config(), "classes": self.classes}
 
 
 @keras.saving.register_keras_serializable("siamese")
-class CosineClassifier(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+class CosineClassifier(ClassHead):
     """Holds a vector for each person and gives the cosines of embeddings to all of them.
 
     The head that `ArcFaceLoss` and `CosFaceLoss` want: neither the length of an embedding nor that
@@ -179,11 +190,6 @@ class CosineClassifier(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
     Raises:
         InputError: There is no class.
     """
-
-    def __init__(self, classes: int, **arguments: Any) -> None:
-        super().__init__(**{**arguments, "dtype": "float32"})
-        _check_classes(classes)
-        self.classes = classes
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the class vectors, `(dimensions, classes)`.
@@ -207,21 +213,9 @@ class CosineClassifier(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         rows = ops.normalize(embeddings, axis=-1)
         return ops.matmul(rows, ops.normalize(ops.convert_to_tensor(self.vectors), axis=0))
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
-        """Returns `(rows, classes)`.
-
-        Args:
-            input_shape: `(rows, dimensions)`.
-        """
-        return (input_shape[0], self.classes)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that build this layer again."""
-        return {**super().get_config(), "classes": self.classes}
-
 
 @keras.saving.register_keras_serializable("siamese")
-class CentreDistances(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+class CentreDistances(ClassHead):
     """Holds a centre for each person and measures embeddings against all of them.
 
     A loss in Keras sees no weights of its own and a layer sees no labels. So this layer, a second
@@ -240,11 +234,6 @@ class CentreDistances(keras.layers.Layer):  # type: ignore[misc]  # Keras has no
     Raises:
         InputError: There is no class, or the input is not a matrix of a known width.
     """
-
-    def __init__(self, classes: int, **arguments: Any) -> None:
-        super().__init__(**{**arguments, "dtype": "float32"})
-        _check_classes(classes)
-        self.classes = classes
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the centres, `(classes, dimensions)`.
@@ -279,21 +268,9 @@ class CentreDistances(keras.layers.Layer):  # type: ignore[misc]  # Keras has no
             - 2 * ops.matmul(embeddings, ops.transpose(centres))
         )
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, int]:
-        """Returns `(rows, classes)`.
-
-        Args:
-            input_shape: `(rows, dimensions)`.
-        """
-        return input_shape[0], self.classes
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that build this layer again."""
-        return {**super().get_config(), "classes": self.classes}
-
 
 @keras.saving.register_keras_serializable("siamese")
-class CentreLoss(BatchLoss):
+class CentreLoss(ClassLoss):
     """Draws embeddings to the centre of their person.
 
     Half the squared Euclidean distance of each embedding to its person's centre, averaged over rows
@@ -308,51 +285,6 @@ class CentreLoss(BatchLoss):
         InputError: There is not one label a row.
     """
 
-    def __init__(self, name: str = "centre_loss") -> None:
-        super().__init__(name)
-
-    def call(self, labels: Tensor, distances: Tensor) -> Tensor:
-        """Computes the loss.
-
-        Args:
-            labels: Numbers of people, `(rows,)`, 0..classes-1.
-            distances: The output of `CentreDistances`, `(rows, classes)`.
-
-        Returns:
-            One value a row, `(rows,)`.
-        """
-        targets = _one_hot(labels, distances)
-        return _nan_without_class(ops.sum(targets * distances, axis=1) / 2, targets)
-
-
-def _check_classes(classes: int) -> None:
-    if classes < 1:
-        raise InputError(
-            f"`classes` must be >= 1. Received: classes={classes}. Give the number of people."
-        )
-
-
-def _one_hot(labels: Tensor, scores: Tensor) -> Tensor:
-    """One-hot labels, of the shape of the scores; zeros for a label that is no class."""
-    labels = ops.reshape(labels, (-1,))
-    if len(scores.shape) != 2 or scores.shape[1] is None:
-        raise InputError(
-            f"Scores must be a matrix (rows, classes). Received: shape {tuple(scores.shape)}. "
-            "End the head with one output a person."
-        )
-    count, rows = labels.shape[0], scores.shape[0]
-    if count is not None and rows is not None and count != rows:
-        raise InputError(
-            f"There must be one label a row of the scores. Received: {count} labels and {rows} "
-            "rows. Give the number of the person, not a one-hot vector."
-        )
-    return ops.one_hot(ops.cast(labels, "int32"), scores.shape[1], dtype=scores.dtype)
-
-
-def _cross_entropy(targets: Tensor, logits: Tensor) -> Tensor:
-    costs = keras.losses.categorical_crossentropy(targets, logits, from_logits=True)
-    return _nan_without_class(costs, targets)
-
-
-def _nan_without_class(costs: Tensor, targets: Tensor) -> Tensor:
-    return ops.where(ops.any(targets > 0, axis=1), costs, float("nan"))
+    def row_costs(self, targets: Tensor, scores: Tensor) -> Tensor:
+        """Returns the costs of squared distances, the output of `CentreDistances`."""
+        return ops.sum(targets * scores, axis=1) / 2

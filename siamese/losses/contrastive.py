@@ -1,6 +1,6 @@
 """Losses on pairs: alike when they show the same person, apart when they do not."""
 
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import keras
 from keras import ops
@@ -13,7 +13,7 @@ from siamese.distances import (
     row_distances,
 )
 from siamese.errors import InputError
-from siamese.losses.batch import BatchLoss, check_at_least_zero, check_rows, mean_where
+from siamese.losses.batch import BatchLoss, check_numbers, check_rows, mean_where
 
 Pairs: TypeAlias = Literal["consecutive", "all"]
 
@@ -43,19 +43,13 @@ class ContrastiveLoss(BatchLoss):
         margin: float = 1.0,
         distance: Distance = "euclidean",
         pairs: Pairs = "consecutive",
-        name: str = "contrastive_loss",
+        name: str | None = None,
     ) -> None:
-        super().__init__(name)
-        check_at_least_zero(margin=margin)
+        super().__init__(name, margin=margin, distance=distance, pairs=pairs)
+        check_numbers(">=", margin=margin)
         check_distance(distance)
         if pairs not in get_args(Pairs):
-            raise InputError(
-                f"`pairs` must be 'consecutive' or 'all'. Received: pairs={pairs!r}. "
-                "Choose one of them."
-            )
-        self.margin = margin
-        self.distance = distance
-        self.pairs = pairs
+            raise InputError(f"`pairs` must be 'consecutive' or 'all'. Received: {pairs!r}.")
 
     def call(self, labels: Tensor, embeddings: Tensor) -> Tensor:
         """Computes the loss.
@@ -80,15 +74,6 @@ class ContrastiveLoss(BatchLoss):
     def _cost(self, same: Tensor, distances: Tensor) -> Tensor:
         return ops.where(same, ops.square(distances), ops.square(ops.relu(self.margin - distances)))
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that build this loss again."""
-        return {
-            **super().get_config(),
-            "margin": self.margin,
-            "distance": self.distance,
-            "pairs": self.pairs,
-        }
-
 
 @keras.saving.register_keras_serializable("siamese")
 class SameDifferentLoss(BatchLoss):
@@ -104,9 +89,6 @@ class SameDifferentLoss(BatchLoss):
     Raises:
         InputError: There are not two labels an output.
     """
-
-    def __init__(self, name: str = "same_different_loss") -> None:
-        super().__init__(name)
 
     def call(self, labels: Tensor, outputs: Tensor) -> Tensor:
         """Computes the loss.
@@ -124,7 +106,6 @@ class SameDifferentLoss(BatchLoss):
         if count is not None and pairs is not None and count != 2 * pairs:
             raise InputError(
                 f"There must be two labels an output. Received: {count} labels and {pairs} outputs."
-                " Give the labels of both images of each pair, one after the other."
             )
         same = ops.cast(labels[0::2] == labels[1::2], outputs.dtype)
         return keras.losses.binary_crossentropy(same[:, None], outputs[:, None])

@@ -22,9 +22,6 @@ class EmbeddingDistillationLoss(BatchLoss):
         InputError: The two have not as many rows and dimensions as each other.
     """
 
-    def __init__(self, name: str = "embedding_distillation_loss") -> None:
-        super().__init__(name)
-
     def call(self, teacher: Tensor, embeddings: Tensor) -> Tensor:
         """Computes the loss.
 
@@ -54,9 +51,6 @@ class RelationalDistillationLoss(BatchLoss):
     Raises:
         InputError: The two have not as many rows as each other.
     """
-
-    def __init__(self, name: str = "relational_distillation_loss") -> None:
-        super().__init__(name)
 
     def call(self, teacher: Tensor, embeddings: Tensor) -> Tensor:
         """Computes the loss.
@@ -88,9 +82,6 @@ class SimilarityPreservingLoss(BatchLoss):
     Raises:
         InputError: The two have not as many rows as each other.
     """
-
-    def __init__(self, name: str = "similarity_preserving_loss") -> None:
-        super().__init__(name)
 
     def call(self, teacher: Tensor, embeddings: Tensor) -> Tensor:
         """Computes the loss.

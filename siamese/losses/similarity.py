@@ -5,28 +5,15 @@ the mean over *anchors*: rows that have a positive (another row with the same la
 (a row with another label). Without any anchor it is 0.
 """
 
-from typing import Any
-
 import keras
 from keras import ops
 
-from siamese.distances import Tensor, pairwise_distances
-from siamese.losses.batch import (
-    BatchLoss,
-    check_above_zero,
-    check_at_least_zero,
-    check_rows,
-    has_both,
-    logsumexp_where,
-    max_where,
-    mean_where,
-    min_where,
-    pair_masks,
-)
+from siamese.distances import Tensor
+from siamese.losses.batch import AnchorLoss, check_numbers, logsumexp_where, max_where, min_where
 
 
 @keras.saving.register_keras_serializable("siamese")
-class InfoNCELoss(BatchLoss):
+class InfoNCELoss(AnchorLoss):
     """Picks the positive out of all negatives by a softmax over similarities.
 
     With s the cosine similarity and t the temperature, an anchor i and its positive j cost
@@ -45,36 +32,20 @@ class InfoNCELoss(BatchLoss):
         InputError: The temperature is not above 0, or there is not one label a row.
     """
 
-    def __init__(self, temperature: float = 0.1, name: str = "info_nce_loss") -> None:
-        super().__init__(name)
-        check_above_zero(temperature=temperature)
-        self.temperature = temperature
+    def __init__(self, temperature: float = 0.1, name: str | None = None) -> None:
+        super().__init__(name, temperature=temperature)
+        check_numbers(">", temperature=temperature)
 
-    def call(self, labels: Tensor, embeddings: Tensor) -> Tensor:
-        """Computes the loss.
-
-        Args:
-            labels: Numbers of people, `(rows,)`.
-            embeddings: `(rows, dimensions)`.
-
-        Returns:
-            The mean over anchors, `(1,)`.
-        """
-        labels = check_rows(labels, embeddings)
-        positive, negative = pair_masks(labels)
-        logits = _cosine_similarities(embeddings) / self.temperature
+    def anchor_costs(self, distances: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """Returns the cost of each anchor."""
+        logits = (1 - distances) / self.temperature
         costs = ops.softplus(logsumexp_where(logits, negative)[:, None] - logits)
         positives = ops.sum(ops.cast(positive, costs.dtype), axis=1)
-        costs = ops.sum(ops.where(positive, costs, 0), axis=1) / ops.maximum(positives, 1)
-        return mean_where(costs, has_both(positive, negative))
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that build this loss again."""
-        return {**super().get_config(), "temperature": self.temperature}
+        return ops.sum(ops.where(positive, costs, 0), axis=1) / ops.maximum(positives, 1)
 
 
 @keras.saving.register_keras_serializable("siamese")
-class MultiSimilarityLoss(BatchLoss):
+class MultiSimilarityLoss(AnchorLoss):
     """Mines the informative pairs of each anchor and weighs them by their similarities.
 
     A negative is kept when it is more similar than the least similar positive less epsilon, a
@@ -105,53 +76,28 @@ class MultiSimilarityLoss(BatchLoss):
         beta: float = 50.0,
         base: float = 0.5,
         epsilon: float = 0.1,
-        name: str = "multi_similarity_loss",
+        name: str | None = None,
     ) -> None:
-        super().__init__(name)
-        check_above_zero(alpha=alpha, beta=beta)
-        check_at_least_zero(epsilon=epsilon)
-        self.alpha = alpha
-        self.beta = beta
-        self.base = base
-        self.epsilon = epsilon
+        super().__init__(name, alpha=alpha, beta=beta, base=base, epsilon=epsilon)
+        check_numbers(">", alpha=alpha, beta=beta)
+        check_numbers(">=", epsilon=epsilon)
 
-    def call(self, labels: Tensor, embeddings: Tensor) -> Tensor:
-        """Computes the loss.
-
-        Args:
-            labels: Numbers of people, `(rows,)`.
-            embeddings: `(rows, dimensions)`.
-
-        Returns:
-            The mean over anchors, `(1,)`.
-        """
-        labels = check_rows(labels, embeddings)
-        positive, negative = pair_masks(labels)
-        similarities = _cosine_similarities(embeddings)
+    def anchor_costs(self, distances: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """Returns the cost of each anchor."""
+        similarities = 1 - distances
         least_positive = min_where(similarities, positive)[:, None]
         most_negative = max_where(similarities, negative)[:, None]
         kept_negative = ops.logical_and(negative, similarities > least_positive - self.epsilon)
         kept_positive = ops.logical_and(positive, similarities < most_negative + self.epsilon)
         beyond_base = similarities - self.base
-        costs = (
+        return (
             ops.softplus(logsumexp_where(-self.alpha * beyond_base, kept_positive)) / self.alpha
             + ops.softplus(logsumexp_where(self.beta * beyond_base, kept_negative)) / self.beta
         )
-        return mean_where(costs, has_both(positive, negative))
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that build this loss again."""
-        return {
-            **super().get_config(),
-            "alpha": self.alpha,
-            "beta": self.beta,
-            "base": self.base,
-            "epsilon": self.epsilon,
-        }
 
 
 @keras.saving.register_keras_serializable("siamese")
-class CircleLoss(BatchLoss):
+class CircleLoss(AnchorLoss):
     """Weighs each similarity by how far it is from its optimum.
 
     With s the cosine similarity, an anchor costs
@@ -174,42 +120,19 @@ class CircleLoss(BatchLoss):
         InputError: An argument is out of its range, or there is not one label a row.
     """
 
-    def __init__(
-        self, scale: float = 128.0, margin: float = 0.25, name: str = "circle_loss"
-    ) -> None:
-        super().__init__(name)
-        check_above_zero(scale=scale)
-        check_at_least_zero(margin=margin)
-        self.scale = scale
-        self.margin = margin
+    def __init__(self, scale: float = 128.0, margin: float = 0.25, name: str | None = None) -> None:
+        super().__init__(name, scale=scale, margin=margin)
+        check_numbers(">", scale=scale)
+        check_numbers(">=", margin=margin)
 
-    def call(self, labels: Tensor, embeddings: Tensor) -> Tensor:
-        """Computes the loss.
-
-        Args:
-            labels: Numbers of people, `(rows,)`.
-            embeddings: `(rows, dimensions)`.
-
-        Returns:
-            The mean over anchors, `(1,)`.
-        """
-        labels = check_rows(labels, embeddings)
-        positive, negative = pair_masks(labels)
-        similarities = _cosine_similarities(embeddings)
+    def anchor_costs(self, distances: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """Returns the cost of each anchor."""
+        similarities = 1 - distances
         constants = ops.stop_gradient(similarities)
         positive_logits = ops.relu(1 + self.margin - constants) * (1 - self.margin - similarities)
         negative_logits = ops.relu(constants + self.margin) * (similarities - self.margin)
         # The log of a product of sums is the sum of their logs: exp(128) is beyond float32.
-        costs = ops.softplus(
+        return ops.softplus(
             logsumexp_where(self.scale * positive_logits, positive)
             + logsumexp_where(self.scale * negative_logits, negative)
         )
-        return mean_where(costs, has_both(positive, negative))
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that build this loss again."""
-        return {**super().get_config(), "scale": self.scale, "margin": self.margin}
-
-
-def _cosine_similarities(embeddings: Tensor) -> Tensor:
-    return 1 - pairwise_distances(embeddings, distance="cosine")

@@ -1,6 +1,6 @@
 """Losses on triplets: the anchor nearer to its positive than to its negative."""
 
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import keras
 from keras import ops
@@ -14,8 +14,9 @@ from siamese.distances import (
 )
 from siamese.errors import InputError
 from siamese.losses.batch import (
+    AnchorLoss,
     BatchLoss,
-    check_at_least_zero,
+    check_numbers,
     check_rows,
     has_both,
     max_where,
@@ -121,22 +122,18 @@ class TripletLoss(BatchLoss):
         margin: float | Literal["soft"] = 0.3,
         mining: Mining = "batch_hard",
         distance: Distance = "euclidean",
-        name: str = "triplet_loss",
+        name: str | None = None,
     ) -> None:
-        super().__init__(name)
-        if isinstance(margin, str):
-            if margin != "soft":
-                raise InputError(
-                    f"`margin` must be a number >= 0 or 'soft'. Received: margin={margin!r}. "
-                    "Give one of these."
-                )
-        else:
-            check_at_least_zero(margin=margin)
-        _check_mining(mining)
+        super().__init__(name, margin=margin, mining=mining, distance=distance)
+        if isinstance(margin, str) and margin != "soft":
+            raise InputError(f"`margin` must be a number >= 0 or 'soft'. Received: {margin!r}.")
+        if margin != "soft":
+            check_numbers(">=", margin=margin)
+        if mining not in get_args(Mining):
+            raise InputError(
+                f"`mining` must be one of {', '.join(get_args(Mining))}. Received: {mining!r}."
+            )
         check_distance(distance)
-        self.margin = margin
-        self.mining = mining
-        self.distance = distance
 
     def call(self, labels: Tensor, embeddings: Tensor) -> Tensor:
         """Computes the loss.
@@ -156,18 +153,9 @@ class TripletLoss(BatchLoss):
             exists = ops.logical_and(exists, costs > 0)
         return mean_where(costs, exists)
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that build this loss again."""
-        return {
-            **super().get_config(),
-            "margin": self.margin,
-            "mining": self.mining,
-            "distance": self.distance,
-        }
-
 
 @keras.saving.register_keras_serializable("siamese")
-class WeightedTripletLoss(BatchLoss):
+class WeightedTripletLoss(AnchorLoss):
     """Weighs all positives and negatives of an anchor by their distances; has no margin.
 
     With Dp and Dn the distances of an anchor to its positives and its negatives, it costs
@@ -188,33 +176,15 @@ class WeightedTripletLoss(BatchLoss):
         InputError: There is no such distance, or there is not one label a row.
     """
 
-    def __init__(
-        self, distance: Distance = "euclidean", name: str = "weighted_triplet_loss"
-    ) -> None:
-        super().__init__(name)
+    def __init__(self, distance: Distance = "euclidean", name: str | None = None) -> None:
+        super().__init__(name, distance=distance)
         check_distance(distance)
-        self.distance = distance
 
-    def call(self, labels: Tensor, embeddings: Tensor) -> Tensor:
-        """Computes the loss.
-
-        Args:
-            labels: Numbers of people, `(rows,)`.
-            embeddings: `(rows, dimensions)`.
-
-        Returns:
-            The mean over anchors, `(1,)`.
-        """
-        labels = check_rows(labels, embeddings)
-        distances = pairwise_distances(embeddings, distance=self.distance)
-        positive, negative = pair_masks(labels)
+    def anchor_costs(self, distances: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """Returns the cost of each anchor."""
         to_positives = _weighted_distances(distances, 1, positive)
         to_negatives = _weighted_distances(distances, -1, negative)
-        return mean_where(ops.softplus(to_positives - to_negatives), has_both(positive, negative))
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that build this loss again."""
-        return {**super().get_config(), "distance": self.distance}
+        return ops.softplus(to_positives - to_negatives)
 
 
 def _weighted_distances(distances: Tensor, sign: int, mask: Tensor) -> Tensor:
@@ -223,78 +193,3 @@ def _weighted_distances(distances: Tensor, sign: int, mask: Tensor) -> Tensor:
     # -1e30 instead of -inf: a row without any place would divide 0 by 0.
     weights = ops.softmax(ops.where(mask, sign * distances, -1e30), axis=1)
     return ops.sum(weights * distances, axis=1)
-
-
-@keras.saving.register_keras_serializable("siamese")
-class ActiveTriplets(keras.metrics.Metric):  # type: ignore[misc]  # Keras has no types
-    """Share of triplets that still cost something, 0 to 1.
-
-    Near 0 the batches teach nothing any more; near 1 with `batch_hard` and a loss that stays at the
-    margin, the embeddings have collapsed. Over several batches it is the share of all their
-    triplets; 0 when there was none.
-
-    Args:
-        margin: A triplet is active when its gap, distance to the positive less distance to the
-            negative, is above -margin. At least 0.
-        mining: As in `TripletLoss`.
-        distance: `euclidean`, `squared_euclidean` or `cosine`.
-        name: The metric's name.
-
-    Raises:
-        InputError: An argument is not one of these, or rows and labels do not fit.
-    """
-
-    def __init__(
-        self,
-        margin: float = 0.3,
-        mining: Mining = "batch_all",
-        distance: Distance = "euclidean",
-        name: str = "active_triplets",
-    ) -> None:
-        super().__init__(name=name, dtype="float32")
-        check_at_least_zero(margin=margin)
-        _check_mining(mining)
-        check_distance(distance)
-        self.margin = margin
-        self.mining = mining
-        self.distance = distance
-        # A sum of shares would forget that a short batch holds fewer triplets.
-        self.active = self.add_weight(name="active", initializer="zeros")
-        self.total = self.add_weight(name="total", initializer="zeros")
-
-    def update_state(
-        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
-    ) -> None:
-        """Counts the triplets of a batch.
-
-        Args:
-            y_true: Numbers of people, `(rows,)`.
-            y_pred: Embeddings, `(rows, dimensions)`.
-            sample_weight: Not used: a triplet has no one row to take a weight from.
-        """
-        del sample_weight
-        violations, exists = triplet_violations(y_true, y_pred, self.mining, self.distance)
-        is_active = ops.logical_and(exists, violations > -self.margin)
-        self.active.assign_add(ops.sum(ops.cast(is_active, "float32")))
-        self.total.assign_add(ops.sum(ops.cast(exists, "float32")))
-
-    def result(self) -> Tensor:
-        """Returns the share since the last reset."""
-        return self.active / ops.maximum(self.total, 1)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that build this metric again."""
-        return {
-            "name": self.name,
-            "margin": self.margin,
-            "mining": self.mining,
-            "distance": self.distance,
-        }
-
-
-def _check_mining(mining: str) -> None:
-    if mining not in get_args(Mining):
-        raise InputError(
-            f"`mining` must be one of {', '.join(get_args(Mining))}. Received: mining={mining!r}. "
-            "Choose one of them."
-        )

@@ -30,7 +30,7 @@ LastStride: TypeAlias = Literal[1, 2]
 
 @dataclass(frozen=True)
 class Backbone:
-    """How one backbone is built.
+    """Describes how one backbone is built.
 
     Attributes:
         build: From `input_shape=` to a Keras model that ends in a feature map; those with ImageNet
@@ -49,15 +49,16 @@ class Backbone:
     last_strides: tuple[str, ...] = ()
 
 
-def _application(function: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
-    return functools.partial(function, include_top=False, weights=None)
+def _application(name: str, preparation: Preparation = "inside", *strides: str) -> Backbone:
+    function = functools.partial(getattr(applications, name), include_top=False, weights=None)
+    return Backbone(function, preparation, last_strides=strides)
 
 
-def _osnet(width: float) -> Callable[..., keras.Model]:
+def _osnet(width: float) -> Backbone:
     def build(*, input_shape: tuple[int, int, int]) -> keras.Model:
         return build_osnet(width, input_shape[:2])
 
-    return build
+    return Backbone(build, "imagenet", imagenet=False)
 
 
 def _efficientnet_lite(number: int, width: float, depth: float) -> Backbone:
@@ -70,7 +71,7 @@ def _efficientnet_lite(number: int, width: float, depth: float) -> Backbone:
 
 
 def _conv4(*, input_shape: tuple[int, int, int]) -> keras.Model:
-    """The four convolutions of the TensorFlow 1 MARS project, with batch normalisation added."""
+    """Builds the four convolutions of the TensorFlow 1 MARS project, with batch normalisation."""
     features = inputs = keras.Input(input_shape)
     layout = [(32, 7, 2), (64, 5, 1), (128, 3, 1), (256, 3, 1)]
     for number, (channels, kernel, stride) in enumerate(layout, start=1):
@@ -92,37 +93,42 @@ def _conv4(*, input_shape: tuple[int, int, int]) -> keras.Model:
 
 RESNET_STRIDES = ("conv5_block1_0_conv", "conv5_block1_1_conv")
 BACKBONES: dict[str, Backbone] = {
-    "resnet50": Backbone(_application(applications.ResNet50), "caffe", last_strides=RESNET_STRIDES),
-    "resnet50v2": Backbone(
-        _application(applications.ResNet50V2),
-        "minus_one_to_one",
-        last_strides=("conv4_block6_2_conv",),
-    ),
-    "resnet101": Backbone(
-        _application(applications.ResNet101), "caffe", last_strides=RESNET_STRIDES
-    ),
-    "efficientnet_b0": Backbone(_application(applications.EfficientNetB0), "inside"),
-    "efficientnet_b1": Backbone(_application(applications.EfficientNetB1), "inside"),
-    "efficientnet_b2": Backbone(_application(applications.EfficientNetB2), "inside"),
-    "efficientnet_b3": Backbone(_application(applications.EfficientNetB3), "inside"),
-    "efficientnetv2_b0": Backbone(_application(applications.EfficientNetV2B0), "inside"),
+    "resnet50": _application("ResNet50", "caffe", *RESNET_STRIDES),
+    "resnet50v2": _application("ResNet50V2", "minus_one_to_one", "conv4_block6_2_conv"),
+    "resnet101": _application("ResNet101", "caffe", *RESNET_STRIDES),
+    "efficientnet_b0": _application("EfficientNetB0"),
+    "efficientnet_b1": _application("EfficientNetB1"),
+    "efficientnet_b2": _application("EfficientNetB2"),
+    "efficientnet_b3": _application("EfficientNetB3"),
+    "efficientnetv2_b0": _application("EfficientNetV2B0"),
     "efficientnet_lite0": _efficientnet_lite(0, 1.0, 1.0),
     "efficientnet_lite1": _efficientnet_lite(1, 1.0, 1.1),
     "efficientnet_lite2": _efficientnet_lite(2, 1.1, 1.2),
-    "mobilenetv2": Backbone(_application(applications.MobileNetV2), "minus_one_to_one"),
-    "mobilenetv3_small": Backbone(_application(applications.MobileNetV3Small), "inside"),
-    "densenet121": Backbone(_application(applications.DenseNet121), "imagenet"),
-    "vgg16": Backbone(_application(applications.VGG16), "caffe"),
-    "vgg19": Backbone(_application(applications.VGG19), "caffe"),
-    "convnext_tiny": Backbone(_application(applications.ConvNeXtTiny), "inside"),
+    "mobilenetv2": _application("MobileNetV2", "minus_one_to_one"),
+    "mobilenetv3_small": _application("MobileNetV3Small"),
+    "densenet121": _application("DenseNet121", "imagenet"),
+    "vgg16": _application("VGG16", "caffe"),
+    "vgg19": _application("VGG19", "caffe"),
+    "convnext_tiny": _application("ConvNeXtTiny"),
     "conv4": Backbone(_conv4, "zero_to_one", imagenet=False),
-    "osnet_x0_25": Backbone(_osnet(0.25), "imagenet", imagenet=False),
-    "osnet_x0_5": Backbone(_osnet(0.5), "imagenet", imagenet=False),
-    "osnet_x1_0": Backbone(_osnet(1.0), "imagenet", imagenet=False),
+    "osnet_x0_25": _osnet(0.25),
+    "osnet_x0_5": _osnet(0.5),
+    "osnet_x1_0": _osnet(1.0),
 }
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
+PREPARATIONS: dict[Preparation, tuple[list[float], list[float]]] = {
+    "minus_one_to_one": ([1 / 127.5] * 3, [-1.0] * 3),
+    "less_127_by_128": ([1 / 128] * 3, [-127 / 128] * 3),
+    "zero_to_one": ([1 / 255.0] * 3, [0.0] * 3),
+    "imagenet": (
+        [1 / deviation for deviation in IMAGENET_DEVIATION],
+        [-mean / each for mean, each in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)],
+    ),
+    "caffe": ([1.0] * 3, [-123.68, -116.779, -103.939]),
+}
+"""Factors of red, green and blue, and what is added then; `inside` needs neither."""
 
 
 def build_backbone(
@@ -150,16 +156,14 @@ def build_backbone(
             installed, a file that does not fit, or a last stride of 1 for another backbone.
     """
     backbone = find_backbone(name)
-    if last_stride == 2:
-        return _load_backbone(backbone, name, weights, (*image_size, 3))
-    if last_stride != 1 or not backbone.last_strides:
+    if last_stride != 2 and (last_stride != 1 or not backbone.last_strides):
         able = ", ".join(each for each, found in BACKBONES.items() if found.last_strides)
         raise InputError(
             f"`last_stride` must be 2, or 1 for one of {able}. Received: {last_stride} for "
             f"{name}. Leave it at 2, or take one of these backbones."
         )
-    loaded = _load_backbone(backbone, name, weights, (*image_size, 3))
-    return _without_last_reduction(loaded, backbone.last_strides)
+    built = _load_backbone(backbone, name, weights, (*image_size, 3))
+    return built if last_stride == 2 else _without_last_reduction(built, backbone.last_strides)
 
 
 def _load_backbone(
@@ -193,9 +197,10 @@ def _load_backbone(
             warnings.simplefilter("error", UserWarning)
             built.load_weights(path)
     except (ValueError, OSError, KeyError, UserWarning) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise InputError(
             f"{path}: is not a weights file of the backbone {name} without its classification "
-            f"layers ({_first_line(error)}). Give the file of this backbone, or --weights none"
+            f"layers ({reason}). Give the file of this backbone, or --weights none"
         ) from None
     return _settle_normalization(backbone, built, shape)
 
@@ -203,7 +208,7 @@ def _load_backbone(
 def _settle_normalization(
     backbone: Backbone, built: keras.Model, shape: tuple[int, int, int]
 ) -> keras.Model:
-    """One graph of an EfficientNet, wherever its weights came from.
+    """Gives an EfficientNet one graph, wherever its weights came from.
 
     What its published weights call a variance is a deviation. Keras makes up for it by a layer
     more, but only where it fetches these weights itself: here the variance is corrected instead, so
@@ -241,7 +246,7 @@ def put_weights(model: keras.Model, values: Sequence[Any]) -> None:
 
 
 def _without_last_reduction(backbone: keras.Model, strided: tuple[str, ...]) -> keras.Model:
-    """The same backbone and weights, its last reduction left out.
+    """Builds the same backbone with the same weights again, its last reduction left out.
 
     Keras's ResNets take no argument for it. The second version's shortcut past the last strided
     convolution is a pooling layer without a name of its own: the last one there is.
@@ -259,7 +264,7 @@ def _without_last_reduction(backbone: keras.Model, strided: tuple[str, ...]) -> 
 
 
 def find_backbone(name: str) -> Backbone:
-    """The backbone of a name.
+    """Returns the backbone of a name.
 
     Raises:
         InputError: There is none of this name; the message has the nearest.
@@ -272,7 +277,7 @@ def find_backbone(name: str) -> Backbone:
 
 
 def preparation_layers(name: str) -> list[keras.layers.Layer]:
-    """The layers that turn RGB pixels 0 to 255 into what a backbone takes.
+    """Lists the layers that turn RGB pixels 0 to 255 into what a backbone takes.
 
     They are linear, so that it is the same before and after resizing; before, most crops are
     smaller.
@@ -280,23 +285,11 @@ def preparation_layers(name: str) -> list[keras.layers.Layer]:
     preparation = find_backbone(name).preparation
     if preparation == "inside":
         return []
-    if preparation == "minus_one_to_one":
-        return [ScaleColours([1 / 127.5] * 3, [-1.0] * 3, dtype="float32", name="prepare")]
-    if preparation == "less_127_by_128":
-        return [ScaleColours([1 / 128] * 3, [-127 / 128] * 3, dtype="float32", name="prepare")]
-    if preparation == "zero_to_one":
-        return [ScaleColours([1 / 255.0] * 3, [0.0] * 3, dtype="float32", name="prepare")]
-    if preparation == "imagenet":
-        scale = [1 / deviation for deviation in IMAGENET_DEVIATION]
-        offset = [
-            -mean / deviation
-            for mean, deviation in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)
-        ]
+    scale, offset = PREPARATIONS[preparation]
+    if preparation != "caffe":
         return [ScaleColours(scale, offset, dtype="float32", name="prepare")]
-    # Caffe's networks take blue, green, red, each less its mean.
-    offset = [-123.68, -116.779, -103.939]
-    return [
-        ScaleColours([1.0] * 3, offset, dtype="float32", name="subtract_mean"),
+    return [  # Caffe's networks take blue, green, red, each less its mean
+        ScaleColours(scale, offset, dtype="float32", name="subtract_mean"),
         ReverseChannels(dtype="float32", name="rgb_to_bgr"),
     ]
 
@@ -319,8 +312,3 @@ def _with_imagenet_weights(
         f"the ImageNet weights of {name} could not be downloaded. Fetch {address} on another "
         f"machine, put it into {folder}, and run again; or train without them: --weights none"
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:160] if lines else type(error).__name__

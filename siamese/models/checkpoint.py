@@ -28,7 +28,7 @@ WEIGHTS = "model.weights.h5"
 """The member of a Keras file that holds the weights."""
 FORMAT_VERSION = 1
 OWN_FIELDS = ("format_version", "fingerprint", "image_size", "versions")
-"""What `save_checkpoint` writes of its own accord."""
+"""Fields that `save_checkpoint` writes by itself."""
 FEATURE_EXTRACTOR = "backbone"
 """The layer of an embedder from images to features; named so since version 0.1.0."""
 BNNECK = "bottleneck"
@@ -51,12 +51,12 @@ class LoadedModel:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits; models with equal fingerprints give equal embeddings."""
+        """Returns sixteen hexadecimal digits; models with equal ones give equal embeddings."""
         return str(self.metadata["fingerprint"])
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width in pixels that the model resizes to."""
+        """Returns height and width in pixels that the model resizes to."""
         height, width = self.metadata["image_size"]
         return int(height), int(width)
 
@@ -192,7 +192,7 @@ def load_checkpoint(path: str | Path) -> LoadedModel:
 
 
 def fingerprint(embedder: "keras.Model") -> str:
-    """Sixteen hexadecimal digits of what an embedder computes: the identity of its embeddings.
+    """Returns sixteen hexadecimal digits of what an embedder computes: its identity.
 
     They follow the weights, the size that images are resized to, and the strides: equal weights
     compute other embeddings where these differ.

@@ -89,7 +89,7 @@ def build_efficientnet_lite(
 
 
 def _round_channels(channels: float) -> int:
-    """The nearest multiple of 8, or the next one where that is less than 90 %."""
+    """Rounds to the nearest multiple of 8, or the next one where that is less than 90 %."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * channels else rounded + 8
 
@@ -103,7 +103,7 @@ def _convolve(
     stride: int = 1,
     activated: bool = True,
 ) -> Any:
-    """Convolution, batch normalisation and ReLU6; depthwise without a number of channels."""
+    """Adds a convolution, batch normalisation and ReLU6; depthwise without channels."""
     start = keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
     options = {"strides": stride, "padding": "same", "use_bias": False, "name": f"{name}_conv"}
     if channels is None:
@@ -115,7 +115,7 @@ def _convolve(
 
 
 def find_weights_package(package: str, backbone: str) -> Path:
-    """The weights file in a package of the Python package index; nothing of it is run.
+    """Finds the weights file in a package of the Python package index; nothing of it is run.
 
     Raises:
         InputError: The package is not installed.

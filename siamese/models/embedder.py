@@ -1,7 +1,7 @@
 """The embedder: RGB pixels 0 to 255 of a person to a unit vector, preprocessing included."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -88,7 +88,7 @@ def build_embedder(
 
 
 def join_embedder(parts: EmbedderParts) -> keras.Model:
-    """One model of the parts: images, RGB 0 to 255 of any size, to unit vectors."""
+    """Makes one model of the parts: images, RGB 0 to 255 of any size, to unit vectors."""
     inputs = keras.Input((None, None, 3), name="images")
     outputs = parts.feature_extractor(inputs)
     if parts.bnneck is not None:
@@ -111,19 +111,12 @@ def embed(
     Returns:
         Embeddings, `(images, embedding_size)`, float32, in the order of the images.
     """
-    parts = list(_embed_each(embedder, batches, flip))
-    if not parts:
-        return np.zeros((0, embedder.output_shape[-1]), np.float32)
-    return np.concatenate(parts)
-
-
-def _embed_each(
-    embedder: keras.Model, batches: Iterable[Any], flip: bool
-) -> Iterator[NDArray[np.float32]]:
+    parts = [np.zeros((0, embedder.output_shape[-1]), np.float32)]
     for batch in batches:
         images = np.asarray(batch)
         embeddings = np.asarray(embedder.predict_on_batch(images), np.float32)
         if flip:
             embeddings = embeddings + embedder.predict_on_batch(images[:, :, ::-1])
             embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
-        yield embeddings
+        parts.append(embeddings)
+    return np.concatenate(parts)

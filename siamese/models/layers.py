@@ -10,7 +10,7 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("siamese")
 class ResizeImages(layers.Layer):  # type: ignore[misc]
-    """Bilinear resizing to one size, of images of any size and type.
+    """Resizes images of any size and type to one size, bilinearly.
 
     Keras's `Resizing` is an augmentation layer: its call says `training=True` by default, and in a
     model that is called without `training` that reaches the layers behind it. Batch normalisation
@@ -30,11 +30,11 @@ class ResizeImages(layers.Layer):  # type: ignore[misc]
         return ops.image.resize(pixels, self.image_size, interpolation="bilinear")
 
     def compute_output_shape(self, shape: Any) -> Any:
-        """The shape with the new height and width."""
+        """Returns the shape with the new height and width."""
         return (shape[0], *self.image_size, shape[-1])
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, for a saved model."""
+        """Returns the arguments, for a saved model."""
         return {**super().get_config(), "image_size": self.image_size}
 
 
@@ -70,17 +70,17 @@ class ScaleColours(layers.Layer):  # type: ignore[misc]
         return ops.reshape(rows * scale + offset, ops.shape(pixels))
 
     def compute_output_shape(self, shape: Any) -> Any:
-        """The shape of the input."""
+        """Returns the shape of the input."""
         return shape
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, for a saved model."""
+        """Returns the arguments, for a saved model."""
         return {**super().get_config(), "scale": self.scale, "offset": self.offset}
 
 
 @keras.saving.register_keras_serializable("siamese")
 class ReverseChannels(layers.Layer):  # type: ignore[misc]
-    """Red, green, blue to blue, green, red."""
+    """Turns red, green, blue into blue, green, red."""
 
     def call(self, images: Any) -> Any:
         """Reverses the last axis of `images`, `(images, height, width, 3)`."""
@@ -122,9 +122,9 @@ class GeneralisedMean(layers.Layer):  # type: ignore[misc]
         return ops.exp((sums - math.log(places)) / self.p)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """`(images, channels)`."""
+        """Returns `(images, channels)`."""
         return (input_shape[0], input_shape[-1])
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, for a saved model."""
+        """Returns the arguments, for a saved model."""
         return {**super().get_config(), "power": self.power, "epsilon": self.epsilon}

@@ -16,7 +16,7 @@ SCALES = 4
 
 
 def build_osnet(width: float = 1.0, image_size: tuple[int, int] = (256, 128)) -> keras.Model:
-    """The convolutional part of OSNet, up to the last feature map.
+    """Builds the convolutional part of OSNet, up to the last feature map.
 
     Args:
         width: Multiplier of the channels (the paper's beta): 1.0, 0.5 and 0.25 are usual.
@@ -49,7 +49,7 @@ def _convolution(
     stride: int = 1,
     activate: bool = True,
 ) -> Any:
-    """Convolution without bias, batch normalisation, ReLU unless told otherwise."""
+    """Adds a convolution without bias, batch normalisation, ReLU unless told otherwise."""
     outputs = layers.Conv2D(
         channels,
         kernel,
@@ -64,7 +64,7 @@ def _convolution(
 
 
 def _lite_convolution(inputs: Any, channels: int, *, name: str) -> Any:
-    """Figure 3b, Lite 3x3: a pointwise convolution, then a depthwise one, batch norm, ReLU."""
+    """Adds Lite 3x3 of figure 3b: pointwise, then depthwise convolution, batch norm, ReLU."""
     outputs = layers.Conv2D(
         channels, 1, use_bias=False, kernel_initializer="he_normal", name=f"{name}_pointwise"
     )(inputs)
@@ -81,7 +81,7 @@ def _lite_convolution(inputs: Any, channels: int, *, name: str) -> Any:
 
 
 def _omni_scale_block(inputs: Any, channels: int, *, name: str) -> Any:
-    """Figure 4: streams of growing receptive field, summed under a shared gate, and a shortcut."""
+    """Adds figure 4: streams of growing receptive field, summed under one gate, and a shortcut."""
     middle = channels // 4
     reduced = _convolution(inputs, middle, name=f"{name}_reduce")
     gate = UnifiedAggregationGate(name=f"{name}_gate")

@@ -59,8 +59,8 @@ class _TensorUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it names {module}.{name}")
 
     def persistent_load(self, pid: Any) -> _Storage:
-        word, dtype, key, _, size = pid[:5]
-        written = word == "storage" and dtype in STORAGES.values() and pid[5:] in ((), (None,))
+        _, dtype, key, _, size = pid[:5]
+        written = dtype in STORAGES.values() and pid[5:] in ((), (None,))
         if not (written and isinstance(key, str) and _are_counts(size)):
             raise pickle.UnpicklingError("it refers to something else than a storage")
         return _Storage(key, dtype, size)
@@ -107,10 +107,8 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
 def _read_archive(content: bytes) -> tuple[dict[str, _Tensor], dict[_Storage, NDArray[Any]]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = archive.infolist()
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ValueError("its entries are compressed")
         if sum(entry.file_size for entry in entries) > len(content):
-            raise ValueError("its entries overlap")
+            raise ValueError("its entries are compressed or overlap")
         folder = entries[0].filename.split("/")[0]
         if f"{folder}/byteorder" in archive.namelist():
             _expect("byte order", b"little", archive.read(f"{folder}/byteorder"))
@@ -149,7 +147,7 @@ def _expect(what: str, expected: Any, received: Any) -> None:
 
 
 def _unpickle(content: bytes, start: int) -> tuple[Any, int]:
-    """What a pickle describes, and where it ends."""
+    """Returns what a pickle describes, and where it ends."""
     stream = io.BytesIO(content)
     stream.seek(start)
     for number, (operation, argument, _) in enumerate(pickletools.genops(stream)):
@@ -179,5 +177,4 @@ def _view(tensor: _Tensor, storage: NDArray[Any]) -> NDArray[Any]:
         storage[tensor.offset :],
         tensor.shape,
         [stride * storage.itemsize for stride in tensor.strides],
-        writeable=False,
     )

@@ -7,13 +7,7 @@ import keras
 
 from siamese.errors import InputError
 from siamese.models.backbones import put_weights
-from siamese.models.checkpoint import (
-    BNNECK,
-    FEATURE_EXTRACTOR,
-    LoadedModel,
-    load_checkpoint,
-    read_metadata,
-)
+from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR, load_checkpoint, read_metadata
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "model.keras"
 """The model that comes with the package."""
@@ -23,12 +17,12 @@ its file does not name one, it is this."""
 
 
 def is_model(weights: str) -> bool:
-    """Whether `weights` names a model of ours, and not a backbone's weights file."""
+    """Returns whether `weights` names a model of ours, and not a backbone's weights file."""
     return weights == "pretrained" or weights.endswith(".keras")
 
 
 def model_path(weights: str) -> Path:
-    """The file that `weights` names.
+    """Returns the file that `weights` names.
 
     Raises:
         InputError: It is `pretrained`, and the package holds no model.
@@ -44,7 +38,7 @@ def model_path(weights: str) -> Path:
 
 
 def architecture_of(weights: str) -> dict[str, Any]:
-    """What a model is built of, read from its file.
+    """Reads from a model's file what it is built of.
 
     Args:
         weights: `pretrained`, or the path of a model file.
@@ -90,28 +84,18 @@ def copy_weights(
     """
     loaded = load_checkpoint(model_path(weights))
     source = loaded.embedder.get_layer(FEATURE_EXTRACTOR)
-    neck = _bnneck_of(loaded)
-    shapes = [tuple(weight.shape) for weight in source.weights]
-    if shapes != [tuple(weight.shape) for weight in feature_extractor.weights] or (
-        neck is None
-    ) != (bnneck is None):
+    neck = next((each for each in loaded.embedder.layers if each.name == BNNECK), None)
+    shapes, wanted = (
+        [tuple(weight.shape) for weight in each.weights] for each in (source, feature_extractor)
+    )
+    if shapes != wanted or (neck is None) != (bnneck is None):
+        section = loaded.metadata.get("recipe", {}).get("model", {})
         raise InputError(
             f"{loaded.path}: is a model of another architecture than the one to be trained "
-            f"({_describe(loaded)}). Build what the file says: "
-            "siamese.models.transfer.architecture_of"
+            f"(backbone {section.get('backbone', 'unknown')}, {loaded.embedder.output_shape[-1]} "
+            "dimensions). Build what the file says: siamese.models.transfer.architecture_of"
         )
     put_weights(feature_extractor, source.get_weights())
     if bnneck is not None and neck is not None:
         bnneck.build(feature_extractor.output_shape)
         bnneck.set_weights(neck.get_weights())
-
-
-def _bnneck_of(loaded: LoadedModel) -> keras.layers.Layer | None:
-    names = {layer.name for layer in loaded.embedder.layers}
-    return loaded.embedder.get_layer(BNNECK) if BNNECK in names else None
-
-
-def _describe(loaded: LoadedModel) -> str:
-    section = loaded.metadata.get("recipe", {}).get("model", {})
-    size = loaded.embedder.output_shape[-1]
-    return f"backbone {section.get('backbone', 'unknown')}, {size} dimensions"

@@ -68,7 +68,7 @@ __all__ = [
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of a name.
+    """Returns the recipe of a name.
 
     Raises:
         InputError: There is none of this name; the message has the nearest.
@@ -91,7 +91,7 @@ def change_recipe(
     precision: str | None = None,
     teachers: Sequence[str] = (),
 ) -> Recipe:
-    """A recipe with the given values in place of its own; None keeps a value.
+    """Returns a recipe with the given values in place of its own; None keeps a value.
 
     Raises:
         InputError: A number is out of range.
@@ -103,15 +103,20 @@ def change_recipe(
         raise InputError(
             f"`image_size` (height, width) must be at least 32 each. Received: {image_size}"
         )
-    model = {"backbone": backbone, "weights": weights, "image_size": image_size}
-    taught = {"teachers": tuple(teachers) or None}
-    run = {"epochs": epochs, "seed": seed, "precision": precision}
     return dataclasses.replace(
         recipe,
-        model=dataclasses.replace(recipe.model, **_given(model)),
-        distillation=dataclasses.replace(recipe.distillation, **_given(taught)),
-        **_given(run),
+        model=_replace(recipe.model, backbone=backbone, weights=weights, image_size=image_size),
+        distillation=_replace(recipe.distillation, teachers=tuple(teachers) or None),
+        **_given(epochs=epochs, seed=seed, precision=precision),
     )
+
+
+def _replace(section: Any, **values: Any) -> Any:
+    return dataclasses.replace(section, **_given(**values))
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def recipe_from_dict(values: Mapping[str, Any]) -> Recipe:
@@ -128,10 +133,6 @@ def recipe_from_dict(values: Mapping[str, Any]) -> Recipe:
         raise InputError(f"not a recipe of this version ({error}). Start a new run.") from None
     assert isinstance(recipe, Recipe)
     return recipe
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _build(kind: Any, value: Any) -> Any:

@@ -14,6 +14,11 @@ from siamese.recipes.sections import (
     Recipe,
 )
 
+SOFT_TRIPLET_AND_IDENTITY = LossSection(
+    metric="triplet", options={"mining": "batch_hard", "margin": "soft"}, identity_weight=1.0
+)
+"""Hermans et al. (2017) beside label-smoothed classification."""
+
 
 def demo() -> Recipe:
     """Drawn pedestrians, small and quick: what `make demo` trains.
@@ -26,19 +31,10 @@ def demo() -> Recipe:
         model=ModelSection(
             backbone="conv4", weights="none", image_size=(64, 32), embedding_size=128, bnneck=True
         ),
-        batches=BatchSection(num_identities=16, num_instances=4),
         augmentation=AugmentationSection(flip=True, padding=6, brightness=0.15, contrast=0.15),
-        loss=LossSection(
-            metric="triplet",
-            options={"mining": "batch_hard", "margin": "soft"},
-            identity_weight=1.0,
-        ),
+        loss=SOFT_TRIPLET_AND_IDENTITY,
         optimizer=OptimizerSection(
-            name="adamw",
-            learning_rate=3e-3,
-            warm_up_epochs=1.0,
-            decay="cosine",
-            weight_decay=5e-4,
+            name="adamw", learning_rate=3e-3, warm_up_epochs=1.0, decay="cosine", weight_decay=5e-4
         ),
         epochs=16,
         score_every=2,
@@ -103,7 +99,7 @@ def batch_hard() -> Recipe:
     """
     return Recipe(
         name="batch_hard",
-        batches=BatchSection(num_identities=18, num_instances=4),
+        batches=BatchSection(num_identities=18),
         augmentation=AugmentationSection(flip=True, padding=5),
         loss=LossSection(metric="triplet", options={"mining": "batch_hard", "margin": 0.3}),
         optimizer=OptimizerSection(learning_rate=3e-4, warm_up_epochs=2.0, decay="cosine"),
@@ -131,13 +127,8 @@ def osnet() -> Recipe:
             embedding_size=512,
             bnneck=True,
         ),
-        batches=BatchSection(num_identities=16, num_instances=4),
         augmentation=AugmentationSection(flip=True, padding=10, erasing=0.3),
-        loss=LossSection(
-            metric="triplet",
-            options={"mining": "batch_hard", "margin": "soft"},
-            identity_weight=1.0,
-        ),
+        loss=SOFT_TRIPLET_AND_IDENTITY,
         optimizer=OptimizerSection(
             name="adamw",
             learning_rate=6e-3,
@@ -166,7 +157,6 @@ def bag_of_tricks() -> Recipe:
     return Recipe(
         name="bag_of_tricks",
         model=ModelSection(embedding_size=0, bnneck=True, last_stride=1),
-        batches=BatchSection(num_identities=16, num_instances=4),
         augmentation=AugmentationSection(flip=True, padding=5, erasing=0.5),
         loss=LossSection(
             metric="triplet",
@@ -219,13 +209,8 @@ def efficientnet() -> Recipe:
     return Recipe(
         name="efficientnet",
         model=ModelSection(backbone="efficientnet_b0", embedding_size=512, bnneck=True),
-        batches=BatchSection(num_identities=16, num_instances=4),
         augmentation=AugmentationSection(flip=True, padding=5, erasing=0.5),
-        loss=LossSection(
-            metric="triplet",
-            options={"mining": "batch_hard", "margin": "soft"},
-            identity_weight=1.0,
-        ),
+        loss=SOFT_TRIPLET_AND_IDENTITY,
         optimizer=OptimizerSection(
             name="adamw",
             learning_rate=7e-4,
@@ -278,19 +263,10 @@ def fine_tune() -> Recipe:
         model=ModelSection(
             backbone="osnet_x1_0", weights="pretrained", embedding_size=512, bnneck=True
         ),
-        batches=BatchSection(num_identities=16, num_instances=4),
         augmentation=AugmentationSection(flip=True, padding=10, erasing=0.3),
-        loss=LossSection(
-            metric="triplet",
-            options={"mining": "batch_hard", "margin": "soft"},
-            identity_weight=1.0,
-        ),
+        loss=SOFT_TRIPLET_AND_IDENTITY,
         optimizer=OptimizerSection(
-            name="adamw",
-            learning_rate=2e-3,
-            warm_up_epochs=1.0,
-            decay="cosine",
-            weight_decay=5e-4,
+            name="adamw", learning_rate=2e-3, warm_up_epochs=1.0, decay="cosine", weight_decay=5e-4
         ),
         epochs=15,
         score_every=3,
@@ -318,16 +294,11 @@ def distill() -> Recipe:
             image_size=(128, 64),
             embedding_size=256,
         ),
-        batches=BatchSection(num_identities=16, num_instances=4, unlabelled=64),
+        batches=BatchSection(unlabelled=64),
         augmentation=AugmentationSection(
             flip=True, padding=10, brightness=0.1, contrast=0.1, saturation=0.2, hue=0.02
         ),
-        loss=LossSection(
-            metric="triplet",
-            options={"mining": "batch_hard", "margin": "soft"},
-            metric_weight=0.1,
-            identity_weight=0.1,
-        ),
+        loss=dataclasses.replace(SOFT_TRIPLET_AND_IDENTITY, metric_weight=0.1, identity_weight=0.1),
         distillation=DistillationSection(embedding_weight=1.0, relation_weight=10.0),
         optimizer=OptimizerSection(
             name="adamw",
@@ -342,16 +313,9 @@ def distill() -> Recipe:
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    "contrastive": contrastive,
-    "apn": apn,
-    "triplet_csv": triplet_csv,
-    "batch_hard": batch_hard,
-    "bag_of_tricks": bag_of_tricks,
-    "agw": agw,
-    "efficientnet": efficientnet,
-    "osnet": osnet,
-    "mars": mars,
-    "fine_tune": fine_tune,
-    "distill": distill,
-    "demo": demo,
-}
+    recipe.__name__: recipe
+    for recipe in (
+        contrastive, apn, triplet_csv, batch_hard, bag_of_tricks, agw, efficientnet, osnet, mars,
+        fine_tune, distill, demo,
+    )
+}  # fmt: skip

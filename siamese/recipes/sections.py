@@ -50,7 +50,7 @@ class BatchSection:
 
     @property
     def labelled(self) -> int:
-        """Images of known people in a batch."""
+        """Returns the number of images of known people in a batch."""
         return self.num_identities * self.num_instances
 
 
@@ -64,7 +64,7 @@ class AugmentationSection:
     rotation: float = 0.0
     """Largest turn to either side, in degrees."""
     perspective: float = 0.0
-    """How far corners of half of the images may move inwards, as a share of half the sides."""
+    """Largest move inwards of the corners of half of the images, as a share of half the sides."""
     auto_augment: float = 0.0
     """Probability that an image goes through the ImageNet policy of AutoAugment."""
     rand_augment: float = 0.0
@@ -87,7 +87,7 @@ class AugmentationSection:
 
 @dataclass(frozen=True, kw_only=True)
 class LossSection:
-    """What is minimised: a metric loss on the features, and the heads beside it."""
+    """The losses: a metric loss on the features, and the heads beside it."""
 
     metric: Literal[
         "contrastive", "triplet", "weighted_triplet", "circle", "multi_similarity", "info_nce"
@@ -110,7 +110,7 @@ class LossSection:
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationSection:
-    """What is imitated of a teacher, beside the losses on labels."""
+    """The imitation of a teacher, beside the losses on labels."""
 
     teachers: tuple[str, ...] = ()
     """Model files; without any nothing is imitated. The embeddings of several are joined."""
@@ -121,7 +121,7 @@ class DistillationSection:
     relation_weight: float = 10.0
     """Weight of the relations among the images of a batch; 0 is without."""
     relation: Literal["distance", "similarity"] = "distance"
-    """Which relations: distances (Park et al. 2019) or similarities (Tung and Mori 2019)."""
+    """The relations: distances (Park et al. 2019) or similarities (Tung and Mori 2019)."""
     same_view: bool = False
     """The teacher sees each image as augmentation made it (Beyer et al. 2022), in every epoch anew;
     otherwise it sees each image once, as it is."""
@@ -173,10 +173,10 @@ class Recipe:
     score_every: int = 1
     """Epochs between two scorings of the held-out identities; the last epoch is always scored."""
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16", "auto"] = "float32"
-    """What the backbone computes in; `auto` times a step of each and takes the fastest. Heads,
+    """Precision of the backbone; `auto` times a step of each and takes the fastest. Heads,
     losses and the saved model are float32 in any case."""
     seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as plain lists and dicts, ready for JSON."""
+        """Returns the recipe as plain lists and dicts, ready for JSON."""
         return dataclasses.asdict(self)

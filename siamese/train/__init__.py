@@ -1,15 +1,18 @@
 """Stage: recipe + images -> run folder.
 
-training     puts the others together
-run_dir      the run folder: its name, how it was started
-lock         who has it
-training_data  where the images come from
-objective    the training model: augmentation, embedder, heads and losses
-batch_metrics  what is watched beside the loss
-callbacks    what happens around an epoch: scores, alarms, early stopping, progress
-run_state    what an epoch leaves behind, and how a resumed run finds it
-tensorboard  the same for TensorBoard
-finalize     calibration, model file, score report, pictures
+training       puts the others together
+training_data  the images: a record set, or files held in memory
+objective      the training model: augmentation, embedder, heads, losses, metrics
+speed          kernels and precision that make its steps fast
+optimizer      optimiser and schedule
+averaging      the embedder that is scored, its weights averaged
+teacher        models that are imitated, and the cache of what they said
+devices        one device, several, several machines
+run_dir        the run folder: name, lock, `recipe.json`, `history.csv`, states to resume from
+callbacks      what happens around an epoch: scores, alarms, early stopping, states, progress
+tensorboard    curves, pictures, histograms, projector
+finalize       calibration, model file, score reports, pictures
+seeds          one recipe with several seeds
 """
 
 from siamese.train.training import Run, train

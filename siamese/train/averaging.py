@@ -8,24 +8,29 @@ import keras
 from siamese.models.backbones import put_weights
 from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR
 from siamese.models.embedder import EmbedderParts, join_embedder
-from siamese.train.norms import list_norms
+from siamese.train.speed import list_norms
 
 NORM_BATCHES = 20
 """Batches that the statistics of an averaged model are measured on: 1,280 images of 16 x 4."""
 
 
 def embedder_of(model: keras.Model) -> keras.Model:
-    """The embedder of a training model, ready to be scored.
+    """Returns the embedder of a training model, ready to be scored.
 
     It shares the training model's weights where it can. A model that trains in half precision or
     with a moving average of its weights has another: a float32 copy, which `update_embedder` brings
     up to date.
     """
     shared = _shared_embedder(model)
-    policies = {layer.dtype_policy.name for layer in _flatten(shared)}
+    layers = shared._flatten_layers(include_self=False, recursive=True)
+    policies = {layer.dtype_policy.name for layer in layers}
     if policies == {"float32"} and not _inner_optimizer(model).use_ema:
         return shared
-    copy = _clone_in_float32(shared)
+
+    def build_again(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    copy = keras.models.clone_model(shared, clone_function=build_again, recursive=True)
     update_embedder(copy, model, lambda: ())
     return copy
 
@@ -58,7 +63,7 @@ def update_embedder(
 
 
 def _averages(model: keras.Model) -> dict[int, Any]:
-    """The average of each weight that has one, by the weight's id; empty before the first step."""
+    """Returns the average of each weight that has one, by its id; empty before the first step."""
     optimizer = _inner_optimizer(model)
     if not optimizer.use_ema or int(optimizer._iterations) == 0:
         return {}
@@ -84,7 +89,7 @@ def _measure_norms(embedder: keras.Model, model: keras.Model, batches: Iterable[
 
 
 def apply_augmentation(model: keras.Model, images: Any) -> Any:
-    """A batch as the network sees it in training: through the layers before the backbone.
+    """Changes a batch as training does, by the layers before the backbone.
 
     Args:
         model: A training model.
@@ -106,17 +111,6 @@ def _shared_embedder(model: keras.Model) -> keras.Model:
     return join_embedder(EmbedderParts(model.get_layer(FEATURE_EXTRACTOR), bnneck))
 
 
-def _clone_in_float32(embedder: keras.Model) -> keras.Model:
-    def build_again(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
-
-    return keras.models.clone_model(embedder, clone_function=build_again, recursive=True)
-
-
 def _inner_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
-    """The optimiser without the loss scaling of float16."""
+    """Returns the optimiser without the loss scaling of float16."""
     return getattr(model.optimizer, "inner_optimizer", model.optimizer)
-
-
-def _flatten(model: keras.Model) -> list[keras.layers.Layer]:
-    return list(model._flatten_layers(include_self=False, recursive=True))

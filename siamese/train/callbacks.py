@@ -1,9 +1,16 @@
-"""What happens around an epoch: random numbers, scores, alarms, early stopping, progress."""
+"""Keras callbacks of a run: random numbers, scores, alarms, early stopping, states, progress.
+
+Keras's own cannot stand in: `EarlyStopping` forgets its count when a run is resumed, `CSVLogger`
+drops scores that the first epoch has not, `TerminateOnNaN` ends a run without an error, and
+`BackupAndRestore` restores weights alone and never an older state.
+"""
 
 import contextlib
 import math
 import time
+import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -19,6 +26,9 @@ from rich.progress import (
 from siamese.augment import restart_random_numbers
 from siamese.errors import InputError
 from siamese.evaluate import Scores
+from siamese.files import whole_file
+from siamese.train.run_dir import EPOCHS, LAST, PREVIOUS, read_history, write_history
+from siamese.train.speed import unsynchronised
 
 Logs = dict[str, Any]
 
@@ -33,7 +43,7 @@ IDLE = 3
 
 @contextlib.contextmanager
 def show_counts(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar while something counts; a line for each tenth where the console is no terminal.
+    """Shows a bar while something counts; a line for each tenth where there is no terminal.
 
     Args:
         console: Where to.
@@ -57,7 +67,7 @@ def show_counts(console: Console, what: str) -> Iterator[Callable[[int, int], No
 
 
 class RandomNumbers(keras.callbacks.Callback):  # type: ignore[misc]
-    """Draws the numbers of an epoch from seed and epoch alone, so that runs resume alike."""
+    """Draws the random numbers of an epoch from seed and epoch alone, so that runs resume alike."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -93,7 +103,7 @@ class Watchdog(keras.callbacks.Callback):  # type: ignore[misc]
 
     @property
     def over(self) -> bool:
-        """Whether nothing is learnt any more, by the epochs so far."""
+        """Returns whether nothing is learnt any more, by the epochs so far."""
         return self.alone and len(self.active) >= IDLE and not any(self.active[-IDLE:])
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
@@ -155,9 +165,7 @@ class Watchdog(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends a run whose mAP on held-out people has stopped rising.
-
-    Keras's own forgets its count when a run is resumed; this one reads it off the history.
+    """Ends a run whose mAP on held-out people has stopped rising, by its whole history.
 
     Args:
         patience: Scorings without a better mAP after which the run ends.
@@ -173,7 +181,7 @@ class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
 
     @property
     def over(self) -> bool:
-        """Whether the last `patience` scores are no better than one before them."""
+        """Returns whether the last `patience` scores are no better than one before them."""
         best = self.scores.index(max(self.scores)) if self.scores else 0
         return len(self.scores) - 1 - best >= self.patience
 
@@ -228,8 +236,45 @@ class EpochScores(keras.callbacks.Callback):  # type: ignore[misc]
             logs["val_eer"] = scores.verification.eer
 
 
+class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the history, the last two states and the best embedder, each whole or not there.
+
+    The order matters for a kill between two writes: the last state comes last, so a resumed run
+    repeats the epoch and writes the same again.
+
+    Args:
+        folder: The run folder.
+        save_best: Writes the embedder of the model as it is.
+        best: The best mAP so far; 0 when there is none.
+    """
+
+    def __init__(self, folder: Path, *, save_best: Callable[[], None], best: float) -> None:
+        super().__init__()
+        self.folder = folder
+        self.save_best = save_best
+        self.best = best
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Writes them."""
+        write_history(
+            self.folder, [*read_history(self.folder, before=epoch), {"epoch": epoch, **logs}]
+        )
+        if logs.get("val_mAP", -1.0) > self.best:
+            self.best = logs["val_mAP"]
+            self.save_best()
+        last = self.folder / LAST
+        with whole_file(last) as temporary:
+            with unsynchronised(self.model):
+                self.model.save(temporary)
+            # The optimiser's own count of steps skips those that accumulate or that overflowed.
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr(EPOCHS, str(epoch + 1))
+            if last.exists():
+                last.replace(self.folder / PREVIOUS)
+
+
 class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
-    """One bar with images a second and the time left of the run, and a line an epoch.
+    """Shows a bar with images a second and the time left of the run, and a line an epoch.
 
     Args:
         console: Where to; where it is no terminal, only the lines are printed.
@@ -260,28 +305,24 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
             disable=not self.console.is_terminal,
         )
         self.bar.start()
-        self.task = self.bar.add_task(
-            "", total=self.steps * self.epochs, epoch="", loss=math.nan, rate=0.0
-        )
+        total = self.steps * self.epochs
+        self.task = self.bar.add_task("", total=total, epoch="", loss=math.nan, rate=0.0)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Starts the clock of the epoch."""
         del logs
-        self.epoch = epoch
-        self.started = time.perf_counter()
+        self.epoch, self.started = epoch, time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Moves the bar."""
-        assert self.bar is not None
-        if self.bar.disable:
+        if self.bar is None or self.bar.disable:
             return
-        seconds = time.perf_counter() - self.started
         self.bar.update(
             self.task,
             completed=self.epoch * self.steps + batch + 1,
             epoch=f"{self.epoch + 1}/{self.epochs}",
             loss=float((logs or {}).get("loss", math.nan)),
-            rate=(batch + 1) * self.batch / seconds,
+            rate=(batch + 1) * self.batch / (time.perf_counter() - self.started),
         )
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
@@ -296,11 +337,6 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
                 f"  EER {logs['val_eer']:.3f}"
             )
         self.console.print(line, highlight=False, soft_wrap=True)
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        """Takes the bar away."""
-        del logs
-        self.stop()
 
     def stop(self) -> None:
         """Takes the bar away, also after an error."""

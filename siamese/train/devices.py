@@ -23,7 +23,7 @@ from typing import Any
 import keras
 
 from siamese.errors import InputError
-from siamese.train.norms import list_norms
+from siamese.train.speed import list_norms
 
 PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
 
@@ -42,26 +42,26 @@ class OneDevice:
     process = 0
 
     def building(self) -> AbstractContextManager[Any]:
-        """Where the training model is built or loaded."""
+        """Returns the scope in which the training model is built or loaded."""
         return contextlib.nullcontext()
 
     def fitting(self) -> AbstractContextManager[Any]:
-        """Where it is trained."""
+        """Returns the scope in which it is trained."""
         return contextlib.nullcontext()
 
     def outside(self) -> AbstractContextManager[Any]:
-        """Where models live that one process uses by itself, as for scoring."""
+        """Returns the scope of models that one process uses by itself, as for scoring."""
         return contextlib.nullcontext()
 
     def own_copy(self, embedder: keras.Model) -> keras.Model:
-        """An embedder that this process can use by itself; `refresh` brings it up to date."""
+        """Returns an embedder that this process can use by itself."""
         return embedder
 
     def prepare(self, model: keras.Model) -> None:
         """Changes a training model as its devices need it."""
 
     def feed(self, open_batches: Callable[[], Any]) -> Any:
-        """What `fit` is given: of what opens the batches, each time from the first on."""
+        """Returns what `fit` is given: of what opens the batches, each time from the first on."""
         return open_batches()
 
     def check(self, *, num_identities: int, num_instances: int) -> None:
@@ -78,16 +78,21 @@ class _SeveralDevices(OneDevice):
 
 
 class MirroredDevices(_SeveralDevices):
-    """Several devices of one machine, on TensorFlow."""
+    """Several devices of one machine, on TensorFlow.
+
+    Where there is no GPU, the CPU's logical devices count (TensorFlow makes one, unless it was told
+    to make more).
+    """
 
     def __init__(self, devices: int | None) -> None:
-        from siamese.train.mirror import mirrored_strategy
+        import tensorflow as tf
 
-        self.strategy = mirrored_strategy(devices)
-        self.count = self.strategy.num_replicas_in_sync
+        found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        self.count = _limit(devices, len(found))
+        self.strategy = tf.distribute.MirroredStrategy([each.name for each in found[: self.count]])
 
     def building(self) -> AbstractContextManager[Any]:
-        """The strategy's scope: variables get a copy on each device."""
+        """Returns the strategy's scope: variables get a copy on each device."""
         scope: AbstractContextManager[Any] = self.strategy.scope()
         return scope
 
@@ -97,16 +102,24 @@ class MirroredDevices(_SeveralDevices):
             norm.synchronized = True
 
     def feed(self, open_batches: Callable[[], Any]) -> Any:
-        """Data that can be opened twice, as Keras does here."""
+        """Returns data that can be opened twice: Keras does so here, once to see their shapes.
+
+        From a plain generator the second opening goes on where the first one was, which had read
+        ahead: batches were lost.
+        """
         opened = open_batches()
         if not isinstance(opened, Iterator):
             return opened
-        from siamese.train.mirror import reopening_dataset
+        import tensorflow as tf
 
-        return reopening_dataset(open_batches)
+        signature = tf.nest.map_structure(
+            lambda each: tf.TensorSpec(each.shape, each.dtype), next(opened)
+        )
+        batches = tf.data.Dataset.from_generator(open_batches, output_signature=signature)
+        return batches.prefetch(tf.data.AUTOTUNE)
 
     def check(self, *, num_identities: int, num_instances: int) -> None:
-        """Each device gets whole groups of one person."""
+        """Makes sure that each device gets whole groups of one person."""
         del num_instances
         if num_identities % self.count:
             raise InputError(
@@ -121,22 +134,16 @@ class ParallelDevices(_SeveralDevices):
 
     def __init__(self, devices: int | None) -> None:
         found = keras.distribution.list_devices()
-        wanted = len(found) if devices is None else devices
-        if wanted > len(found):
-            raise InputError(
-                f"`devices` must be at most {len(found)}, those of this machine. Received: "
-                f"{wanted}. Give `all` to use what there is."
-            )
+        self.count = _limit(devices, len(found))
         self.distribution = keras.distribution.DataParallel(
-            devices=found[:wanted], auto_shard_dataset=False
+            devices=found[: self.count], auto_shard_dataset=False
         )
-        self.count = wanted
         if PROCESSES in os.environ:
             self.processes = int(os.environ[PROCESSES])
             self.process = int(os.environ["KERAS_DISTRIBUTION_PROCESS_ID"])
 
     def building(self) -> AbstractContextManager[Any]:
-        """The distribution's scope: variables get a copy on each device."""
+        """Returns the distribution's scope: variables get a copy on each device."""
         scope: AbstractContextManager[Any] = self.distribution.scope()
         return scope
 
@@ -144,7 +151,7 @@ class ParallelDevices(_SeveralDevices):
 
     @contextlib.contextmanager
     def outside(self) -> Iterator[None]:
-        """Without the distribution: `predict` fails under one of several processes."""
+        """Leaves the distribution: `predict` fails under one of several processes."""
         inside = keras.distribution.distribution()
         keras.distribution.set_distribution(None)
         try:
@@ -153,12 +160,23 @@ class ParallelDevices(_SeveralDevices):
             keras.distribution.set_distribution(inside)
 
     def check(self, *, num_identities: int, num_instances: int) -> None:
-        """Each device gets as many rows as the others."""
+        """Makes sure that each device gets as many rows as the others."""
         if num_identities * num_instances % self.count:
             raise InputError(
                 f"the images of a batch must be a multiple of the {self.count} devices. Received: "
                 f"{num_identities * num_instances}. Write a recipe with other batches."
             )
+
+
+def _limit(devices: int | None, found: int) -> int:
+    """Returns how many of the devices found are taken."""
+    wanted = found if devices is None else devices
+    if wanted > found:
+        raise InputError(
+            f"`devices` must be at most {found}, those of this machine. Received: {wanted}. Give "
+            "`all` to use what there is."
+        )
+    return wanted
 
 
 def open_devices(devices: int | None = 1) -> OneDevice:
@@ -187,10 +205,8 @@ def open_devices(devices: int | None = 1) -> OneDevice:
         return ParallelDevices(None)
     if devices == 1:
         return OneDevice()
-    if backend == "jax":
-        return ParallelDevices(devices)
-    if backend == "tensorflow":
-        return MirroredDevices(devices)
+    if backend in ("jax", "tensorflow"):
+        return ParallelDevices(devices) if backend == "jax" else MirroredDevices(devices)
     raise InputError(
         f"several devices need the backend tensorflow or jax. Received: {backend}. Set "
         "KERAS_BACKEND, or leave out --devices."
@@ -199,10 +215,10 @@ def open_devices(devices: int | None = 1) -> OneDevice:
 
 @contextlib.contextmanager
 def own_folder(devices: OneDevice, folder: Path) -> Iterator[Path]:
-    """The folder that this process writes to: the run's for the first, one that passes for others.
+    """Gives the folder that this process writes to: the run's, or one that passes.
 
     All processes do the same work around an epoch, so that they agree on every decision without
-    sending a word; what the others write is thrown away.
+    sending a word; what others than the first write is thrown away.
 
     Args:
         devices: Of the run.

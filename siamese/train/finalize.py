@@ -1,4 +1,4 @@
-"""How a run ends: calibration, the model file, the score report and the pictures."""
+"""The end of a run: calibration, the model file, score reports and pictures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -9,20 +9,33 @@ import keras
 import numpy as np
 
 from siamese import plots
-from siamese.evaluate import EmbeddedImages, Scores, match, pairs_of, sample_of, score_sources
+from siamese.datasets import Sample, list_samples, recognise
+from siamese.evaluate import (
+    EmbeddedImages,
+    Scores,
+    embed_samples,
+    match,
+    pairs_of,
+    sample_of,
+    score_embedded,
+    score_sources,
+)
 from siamese.evaluate.report_images import describe_camera
+from siamese.images import read_image
+from siamese.inference import load_model
 from siamese.metrics.bootstrap import bootstrap_error_rates
 from siamese.metrics.calibration import calibrate
 from siamese.metrics.masks import Protocol, query_rows
 from siamese.metrics.rank_lists import nearest
 from siamese.models.checkpoint import save_checkpoint
 from siamese.recipes import Recipe
-from siamese.train.run_dir import versions
-from siamese.train.run_state import read_history
+from siamese.train.run_dir import read_history, versions, write_json
 from siamese.train.training_data import TrainingData
 
-RANK_LISTS = 6
-RANKS = 8
+RANK_LISTS, RANKS = 6, 8
+"""Held-out queries that are shown, and places of each."""
+QUERIES, QUERY_RANKS = 8, 5
+"""Likewise, of a folder of queries."""
 
 
 def calibrate_and_save(
@@ -92,7 +105,7 @@ def plot_ranks(
     ranks: int,
     protocol: Protocol,
 ) -> Any:
-    """Rank lists of some queries.
+    """Draws rank lists of some queries.
 
     Args:
         queries: Those that are shown.
@@ -130,7 +143,7 @@ def plot_ranks(
 def plot_held_out(
     source: TrainingData, recipe: Recipe, gallery: EmbeddedImages, protocol: Protocol
 ) -> Any:
-    """Rank lists of some held-out queries, drawn by the seed of the run."""
+    """Draws rank lists of some held-out queries, chosen by the seed of the run."""
     rows = query_rows(gallery.people, gallery.cameras, distractors=gallery.distractors)
     shown = rows[np.random.default_rng(recipe.seed).permutation(len(rows))[:RANK_LISTS]]
 
@@ -139,3 +152,67 @@ def plot_held_out(
         return [pictures[int(row)] for row in shown], pictures
 
     return plot_ranks(gallery.rows(shown), gallery, read, ranks=RANKS, protocol=protocol)
+
+
+def list_queries(query_dir: str | Path, gallery_dir: str | Path) -> tuple[list[Sample], ...]:
+    """Lists the images of a folder of queries and of a gallery; junk boxes are left out.
+
+    Raises:
+        InputError: A folder is missing, has no image or has names of no known form.
+    """
+    return list_samples(query_dir, "all"), list_samples(gallery_dir, "all")
+
+
+def score_queries(
+    folder: str | Path, query_dir: str | Path, gallery_dir: str | Path, *, seed: int = 0
+) -> dict[str, Any]:
+    """Scores a finished run on a folder of queries against a gallery.
+
+    Writes `query_gallery/` into the run folder: `scores.json`, `cmc.png` and `rank_list.png`, some
+    queries with the five images of the gallery that are nearest.
+
+    Args:
+        folder: The run folder.
+        query_dir: A folder of images, as `siamese.datasets.list_samples` takes it.
+        gallery_dir: Another one.
+        seed: Of the queries that are shown.
+
+    Returns:
+        The score report.
+
+    Raises:
+        InputError: A folder cannot be used, or no query has a match.
+    """
+    folder = Path(folder)
+    model = load_model(folder / "model.keras")
+    samples = list_queries(query_dir, gallery_dir)
+    query, gallery = (embed_samples(model, each) for each in samples)
+    gallery = replace(gallery, distractors=recognise(gallery_dir).distractors)
+    names = ("embeddings", "people", "cameras", "names")
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(query, name), getattr(gallery, name)]) for name in names
+    }
+    both = EmbeddedImages(**columns, distractors=gallery.distractors)
+    scores = score_embedded(query, gallery, both)
+    card: dict[str, Any] = {
+        **scores.to_dict(),
+        "data": {"query": str(query_dir), "gallery": str(gallery_dir)},
+        "model": str(model.path),
+        "fingerprint": model.fingerprint,
+        "versions": versions(),
+    }
+    out = folder / "query_gallery"
+    out.mkdir(exist_ok=True)
+    ranking = scores.ranking
+    cmc = plots.plot_cmc(ranking.cmc, queries=ranking.queries, gallery=ranking.gallery)
+    plots.save(cmc, out / "cmc.png")
+    shown = query.rows(np.random.default_rng(seed).permutation(len(query.names))[:QUERIES])
+
+    def read(found: set[int]) -> tuple[Sequence[plots.Image], Mapping[int, plots.Image]]:
+        pictures = {row: read_image(gallery.names[row]) for row in found}
+        return [read_image(name) for name in shown.names], pictures
+
+    ranked = plot_ranks(shown, gallery, read, ranks=QUERY_RANKS, protocol=ranking.protocol)
+    plots.save(ranked, out / "rank_list.png")
+    write_json(out / "scores.json", card)
+    return card

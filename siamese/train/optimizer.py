@@ -1,6 +1,8 @@
 """The optimiser of a recipe: its schedule, and the backbone's own learning rate."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -13,7 +15,7 @@ from siamese.recipes import OptimizerSection
 def build_optimizer(
     section: OptimizerSection, *, epochs: int, steps: int, backbone_variables: int = 0
 ) -> keras.optimizers.Optimizer:
-    """The optimiser of a recipe, with its schedule.
+    """Builds the optimiser of a recipe, with its schedule.
 
     Args:
         section: What to build.
@@ -107,7 +109,7 @@ class TwoRateAdam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras has no 
         return made
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, for a saved optimiser."""
+        """Returns the arguments, for a saved optimiser."""
         return {
             **super().get_config(),
             "backbone_variables": self.backbone_variables,
@@ -118,6 +120,7 @@ class TwoRateAdam(keras.optimizers.Adam):  # type: ignore[misc]  # Keras has no 
 
 
 @keras.saving.register_keras_serializable("siamese")
+@dataclass(eq=False)  # hashable, as other schedules are
 class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """A straight line up from 0, then constant, and from there half a cosine to 0, or stairs.
 
@@ -135,27 +138,16 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: 
         decay_share: For "cosine": the share of the steps, at the end, in which the rate falls.
     """
 
-    def __init__(
-        self,
-        learning_rate: float,
-        *,
-        steps: int,
-        warm_up_steps: int,
-        decay: str,
-        decay_steps: list[int] | None = None,
-        decay_factor: float = 0.1,
-        decay_share: float = 1.0,
-    ) -> None:
-        self.learning_rate = learning_rate
-        self.steps = steps
-        self.warm_up_steps = warm_up_steps
-        self.decay = decay
-        self.decay_steps = decay_steps or []
-        self.decay_factor = decay_factor
-        self.decay_share = decay_share
+    learning_rate: float
+    steps: int
+    warm_up_steps: int
+    decay: str
+    decay_steps: Sequence[int] = ()
+    decay_factor: float = 0.1
+    decay_share: float = 1.0
 
     def __call__(self, step: Any) -> Any:
-        """The rate at a step, counted from 0."""
+        """Returns the rate at a step, counted from 0."""
         step = ops.cast(step, "float32")
         rate = ops.minimum(1.0, step / max(1, self.warm_up_steps)) if self.warm_up_steps else 1.0
         if self.decay == "cosine":
@@ -168,13 +160,5 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):  # type: 
         return self.learning_rate * rate
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, for a saved optimiser."""
-        return {
-            "learning_rate": self.learning_rate,
-            "steps": self.steps,
-            "warm_up_steps": self.warm_up_steps,
-            "decay": self.decay,
-            "decay_steps": self.decay_steps,
-            "decay_factor": self.decay_factor,
-            "decay_share": self.decay_share,
-        }
+        """Returns the arguments, for a saved optimiser."""
+        return {**vars(self), "decay_steps": list(self.decay_steps)}

@@ -1,26 +1,42 @@
-"""The run folder: its name, how it was started, and what a resumed run must find in it."""
+"""The run folder: its name, who has it, how it was started, and what its last epochs left."""
 
+import contextlib
+import csv
 import datetime
 import json
+import os
+import socket
+import sys
+import zipfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from rich.console import Console
 
 from siamese import __version__
 from siamese.errors import InputError
 from siamese.files import whole_file
 from siamese.recipes import Recipe, recipe_from_dict
+from siamese.train.speed import speed_up
 
 RECIPE = "recipe.json"
 SCORES = "scores.json"
+SEEDS = "seeds.json"
+LAST = "last.keras"
+PREVIOUS = "previous.keras"
+EPOCHS = "epochs.txt"
+"""The member of a state that says how many epochs it has seen."""
+LOCK = "in_use.lock"
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What `recipe.json` says: how a run was started, so that it can go on alike.
+    """Holds what `recipe.json` says: how a run was started, so that it can go on alike.
 
     Attributes:
         recipe: What is trained.
@@ -40,7 +56,7 @@ class RunConfig:
 
 
 def find_run(run: str | Path | None) -> Path:
-    """The run folder to resume: the given one, or the newest unfinished one in `runs`.
+    """Returns the run folder to resume: the given one, or the newest unfinished one in `runs`.
 
     Raises:
         InputError: There is none.
@@ -57,7 +73,7 @@ def find_run(run: str | Path | None) -> Path:
 
 
 def data_of_run(run: str | Path | None) -> Path:
-    """What the run to resume, or the first one of a series of seeds, was started on.
+    """Returns what the run to resume, or the first one of a series of seeds, was started on.
 
     Raises:
         InputError: There is no such run.
@@ -67,42 +83,67 @@ def data_of_run(run: str | Path | None) -> Path:
 
 
 def new_folder(run: str | Path | None, name: str) -> Path:
-    """The folder of a new run: the given one, or `runs/<name>` with a number when that is taken.
+    """Names the folder of a new run: the given one, or a free one of `runs/<name>`, `<name>-2`, ...
 
     Raises:
         InputError: The given one holds a run already.
     """
-    if run is not None:
-        if any((Path(run) / file).exists() for file in (RECIPE, "last.keras", "seeds.json")):
+    if run is None:
+        return free_folder(Path("runs") / name)
+    if any((Path(run) / file).exists() for file in (RECIPE, LAST, SEEDS)):
+        raise InputError(
+            f"{run}: already holds a run. Add --resume to continue it, or give another --run."
+        )
+    return Path(run)
+
+
+def free_folder(wanted: Path) -> Path:
+    """Returns a folder that is not there yet: the wanted one, or with -2, -3, ... at its name."""
+    folder, number = wanted, 2
+    while folder.exists():
+        folder, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
+    return folder
+
+
+@contextlib.contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Holds a run folder for this process; a kill lets go of it as well.
+
+    The operating system keeps the lock, on the file `in_use.lock`. Not on Windows, which has no
+    such locks: there two processes in one folder are not noticed.
+
+    Raises:
+        InputError: Another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    path = folder / LOCK
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
             raise InputError(
-                f"{run}: already holds a run. Add --resume to continue it, or give another --run."
-            )
-        return Path(run)
-    folder, number = Path("runs") / name, 2
-    while folder.exists():
-        folder, number = Path("runs") / f"{name}-{number}", number + 1
-    return folder
-
-
-def new_log(log: str | Path, name: str) -> Path:
-    """A folder for the TensorBoard log of a new run: never one that another run has written to."""
-    folder, number = Path(log) / name, 2
-    while folder.exists():
-        folder, number = Path(log) / f"{name}-{number}", number + 1
-    return folder
+                f"{folder}: is in use by {file.read().strip() or 'another process'}. Wait for it, "
+                "stop it, or give another --run."
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def write_run_config(folder: Path, start: RunConfig) -> None:
     """Writes `recipe.json`."""
-    write_json(
-        folder / RECIPE,
-        {
-            **asdict(start),
-            "recipe": start.recipe.to_dict(),
-            "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-            "versions": versions(),
-        },
-    )
+    started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    write_json(folder / RECIPE, {**asdict(start), "started": started, "versions": versions()})
 
 
 def read_run_config(folder: Path) -> RunConfig:
@@ -116,7 +157,7 @@ def read_run_config(folder: Path) -> RunConfig:
         values = json.loads(path.read_text(encoding="utf-8"))
         values["recipe"] = recipe_from_dict(values["recipe"])
         return RunConfig(**{name: values[name] for name in RunConfig.__dataclass_fields__})
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}: is damaged. Start a new run.") from None
 
 
@@ -138,8 +179,100 @@ def refuse_other_images(folder: Path, start: RunConfig, source: dict[str, Any]) 
         )
 
 
+def has_state(folder: Path) -> bool:
+    """Returns whether the run folder holds a state to resume from."""
+    return any((folder / name).exists() for name in (LAST, PREVIOUS))
+
+
+def load_state(folder: Path, architecture: str, console: Console) -> tuple[keras.Model, int]:
+    """Loads the training model with its optimiser, as the last whole epoch left them.
+
+    Args:
+        folder: The run folder.
+        architecture: What `describe_architecture` said when the run started.
+        console: Where a damaged state is noted.
+
+    Returns:
+        A compiled model, and the epochs that it has seen.
+
+    Raises:
+        InputError: No state is whole, or one is of another architecture.
+    """
+    damaged = []
+    for path in (folder / LAST, folder / PREVIOUS):
+        if not path.exists():
+            continue
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if (broken := archive.testzip()) is not None:
+                    raise zipfile.BadZipFile(broken)
+                epochs = int(archive.read(EPOCHS))
+            model = keras.saving.load_model(path)
+        except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile):
+            damaged.append(path.name)
+            continue
+        if describe_architecture(model) != architecture:
+            raise InputError(
+                f"{path}: holds a model of another architecture than this run trains. Put back the "
+                "run's own file, or start a new run."
+            )
+        if damaged:
+            console.print(
+                f"{damaged[0]} is damaged; the state of the epoch before, {path.name}, is used",
+                highlight=False,
+                soft_wrap=True,
+            )
+        speed_up(model)
+        return model, epochs
+    raise InputError(
+        f"{folder / damaged[0]}: is damaged, and there is no older state. Remove it; --resume then "
+        "starts this run from its first epoch."
+    )
+
+
+def describe_architecture(model: keras.Model) -> str:
+    """Returns sixteen hexadecimal digits of the shapes of input and weights, in order."""
+    shapes = [tuple(model.input_shape), *(tuple(weight.shape) for weight in model.weights)]
+    return blake2b(repr(shapes).encode(), digest_size=8).hexdigest()
+
+
+def read_history(folder: Path, *, before: int | None = None) -> list[dict[str, float]]:
+    """Reads `history.csv`: a row an epoch, numbered from 0; what was not measured is left out.
+
+    Args:
+        folder: The run folder.
+        before: Leave out this epoch and those after it.
+
+    Returns:
+        Rows in order; none when there is no file.
+    """
+    path = folder / "history.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [
+            {name: float(value) for name, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]
+    return [row for row in rows if before is None or row["epoch"] < before]
+
+
+def write_history(folder: Path, rows: list[dict[str, float]]) -> None:
+    """Writes `history.csv` whole, under a temporary name that is then renamed."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with (
+        whole_file(folder / "history.csv") as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        for row in rows:
+            numbers = {name: float(value) for name, value in row.items()}
+            writer.writerow({**numbers, "epoch": int(row["epoch"])})
+
+
 def versions() -> dict[str, str]:
-    """The versions that a run depends on."""
+    """Returns the versions that a run depends on."""
     return {
         "siamese": __version__,
         "keras": keras.__version__,

@@ -19,6 +19,7 @@ from siamese.train.devices import PROCESSES
 from siamese.train.run_dir import (
     RECIPE,
     SCORES,
+    SEEDS,
     new_folder,
     read_run_config,
     refuse_other_images,
@@ -27,7 +28,6 @@ from siamese.train.run_dir import (
 from siamese.train.training import train
 from siamese.train.training_data import open_training_data
 
-SEEDS = "seeds.json"
 SUMMARISED = ("rank1", "rank5", "mAP", "mINP", "eer", "auc")
 
 
@@ -85,37 +85,38 @@ def train_seeds(
             f"{PROCESSES}, or start a run of its own for each --seed."
         )
     if recipe is None:
-        folder, recipe, chosen, patience, log = _read(run)
-        for one in (folder / f"seed-{seed}" for seed in chosen):
-            if (one / RECIPE).exists():
-                refuse_other_images(
-                    one, read_run_config(one), open_training_data(data, recipe).describe()
-                )
-                break
+        folder, start = _read(run)
+        recipe = recipe_from_dict(start["recipe"])
+        begun = [folder / f"seed-{seed}" for seed in start["seeds"]]
+        begun = [one for one in begun if (one / RECIPE).exists()]
+        if begun:
+            images = open_training_data(data, recipe).describe()
+            refuse_other_images(begun[0], read_run_config(begun[0]), images)
+    elif seeds is None or seeds < 2:
+        raise InputError(f"`seeds` must be at least 2. Received: {seeds}")
     else:
-        if seeds is None or seeds < 2:
-            raise InputError(f"`seeds` must be at least 2. Received: {seeds}")
         folder = new_folder(run, recipe.name)
-        chosen = [recipe.seed + number for number in range(seeds)]
+        start = {
+            "seeds": [recipe.seed + number for number in range(seeds)],
+            "recipe": recipe.to_dict(),
+            "patience": patience,
+            "log": str(Path(log).absolute()),
+        }
         folder.mkdir(parents=True, exist_ok=True)
-    log = Path(log).absolute()
-    what = {"seeds": chosen, "recipe": recipe.to_dict(), "patience": patience, "log": str(log)}
-    if not (folder / SEEDS).exists():
-        write_json(folder / SEEDS, what)
+        write_json(folder / SEEDS, start)
     cards = []
-    for seed in chosen:
+    for seed in start["seeds"]:
         one = folder / f"seed-{seed}"
         if (one / SCORES).exists():
             cards.append(json.loads((one / SCORES).read_text(encoding="utf-8")))
             continue
         console.print(f"seed {seed}: {one}", highlight=False, soft_wrap=True)
-        fresh = None if (one / RECIPE).exists() else dataclasses.replace(recipe, seed=seed)
         finished = train(
             data,
-            fresh,
+            None if (one / RECIPE).exists() else dataclasses.replace(recipe, seed=seed),
             run=one,
-            log=log / folder.name,
-            patience=patience,
+            log=Path(start["log"]) / folder.name,
+            patience=start["patience"],
             devices=devices,
             console=console,
         )
@@ -126,12 +127,12 @@ def train_seeds(
         for name in SUMMARISED
         if all(name in card for card in cards)
     }
-    write_json(folder / SEEDS, {**what, "scores": scores})
-    return SeededRuns(folder, chosen, scores)
+    write_json(folder / SEEDS, {**start, "scores": scores})
+    return SeededRuns(folder, start["seeds"], scores)
 
 
 def summarise(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and spread of a score.
+    """Summarises a score by mean and spread.
 
     Args:
         values: One a seed, at least two.
@@ -148,11 +149,12 @@ def summarise(values: Sequence[float]) -> dict[str, Any]:
 
 
 def is_seeded(run: str | Path | None) -> bool:
-    """Whether a folder holds the runs of several seeds."""
+    """Returns whether a folder holds the runs of several seeds."""
     return run is not None and (Path(run) / SEEDS).exists()
 
 
-def _read(run: str | Path | None) -> tuple[Path, Recipe, list[int], int | None, str]:
+def _read(run: str | Path | None) -> tuple[Path, dict[str, Any]]:
+    """Returns the folder of a series, and how it was started."""
     if run is None or not is_seeded(run):
         raise InputError(
             f"{run or 'run'}: holds no runs of several seeds to resume. Give their folder: --run."
@@ -160,8 +162,6 @@ def _read(run: str | Path | None) -> tuple[Path, Recipe, list[int], int | None, 
     path = Path(run) / SEEDS
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        recipe = recipe_from_dict(values["recipe"])
-        seeds = [int(seed) for seed in values["seeds"]]
-        return Path(run), recipe, seeds, values.get("patience"), values.get("log", "train.log")
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        return Path(run), {name: values[name] for name in ("seeds", "recipe", "patience", "log")}
+    except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}: is damaged. Start a new run.") from None

@@ -22,11 +22,6 @@ Progress = Callable[[int, int], None]
 
 CHUNK = 512
 """Crops whose embeddings are written together: what a killed run loses, at most."""
-OTHER_ORDER = 0.02
-"""By so much more the images with red and blue exchanged must resemble their own mirror images
-before a teacher is suspected of expecting them so. On 128 crops of 32 people, four draws of two
-datasets, two networks of Intel's gained 0.04 to 0.09 from the order that they take, and torchreid's
-OSNet x0.25 gained 0.00 to 0.06."""
 
 
 class Teacher:
@@ -42,7 +37,7 @@ class Teacher:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits: teachers with equal ones say the same."""
+        """Returns sixteen hexadecimal digits: teachers with equal ones say the same."""
         fingerprints = [model.fingerprint for model in self.models]
         if len(fingerprints) == 1:
             return fingerprints[0]
@@ -135,30 +130,6 @@ def embed_crops(
     return np.stack([known[digest] for digest in digests])
 
 
-def suspect_channels(teacher: Teacher, images: NDArray[np.uint8]) -> str | None:
-    """Looks whether a teacher seems to expect blue, green, red in place of red, green, blue.
-
-    A network that sees the colours that it knows takes an image and its mirror image for more
-    alike, against all other images, than one that sees them exchanged. Networks that hardly look at
-    colours are not found out.
-
-    Args:
-        teacher: Who is to be asked.
-        images: Some crops, `(images, height, width, 3)`, of several people.
-
-    Returns:
-        A line that says so; None where nothing is suspected.
-    """
-    for model in teacher.models:
-        as_is, exchanged = (_mirror_margin(model, each) for each in (images, images[..., ::-1]))
-        if exchanged > as_is + OTHER_ORDER:
-            return (
-                f"teacher {model.path}: seems to expect blue, green, red. Images resemble their "
-                f"mirror images, against others, by {exchanged:.3f} so and by {as_is:.3f} as given"
-            )
-    return None
-
-
 class Views:
     """Augmentation ahead of the training step, so that a teacher sees what the student sees.
 
@@ -203,14 +174,6 @@ class Views:
             yield views, np.asarray(labels), self.teacher.embed(views)
 
 
-def _mirror_margin(model: Model, images: NDArray[np.uint8]) -> float:
-    """How much more similar mirror images are to their own images than to others."""
-    similarities = model.embed(images) @ model.embed(images[:, :, ::-1]).T
-    own = similarities.trace()
-    others = similarities.sum() - own
-    return float(own / len(images) - others / (len(images) * max(len(images) - 1, 1)))
-
-
 def _digest(crop: bytes) -> bytes:
     return blake2b(crop, digest_size=16).digest()
 
@@ -226,7 +189,7 @@ def _pick(crops: Iterator[bytes], missing: set[bytes]) -> Iterator[tuple[bytes, 
 
 
 def _read(folder: Path, dimensions: int) -> dict[bytes, Embeddings]:
-    """What was kept; a file that is damaged counts as not there."""
+    """Reads what was kept; a file that is damaged counts as not there."""
     known: dict[bytes, Embeddings] = {}
     for path in sorted(folder.glob("*.npz")):
         try:

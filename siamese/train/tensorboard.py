@@ -3,7 +3,7 @@
 import io
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,20 @@ import keras
 import numpy as np
 from google.protobuf import text_format  # type: ignore[import-untyped]
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
-from tensorboard.plugins.hparams import metadata
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from siamese import plots
+from siamese.evaluate import EmbeddedImages
+from siamese.metrics.blocks import distance_blocks, exact_distances
+from siamese.metrics.pairs import sample_pairs
+from siamese.models.embedder import embed
 
 NAMES = {
     "loss": "loss/total",
@@ -27,8 +33,6 @@ NAMES = {
     "same_different_loss": "loss/same_different",
     "spread": "embeddings/spread",
     "active": "embeddings/active_triplets",
-    "learning_rate": "learning_rate",
-    "images_per_second": "images_per_second",
     "val_rank1": "held_out/rank1",
     "val_mAP": "held_out/mAP",
     "val_eer": "held_out/eer",
@@ -38,6 +42,8 @@ NAMES = {
 SPRITE_HEIGHT = 64
 """Pixels of a thumbnail of the projector, which takes one picture of 8192 x 8192 at most."""
 BINS = 40
+HARDEST = 8
+PAIRS = 20_000
 
 
 class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
@@ -59,7 +65,7 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
             for name, value in logs.items()
             if math.isfinite(float(value))
         ]
-        self._write(values, epoch)
+        self._write(Summary(value=values), epoch)
 
     def picture(self, name: str, figure: Figure, epoch: int) -> None:
         """Writes a picture."""
@@ -69,7 +75,7 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         image = Summary.Image(
             height=height, width=width, colorspace=3, encoded_image_string=buffer.getvalue()
         )
-        self._write([Summary.Value(tag=name, image=image)], epoch)
+        self._write(Summary(value=[Summary.Value(tag=name, image=image)]), epoch)
 
     def restart(self, epoch: int) -> None:
         """Drops what an interrupted run has written of this epoch and of later ones."""
@@ -83,35 +89,16 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
             values: Settings by name; those in dicts are named `outer.inner`.
             name: Of the run.
         """
-        started = SessionStartInfo(group_name=name, start_time_secs=time.time())
-        for setting, value in _flatten(values).items():
-            place = started.hparams[setting]
-            if isinstance(value, bool):
-                place.bool_value = value
-            elif isinstance(value, int | float):
-                place.number_value = value
-            else:
-                place.string_value = str(value)
-        data = metadata.create_summary_metadata(HParamsPluginData(session_start_info=started))
-        tag = metadata.SESSION_START_INFO_TAG
-        self._write([Summary.Value(tag=tag, metadata=data, tensor=metadata.NULL_TENSOR)], 0)
+        plain = {
+            setting: value if isinstance(value, int | float) else str(value)
+            for setting, value in _flatten(values).items()
+        }
+        self._write(hparams_pb(plain, trial_id=name), 0)
 
-    def histogram(self, name: str, values: ArrayLike, epoch: int) -> None:
+    def histogram(self, name: str, values: NDArray[np.floating[Any]], epoch: int) -> None:
         """Writes how often which value occurs; nothing where there is none."""
-        numbers = np.asarray(values, np.float64)
-        if not numbers.size:
-            return
-        counts, edges = np.histogram(numbers, bins=BINS)
-        histogram = HistogramProto(
-            min=numbers.min(),
-            max=numbers.max(),
-            num=numbers.size,
-            sum=numbers.sum(),
-            sum_squares=np.square(numbers).sum(),
-            bucket_limit=edges[1:],
-            bucket=counts,
-        )
-        self._write([Summary.Value(tag=name, histo=histogram)], epoch)
+        if values.size:
+            self._write(histogram_pb(name, values, buckets=BINS), epoch)
 
     def projector(
         self,
@@ -160,8 +147,7 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         """Closes the file; nothing can be written after."""
         self.writer.close()
 
-    def _write(self, values: list[Any], step: int) -> None:
-        summary = Summary(value=values)
+    def _write(self, summary: Summary, step: int) -> None:
         self.writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
         self.writer.flush()
 
@@ -174,3 +160,88 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
+
+
+class EpochPictures(keras.callbacks.Callback):  # type: ignore[misc]
+    """Shows, after each scoring, distances of held-out pairs and the hardest training triplets.
+
+    The training images are the same at each epoch, so that pictures can be compared.
+
+    Args:
+        board: Where to.
+        embedder: The model that was scored.
+        gallery: Gives the held-out people, as they were scored last.
+        images: Training images, `(images, height, width, 3)`, uint8.
+        labels: Their people, `(images,)`.
+    """
+
+    def __init__(
+        self,
+        board: TensorBoard,
+        embedder: keras.Model,
+        gallery: Callable[[], EmbeddedImages],
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int32],
+    ) -> None:
+        super().__init__()
+        self.board = board
+        self.embedder = embedder
+        self.gallery = gallery
+        self.images = images
+        self.labels = labels
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Writes them, where the epoch was scored."""
+        if "val_mAP" not in logs:
+            return
+        gallery = self.gallery()
+        pairs = sample_pairs(gallery.embeddings, gallery.people, gallery.cameras, size=PAIRS)
+        same = pairs.first_person == pairs.second_person
+        self.board.histogram("distances/same_person", pairs.distances[same], epoch)
+        self.board.histogram("distances/two_people", pairs.distances[~same], epoch)
+        embeddings = embed(self.embedder, [self.images])
+        rows = hardest_triplets(self.labels, embeddings)
+        if not len(rows):  # the first batches of an epoch may be of one person alone
+            return
+        captions = [
+            caption
+            for anchor, positive, negative in rows
+            for caption in (
+                f"anchor: {self.labels[anchor]}",
+                f"same: {exact_distances(embeddings[anchor], embeddings[positive]):.2f}",
+                f"other: {exact_distances(embeddings[anchor], embeddings[negative]):.2f}",
+            )
+        ]
+        picture = plots.plot_images(self.images[rows.ravel()], captions, columns=6)
+        self.board.picture("batch/hardest_triplets", picture, epoch)
+
+
+def hardest_triplets(
+    labels: NDArray[np.int32], embeddings: NDArray[np.float32], count: int = HARDEST
+) -> NDArray[np.int64]:
+    """Finds the hardest triplets: farthest positive, nearest negative, largest gap between the two.
+
+    Args:
+        labels: `(images,)`.
+        embeddings: `(images, dimensions)`.
+        count: The most triplets wanted; each has another person as its anchor.
+
+    Returns:
+        Rows of anchor, positive and negative, `(triplets, 3)`, hardest first.
+
+    Example:
+        >>> places = np.float32([[0], [5], [1], [9]])
+        >>> hardest_triplets(np.int32([7, 7, 8, 8]), places).tolist()
+        [[2, 3, 0], [0, 1, 2]]
+    """
+    blocks = distance_blocks(embeddings, embeddings)
+    distances = np.concatenate([block.copy() for _, block in blocks])
+    same = labels[:, None] == labels[None]
+    positive = np.where(same & ~np.eye(len(labels), dtype=bool), distances, -np.inf)
+    negative = np.where(same, np.inf, distances)
+    gaps = positive.max(axis=1) - negative.min(axis=1)
+    order = np.argsort(-gaps, kind="stable")
+    order = order[np.isfinite(gaps[order])]
+    firsts = np.sort(np.unique(labels[order], return_index=True)[1])  # of each person
+    rows = order[firsts[:count]]
+    return np.stack([rows, positive[rows].argmax(axis=1), negative[rows].argmin(axis=1)], axis=1)

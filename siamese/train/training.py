@@ -14,12 +14,14 @@ from siamese import plots
 from siamese.augment import build_augmentation
 from siamese.errors import InputError
 from siamese.evaluate import Scores, first_queries, score_embedded
+from siamese.inference.channels import doubt_channels
 from siamese.models.backbones import put_weights
 from siamese.models.checkpoint import load_checkpoint, save_checkpoint
 from siamese.models.transfer import is_model
 from siamese.recipes import Recipe
 from siamese.train.averaging import NORM_BATCHES, apply_augmentation, embedder_of, update_embedder
 from siamese.train.callbacks import (
+    Checkpoints,
     EarlyStopping,
     EpochScores,
     ProgressBar,
@@ -29,28 +31,24 @@ from siamese.train.callbacks import (
 )
 from siamese.train.devices import OneDevice, open_devices, own_folder
 from siamese.train.finalize import calibrate_and_save, plot_held_out
-from siamese.train.hard_triplets import EpochPictures
-from siamese.train.lock import hold_folder
 from siamese.train.objective import build_training_model, complete_recipe
 from siamese.train.run_dir import (
     RunConfig,
+    describe_architecture,
     find_run,
+    free_folder,
+    has_state,
+    hold_folder,
+    load_state,
     new_folder,
-    new_log,
+    read_history,
     read_run_config,
     refuse_other_images,
     write_json,
     write_run_config,
 )
-from siamese.train.run_state import (
-    Checkpoints,
-    describe_architecture,
-    has_state,
-    load_state,
-    read_history,
-)
-from siamese.train.teacher import Views, suspect_channels
-from siamese.train.tensorboard import TensorBoard
+from siamese.train.teacher import Views
+from siamese.train.tensorboard import EpochPictures, TensorBoard
 from siamese.train.training_data import TrainingData, open_training_data
 
 WATCHED_BATCHES = 4
@@ -111,11 +109,10 @@ def train(
     Raises:
         InputError: The images, the recipe or the run folder cannot be used, or nothing is learnt.
     """
-    console = console or Console(quiet=True)
     machine = open_devices(devices)
-    start: RunConfig | None = None
-    if machine.process:
+    if console is None or machine.process:
         console = Console(quiet=True)
+    start: RunConfig | None = None
     if recipe is None:
         folder = find_run(run)
         start = read_run_config(folder)
@@ -144,12 +141,14 @@ def train(
     with source.reading():
         steps = source.batches(0)[1]
     with own_folder(machine, folder) as folder, hold_folder(folder), source.reading():
-        if teacher is not None:
-            if start is None:
-                _warn_of_channels(source, console)
-            if not same_view:
-                with show_counts(console, "crops embedded by the teacher") as progress:
-                    source.ask_teacher(folder, progress)
+        if teacher is not None and start is None:
+            images = list(next(source.first_batches(1))[0])
+            doubts = [doubt_channels(model, images) for model in teacher.models]
+            for doubt in filter(None, doubts):
+                console.print(f"warning: teacher {doubt}", highlight=False, soft_wrap=True)
+        if teacher is not None and not same_view:
+            with show_counts(console, "crops embedded by the teacher") as progress:
+                source.ask_teacher(folder, progress)
         keras.utils.set_random_seed(recipe.seed)
         with machine.building():
             if start is not None and has_state(folder):
@@ -165,11 +164,11 @@ def train(
                     note=lambda text: console.print(text, highlight=False, soft_wrap=True),
                 )
         if start is None:
-            log = log if machine.process == 0 else folder
+            own_log = free_folder(Path(log if machine.process == 0 else folder) / folder.name)
             start = RunConfig(
                 recipe,
                 source.describe(),
-                str(new_log(log, folder.name).absolute()),
+                str(own_log.absolute()),
                 patience,
                 describe_architecture(model),
                 str(data),
@@ -177,58 +176,43 @@ def train(
             write_run_config(folder, start)
         board = TensorBoard(start.log if machine.process == 0 else folder / "log")
         try:
-            return _Training(folder, start, source, model, machine, board, console).run(epoch, data)
+            training = _Training(folder, start, source, model, machine, board, console, steps)
+            return training.run(epoch, data)
         finally:
             board.close()
 
 
-def _warn_of_channels(source: TrainingData, console: Console) -> None:
-    """Says where a teacher seems to expect another order of colours."""
-    images, _ = next(iter(source.first_images(source.batches(0)[0], 1)))
-    warning = None if source.teacher is None else suspect_channels(source.teacher, images)
-    if warning is not None:
-        console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
-
-
+@dataclass
 class _Training:
     """A run that has its folder, its images and its model."""
 
-    def __init__(
-        self,
-        folder: Path,
-        start: RunConfig,
-        source: TrainingData,
-        model: keras.Model,
-        machine: OneDevice,
-        board: TensorBoard,
-        console: Console,
-    ) -> None:
-        self.folder = folder
-        self.start = start
-        self.recipe = start.recipe
-        self.source = source
-        self.model = model
-        self.machine = machine
-        self.board = board
-        self.console = console
-        self.shared = embedder_of(model)
-        self.embedder = machine.own_copy(self.shared)
+    folder: Path
+    start: RunConfig
+    source: TrainingData
+    model: keras.Model
+    machine: OneDevice
+    board: TensorBoard
+    console: Console
+    steps: int
+
+    def __post_init__(self) -> None:
+        self.recipe = self.start.recipe
+        self.shared = embedder_of(self.model)
+        self.embedder = self.machine.own_copy(self.shared)
         # A model to start from may be better than all that comes after it, and is then kept.
-        self.goes_on = is_model(start.recipe.model.weights)
+        self.goes_on = is_model(self.recipe.model.weights)
         self.views: Views | None = None
-        if source.teacher is not None and self.recipe.distillation.same_view:
+        if self.source.teacher is not None and self.recipe.distillation.same_view:
             layers = build_augmentation(**vars(self.recipe.augmentation), seed=self.recipe.seed)
-            steps = source.batches(0)[1]
-            self.views = Views(source.teacher, layers, seed=self.recipe.seed, steps=steps)
-        machine.prepare(model)
+            self.views = Views(self.source.teacher, layers, seed=self.recipe.seed, steps=self.steps)
+        self.machine.prepare(self.model)
 
     def run(self, first_epoch: int, data: str | Path) -> Run:
         """Trains from an epoch on, and finishes."""
         recipe, folder = self.recipe, self.folder
-        steps = self.source.batches(first_epoch)[1]
         batch = recipe.batches.labelled + recipe.batches.unlabelled
-        self._say_what(steps, batch)
-        first = zip(*self._first_batches(WATCHED_BATCHES), strict=True)
+        self._say_what(batch)
+        first = zip(*self.source.first_batches(WATCHED_BATCHES), strict=True)
         images, labels = (np.concatenate(each) for each in first)
         self.board.restart(first_epoch)
         if first_epoch:
@@ -248,11 +232,8 @@ class _Training:
         )
         history = read_history(folder, before=first_epoch)
         scored = [{"val_mAP": untrained["mAP"]}, *history] if self.goes_on else history
-        bar = ProgressBar(self.console, epochs=recipe.epochs, steps=steps, batch=batch)
+        bar = ProgressBar(self.console, epochs=recipe.epochs, steps=self.steps, batch=batch)
         known = labels >= 0
-        pictures = EpochPictures(
-            self.board, self.embedder, lambda: self.gallery, images[known], labels[known]
-        )
         watchdog = Watchdog(self.console, history, alone=len(self.model.output) == 1)
         callbacks: list[keras.callbacks.Callback] = [
             RandomNumbers(recipe.seed),
@@ -261,10 +242,12 @@ class _Training:
                 self._score,
                 every=recipe.score_every,
                 epochs=recipe.epochs,
-                images=steps * batch,
+                images=self.steps * batch,
             ),
             self.board,
-            pictures,
+            EpochPictures(
+                self.board, self.embedder, lambda: self.gallery, images[known], labels[known]
+            ),
             Checkpoints(
                 folder,
                 save_best=self._save_best,
@@ -284,7 +267,7 @@ class _Training:
                         self.machine.feed(lambda: self._open_batches(first_epoch)),
                         epochs=recipe.epochs,
                         initial_epoch=first_epoch,
-                        steps_per_epoch=steps,
+                        steps_per_epoch=self.steps,
                         verbose=0,
                         shuffle=False,  # the images are shuffled already
                         callbacks=callbacks,
@@ -326,7 +309,7 @@ class _Training:
 
     def _score(self) -> Scores:
         """Scores the training model as it is."""
-        update_embedder(self.shared, self.model, self._first_images)
+        update_embedder(self.shared, self.model, self._norm_images)
         if self.embedder is not self.shared:
             put_weights(self.embedder, self.shared.get_weights())
         return self._score_copy()
@@ -348,19 +331,17 @@ class _Training:
         return self.source.for_fit(batches, list(self.model.output))
 
     def _augment(self, images: Any) -> Any:
-        """A batch as the network sees it in training."""
+        """Changes a batch as the network sees it in training."""
         if self.views is not None:
             return self.views.change(images)
         return keras.ops.convert_to_numpy(apply_augmentation(self.model, images))
 
-    def _first_batches(self, count: int) -> Iterator[tuple[Any, Any]]:
-        return self.source.first_images(self.source.batches(0)[0], count)
-
-    def _first_images(self) -> Iterator[Any]:
-        for images, _ in self._first_batches(NORM_BATCHES):
+    def _norm_images(self) -> Iterator[Any]:
+        """Gives images for the statistics of batch normalisation."""
+        for images, _ in self.source.first_batches(NORM_BATCHES):
             yield images if self.views is None else self.views.change(images)
 
-    def _say_what(self, steps: int, batch: int) -> None:
+    def _say_what(self, batch: int) -> None:
         height, width = self.recipe.model.image_size
         count = self.recipe.batches.unlabelled
         unknown = f", {count} of them images of unknown people" if count else ""
@@ -368,7 +349,7 @@ class _Training:
         self._note(
             f"recipe {self.recipe.name}: {self.recipe.model.backbone}, "
             f"{self.embedder.count_params():,} weights, input {height}x{width}; "
-            f"{self.source.people} people, {self.source.images:,} images; an epoch is {steps} "
+            f"{self.source.people} people, {self.source.images:,} images; an epoch is {self.steps} "
             f"batches of {batch}{unknown}{devices}"
         )
 

@@ -1,14 +1,14 @@
-"""Where a run's images come from: a record set, or image files held in memory."""
+"""The images of a run: a record set, or image files held in memory."""
 
-import dataclasses
 import functools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,7 +24,7 @@ from siamese.loader.from_files import array_batches, read_images
 from siamese.models.embedder import embed
 from siamese.recipes import Recipe
 from siamese.train.objective import pair_targets
-from siamese.train.teacher import Progress, Teacher, embed_crops, open_teacher
+from siamese.train.teacher import Progress, embed_crops, open_teacher
 
 TEACHER = "teacher"
 """The folder of what teachers said: beside the records, or in the run folder where there are none
@@ -32,8 +32,8 @@ or their folder may not be written to."""
 Images = NDArray[np.uint8]
 
 
-class TrainingData(Protocol):
-    """What the training stage needs of its images.
+class TrainingData:
+    """Gives the training stage its images; a subclass says where they come from.
 
     Attributes:
         recipe: What is trained; without images of unknown people where there are none.
@@ -42,18 +42,45 @@ class TrainingData(Protocol):
         images: Training images of them.
         image_size: Height and width in pixels of the images in a batch.
         sources: The datasets whose people are held out, where there are several datasets.
+
+    Args:
+        recipe: What is trained.
+        process: The number of this process, from 0.
+        processes: Processes that share each batch.
     """
 
-    recipe: Recipe
-    teacher: Teacher | None
     people: int
     images: int
     image_size: tuple[int, int]
-    sources: tuple[str, ...]
+    sources: tuple[str, ...] = ()
+
+    def __init__(self, recipe: Recipe, process: int, processes: int) -> None:
+        self.recipe = recipe
+        self.hosts: dict[str, Any] = {"host": process, "hosts": processes}
+        self.teacher = open_teacher(recipe.distillation.teachers)
+        self.taught: Any = None
+
+    def set_unlabelled(self, available: int) -> None:
+        """Leaves images of unknown people out of the batches where there are none.
+
+        Args:
+            available: How many there are.
+
+        Raises:
+            InputError: There are some, and nobody who says anything of them.
+        """
+        batches = self.recipe.batches
+        if batches.unlabelled and not available:
+            self.recipe = replace(self.recipe, batches=replace(batches, unlabelled=0))
+        elif batches.unlabelled and self.teacher is None:
+            raise InputError(
+                "`unlabelled` must be 0 without a teacher, as nothing is known of those images. "
+                f"Received: {batches.unlabelled}. Give --teacher, or a recipe with 0."
+            )
 
     def reading(self) -> AbstractContextManager[None]:
-        """Around all that reads images: says in one line what is damaged."""
-        ...
+        """Returns what goes around all that reads images: says in one line what is damaged."""
+        return nullcontext()
 
     def ask_teacher(self, folder: Path, progress: Progress) -> None:
         """Has the teacher embed all training images, each once; `batches` then give what it says.
@@ -62,35 +89,38 @@ class TrainingData(Protocol):
             folder: The run folder.
             progress: Called with the images done and all that the teacher had not seen yet.
         """
-        ...
+        raise NotImplementedError
 
     def batches(self, epoch: int) -> tuple[Any, int]:
-        """Endless batches of images and labels from an epoch on, and the batches in an epoch."""
-        ...
+        """Opens endless batches of images and labels from an epoch on; and counts an epoch's."""
+        raise NotImplementedError
 
     def for_fit(self, batches: Any, outputs: list[str]) -> Any:
         """Gives `fit` what each output of the model is compared with."""
-        ...
+        known = self.recipe.batches.labelled
+        pair = functools.partial(pair_targets, outputs, known // self.hosts["hosts"])
+        return batches.map(pair) if hasattr(batches, "map") else (pair(*each) for each in batches)
 
-    def first_images(self, batches: Any, count: int) -> Iterator[tuple[Any, Any]]:
-        """The first batches, without taking them from the training."""
-        ...
+    def first_batches(self, count: int) -> Iterator[tuple[Any, Any]]:
+        """Gives the first images and labels, without taking them from the training."""
+        for images, labels, *_ in islice(self.batches(0)[0], count):
+            yield np.asarray(images), np.asarray(labels)
 
     def embed(self, embedder: keras.Model) -> EmbeddedImages:
         """Embeds the validation images."""
-        ...
+        raise NotImplementedError
 
     def pictures(self, rows: set[int]) -> dict[int, Images]:
-        """Some validation images, by their row in `embed`."""
-        ...
+        """Reads some validation images, by their row in `embed`."""
+        raise NotImplementedError
 
     def describe(self) -> dict[str, Any]:
-        """What a resumed run must find unchanged: labels, split, counts, the teacher if any."""
-        ...
+        """Describes what a resumed run must find unchanged: people, images, the teacher if any."""
+        return {} if self.teacher is None else {"teacher": self.teacher.fingerprint}
 
     def name_validation(self) -> str:
-        """Who the scores are of; only a split by identity holds people out."""
-        ...
+        """Says who the scores are of; only a split by identity holds people out."""
+        raise NotImplementedError
 
 
 def open_training_data(
@@ -119,12 +149,11 @@ def open_training_data(
         return MemoryData(data, recipe, process, processes)
     from siamese.records import is_record_set
 
-    if is_record_set(data):
-        return RecordData(data, recipe, process, processes)
-    return MemoryData(data, recipe, process, processes)
+    kind = RecordData if is_record_set(data) else MemoryData
+    return kind(data, recipe, process, processes)
 
 
-def name_held_out(people: int, sources: Sequence[str]) -> str:
+def name_held_out(people: int, sources: Sequence[str] = ()) -> str:
     """Says who is held out.
 
     Example:
@@ -134,51 +163,7 @@ def name_held_out(people: int, sources: Sequence[str]) -> str:
     return f"{people} held-out people" + (f" of {', '.join(sources)}" if sources else "")
 
 
-class _TaughtData:
-    """What both kinds of data do alike."""
-
-    def __init__(self, recipe: Recipe, process: int, processes: int) -> None:
-        self.recipe = recipe
-        self.hosts: dict[str, Any] = {"host": process, "hosts": processes}
-        self.teacher = open_teacher(recipe.distillation.teachers)
-        self.taught: Any = None
-
-    def set_unlabelled(self, available: int) -> None:
-        """Leaves images of unknown people out of the batches where there are none.
-
-        Args:
-            available: How many there are.
-
-        Raises:
-            InputError: There are some, and nobody who says anything of them.
-        """
-        batches = self.recipe.batches
-        if batches.unlabelled and not available:
-            batches = dataclasses.replace(batches, unlabelled=0)
-            self.recipe = dataclasses.replace(self.recipe, batches=batches)
-        if batches.unlabelled and self.teacher is None:
-            raise InputError(
-                "`unlabelled` must be 0 without a teacher, as nothing is known of those images. "
-                f"Received: {batches.unlabelled}. Give --teacher, or a recipe with 0."
-            )
-
-    def for_fit(self, batches: Any, outputs: list[str]) -> Any:
-        """As `TrainingData`."""
-        known = self.recipe.batches.labelled
-        pair = functools.partial(pair_targets, outputs, known // self.hosts["hosts"])
-        return batches.map(pair) if hasattr(batches, "map") else (pair(*each) for each in batches)
-
-    def first_images(self, batches: Any, count: int) -> Iterator[tuple[Any, Any]]:
-        """As `TrainingData`."""
-        for images, labels, *_ in islice(batches, count):
-            yield np.asarray(images), np.asarray(labels)
-
-    def describe_teacher(self) -> dict[str, str]:
-        """What `describe` says beside the images."""
-        return {} if self.teacher is None else {"teacher": self.teacher.fingerprint}
-
-
-class RecordData(_TaughtData):
+class RecordData(TrainingData):
     """A record set, read by TensorFlow."""
 
     def __init__(
@@ -210,10 +195,8 @@ class RecordData(_TaughtData):
 
         assert self.teacher is not None
         shards = [*self._shards("train"), *self._unlabelled_shards()]
-        place = self.folder if os.access(self.folder, os.W_OK) else folder
-        self.taught = embed_crops(
-            self.teacher, lambda: encoded_images(shards), Path(place) / TEACHER, progress
-        )
+        kept = Path(self.folder if os.access(self.folder, os.W_OK) else folder) / TEACHER
+        self.taught = embed_crops(self.teacher, lambda: encoded_images(shards), kept, progress)
 
     def _shards(self, part: str) -> list[str]:
         from siamese.records import shard_paths
@@ -250,16 +233,10 @@ class RecordData(_TaughtData):
         """As `TrainingData`; one more pass over the shards."""
         from siamese.loader.from_records import batch_image_size, evaluation_batches
 
-        part = self.manifest.parts["validation"]
-        shards = self._shards("validation")
-        size = batch_image_size(part, self.recipe.model.image_size)
-        pictures: dict[int, Images] = {}
-        first = 0
-        for batch in evaluation_batches(shards, image_size=size):
-            for row in rows & set(range(first, first + len(batch.images))):
-                pictures[row] = batch.images[row - first]
-            first += len(batch.images)
-        return pictures
+        size = batch_image_size(self.manifest.parts["validation"], self.recipe.model.image_size)
+        batches = evaluation_batches(self._shards("validation"), image_size=size)
+        images = (image for batch in batches for image in batch.images)
+        return {row: image for row, image in enumerate(images) if row in rows}
 
     def describe(self) -> dict[str, Any]:
         """As `TrainingData`."""
@@ -267,7 +244,7 @@ class RecordData(_TaughtData):
             "labels": self.manifest.labels,
             "split": self.manifest.split,
             "images": {name: part.images for name, part in self.manifest.parts.items()},
-            **self.describe_teacher(),
+            **super().describe(),
         }
 
     def name_validation(self) -> str:
@@ -278,7 +255,7 @@ class RecordData(_TaughtData):
         return f"validation images of {people} people, whom training sees too"
 
 
-class MemoryData(_TaughtData):
+class MemoryData(TrainingData):
     """A dataset folder, read into memory: no records and no TensorFlow.
 
     It is split as `siamese records make` splits by default: by identity, with seed 0.
@@ -299,19 +276,13 @@ class MemoryData(_TaughtData):
         self.paths = [sample.path for sample in train]
         self.train = read_images(train, image_size=recipe.model.image_size)
         self.held_out = read_images(held_out, image_size=recipe.model.image_size)
-        self.labels = dict(
-            sorted(zip(self.train.people.tolist(), self.train.labels.tolist(), strict=True))
-        )
+        pairs = zip(self.train.people.tolist(), self.train.labels.tolist(), strict=True)
+        self.labels = dict(sorted(pairs))
         self.people = len(self.labels)
-        self.sources: tuple[str, ...] = ()
         self.images = len(train)
         height, width = self.train.images.shape[1:3]
         self.image_size = (height, width)
         self.set_unlabelled(int((self.train.labels < 0).sum()))
-
-    def reading(self) -> AbstractContextManager[None]:
-        """As `TrainingData`; all images are read already."""
-        return nullcontext()
 
     def ask_teacher(self, folder: Path, progress: Progress) -> None:
         """As `TrainingData`; the files are read once more, as large as they are."""
@@ -352,9 +323,9 @@ class MemoryData(_TaughtData):
             "labels": self.labels,
             "split": {"by": "identity", "validation_size": self.validation_size, "random_seed": 0},
             "images": {"train": self.images, "validation": len(self.held_out.images)},
-            **self.describe_teacher(),
+            **super().describe(),
         }
 
     def name_validation(self) -> str:
         """As `TrainingData`."""
-        return f"{len(set(self.held_out.people.tolist()))} held-out people"
+        return name_held_out(len(set(self.held_out.people.tolist())))
