@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from siamese.embeddings import find_similar_images
     from siamese.errors import InputError
+    from siamese.identities import find_identities
     from siamese.inference import Model, Verification, load_model
     from siamese.models.pair import pair_model
     from siamese.profiles import calibrate, read_profile
@@ -30,6 +31,7 @@ __all__ = [
     "Verification",
     "__version__",
     "calibrate",
+    "find_identities",
     "find_similar_images",
     "load_model",
     "pair_model",
@@ -47,6 +49,7 @@ _HOMES = {
     "Model": "siamese.inference",
     "Verification": "siamese.inference",
     "calibrate": "siamese.profiles",
+    "find_identities": "siamese.identities",
     "find_similar_images": "siamese.embeddings",
     "load_model": "siamese.inference",
     "pair_model": "siamese.models.pair",

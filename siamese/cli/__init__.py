@@ -23,6 +23,7 @@ from siamese.cli.embedding_commands import embed, find_similar
 from siamese.cli.evaluation_commands import compare, evaluate
 from siamese.cli.examples import EXAMPLES
 from siamese.cli.export_command import export
+from siamese.cli.identities_command import identities
 from siamese.cli.program import guard
 from siamese.cli.train_command import train
 from siamese.cli.verification_commands import explain, verify
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Command | Mapping[str, Command]] = {
     "verify": verify,
     "explain": explain,
     "calibrate": calibrate,
+    "identities": identities,
     "evaluate": evaluate,
     "compare": compare,
     "embed": embed,

@@ -88,8 +88,7 @@ def _print_profile(profile: "Profile", model: "Model", output: Path) -> None:
     else:
         print(
             f"people       not known: rates from {calibration.different_pairs:,} pairs of "
-            f"{profile.pairing}, of which an estimated {profile.same_person_share:.1%} show one "
-            "person"
+            f"{profile.pairing}"
         )
         if profile.pairing == "any two images":
             print("             several frames of one person make the threshold too strict")

@@ -30,6 +30,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "siamese calibrate crops",
         "siamese calibrate crops --model theirs.onnx --image_size 256 128 --output theirs.json",
     ),
+    "identities": (
+        "siamese identities crops --sheet people.png",
+        "siamese identities crops --profile profile.json --false_accept_rate 0.001",
+    ),
     "explain": ("siamese explain a.jpg b.jpg --output matched.png",),
     "evaluate": (
         "siamese evaluate --data market1501 --flip",

@@ -293,9 +293,10 @@ def bootstrap_unlabelled(
 
     Each draw of images makes a threshold of its own; the interval is of what these accept of all
     images, its lower end where the estimate of pairs of one person is believed everywhere, its
-    upper end where it is believed only when nearly sure. Images of one tracklet are drawn together. Images of one person should be, but nobody
-    knows them: so only as many are drawn as two of each person would be, whose number is taken for
-    the inverse of the estimated share of pairs that show one person.
+    upper end where it is believed only when nearly sure. Images of one tracklet are drawn together.
+    Images of one person should be, but nobody knows them: so only as many are drawn as two of each
+    person would be, whose number is taken for the inverse of the estimated share of pairs that show
+    one person.
 
     Args:
         embeddings: As for `count_unlabelled`; at most 1,000 images are used.

@@ -1,0 +1,169 @@
+"""Stage: crops -> who is who: identities across cameras, without a label."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese.datasets import Sample
+from siamese.embeddings import list_all
+from siamese.errors import InputError
+from siamese.files import whole_file
+from siamese.inference import Model, load_model
+from siamese.inference.reading import Progress
+from siamese.metrics.blocks import Floats, Indices
+from siamese.metrics.clustering import ClusterScores, cluster_people, score_clusters
+from siamese.metrics.masks import DISTRACTORS
+from siamese.profiles import Profile
+
+MOST_LINKS = 1000
+"""Unsure links that are listed."""
+
+
+@dataclass(frozen=True)
+class UnsureLink:
+    """Two identities that may be one person.
+
+    Attributes:
+        first: The number of the one.
+        second: The number of the other, which is larger.
+        probability: Of one person, at even odds, 0 to 1.
+    """
+
+    first: int
+    second: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class Identities:
+    """Who is who in a folder.
+
+    Attributes:
+        samples: The images.
+        numbers: The identity of each, from 0, `(images,)`; the largest identity is 0.
+        confidence: How probable it is, `(images,)`, 0 to 1, that an image belongs to the others of
+            its identity; of a single image, that it does not belong to the nearest other identity.
+        threshold: The distance up to which identities were joined.
+        links: Pairs of identities that were not joined, though one person is no less probable than
+            "unsure" says; the most probable first, at most `MOST_LINKS`.
+        scores: Agreement with the people, where they are known.
+    """
+
+    samples: Sequence[Sample]
+    numbers: Indices
+    confidence: Floats
+    threshold: float
+    links: tuple[UnsureLink, ...]
+    scores: ClusterScores | None
+
+    def write(self, path: str | Path) -> None:
+        """Writes a CSV file, whole or not at all: image, identity, confidence."""
+        with (
+            whole_file(Path(path)) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(["image", "identity", "confidence"])
+            for sample, number, sure in zip(
+                self.samples, self.numbers.tolist(), self.confidence.tolist(), strict=True
+            ):
+                writer.writerow([sample.path, number, f"{sure:.4f}"])
+
+
+def find_identities(
+    folder: str | Path,
+    model: str | Path | Model | None = None,
+    *,
+    profile: Profile | None = None,
+    false_accept_rate: float = 1e-2,
+    progress: Progress | None = None,
+) -> Identities:
+    """Finds out which images of a folder show one person, across cameras.
+
+    Identities are joined by `siamese.metrics.clustering.cluster_people` up to the distance at which
+    the stated share of pairs of two people would be taken for one. Names of people in the folder
+    are not looked at but for the scores.
+
+    Args:
+        folder: Images at any depth.
+        model: A model file, an open model, or None as for `siamese.load_model`.
+        profile: Of these cameras, as `siamese.calibrate` makes it; by default the model's own
+            calibration is taken.
+        false_accept_rate: Of the threshold, above 0 and below 1.
+        progress: Called with the images done and all images.
+
+    Returns:
+        The identities.
+
+    Raises:
+        InputError: The folder, an image or the model cannot be used, there is no calibration, or
+            the profile is of another model.
+    """
+    samples = list_all(Path(folder))
+    opened = model if isinstance(model, Model) else load_model(model)
+    calibration = opened.calibration
+    if profile is not None:
+        profile.check(opened.fingerprint, opened.path)
+        calibration = profile.calibration
+    if calibration is None:
+        raise InputError(
+            f"{opened.path}: holds no calibration, so no distance says who is who. Make a profile "
+            "with siamese calibrate and give it as --profile"
+        )
+    rows = opened.embed([each.path for each in samples], progress=progress)
+    if profile is not None:
+        rows = profile.standardise(rows, [each.camera for each in samples])
+    threshold = calibration.threshold_at(false_accept_rate)
+    numbers = cluster_people(rows, threshold)
+    sizes = np.bincount(numbers)
+    means = np.zeros((len(sizes), rows.shape[1]))
+    np.add.at(means, numbers, rows.astype(np.float64))
+    means /= sizes[:, None]
+    nearest, links = _between(means, calibration.bounds()[2], threshold)
+    others = np.einsum("ij,ij->i", rows, means[numbers]) * sizes[numbers] - 1
+    own = np.sqrt(np.maximum(2 - 2 * others / np.maximum(sizes[numbers] - 1, 1), 0))
+    confidence = np.where(
+        sizes[numbers] > 1,
+        calibration.probability(own),
+        1 - calibration.probability(nearest[numbers]),
+    )
+    people = np.array([each.person for each in samples])
+    known = (people != "") & ~np.isin(people, list(DISTRACTORS))
+    return Identities(
+        samples=samples,
+        numbers=numbers,
+        confidence=confidence,
+        threshold=threshold,
+        links=tuple(
+            UnsureLink(first, second, float(calibration.probability(distance)))
+            for distance, first, second in links
+        ),
+        scores=score_clusters(numbers[known], people[known]) if known.any() else None,
+    )
+
+
+def _between(
+    means: NDArray[np.float64], farthest: float, threshold: float
+) -> tuple[Floats, list[tuple[float, int, int]]]:
+    """Returns of each identity the distance to the nearest other, and the links worth a look."""
+    nearest = np.full(len(means), 2.0)
+    links: list[tuple[float, int, int]] = []
+    for start in range(0, len(means), 512):
+        distances = np.sqrt(np.maximum(2 - 2 * means[start : start + 512] @ means.T, 0))
+        own = np.arange(len(distances))
+        distances[own, start + own] = np.inf
+        nearest[start : start + 512] = np.minimum(distances.min(axis=1), 2.0)
+        first, second = np.nonzero((distances > threshold) & (distances <= farthest))
+        kept = second > first + start
+        found = zip(
+            distances[first[kept], second[kept]].tolist(),
+            (first[kept] + start).tolist(),
+            second[kept].tolist(),
+            strict=True,
+        )
+        links = sorted([*links, *found])[:MOST_LINKS]
+    return nearest, links

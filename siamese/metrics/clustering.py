@@ -1,0 +1,184 @@
+"""Who is who: images clustered to people, and how well that agrees with the truth."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import squareform
+
+from siamese.metrics.blocks import Indices
+
+LARGEST_COMPONENT = 12_000
+"""Images that are clustered exactly together: their distances take 580 MB."""
+_ROWS = 512
+
+
+@dataclass(frozen=True)
+class ClusterScores:
+    """Agreement of found identities with people; all but the counts 0 to 1.
+
+    Attributes:
+        people: Number of people.
+        identities: Number of identities found.
+        pair_precision: Share of the pairs of images of one identity that show one person.
+        pair_recall: Share of the pairs of images of one person that are of one identity.
+        bcubed_precision: Mean over images of the share of their identity that shows their person.
+        bcubed_recall: Mean over images of the share of their person's images in their identity.
+        bcubed_f1: Harmonic mean of the two (Bagga and Baldwin, ACL 1998).
+        bcubed_f1_interval: Its 95 % interval, by drawing people with replacement.
+        v_measure: Harmonic mean of homogeneity and completeness (Rosenberg and Hirschberg, EMNLP
+            2007).
+    """
+
+    people: int
+    identities: int
+    pair_precision: float
+    pair_recall: float
+    bcubed_precision: float
+    bcubed_recall: float
+    bcubed_f1: float
+    bcubed_f1_interval: tuple[float, float]
+    v_measure: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the fields by name, ready for JSON."""
+        return asdict(self)
+
+
+def cluster_people(embeddings: NDArray[np.float32], threshold: float) -> Indices:
+    """Joins images to identities by average linkage of squared distances.
+
+    Two clusters are joined, the nearest first, while the mean squared distance of their images is
+    at most the square of the threshold. No two images are compared that a chain of distances within
+    the threshold does not connect, as they cannot be joined. A component of more than
+    `LARGEST_COMPONENT` images is split at smaller thresholds first, and the clusters of its parts
+    are joined by their means.
+
+    Args:
+        embeddings: `(images, dimensions)`, unit vectors.
+        threshold: A distance.
+
+    Returns:
+        Numbers of identities from 0, `(images,)`, the largest identity first; of equal ones that of
+        the earlier image.
+    """
+    labels = _cluster(embeddings, threshold, threshold)
+    _, first, codes, sizes = np.unique(
+        labels, return_index=True, return_inverse=True, return_counts=True
+    )
+    order = np.lexsort((first, -sizes))
+    numbers = np.empty_like(order)
+    numbers[order] = np.arange(len(order))
+    return np.asarray(numbers[codes], np.int64)
+
+
+def score_clusters(
+    identities: ArrayLike, people: ArrayLike, *, samples: int = 1000, seed: int = 0
+) -> ClusterScores:
+    """Compares identities with people.
+
+    Args:
+        identities: `(images,)`, whole numbers.
+        people: `(images,)`, text or whole numbers; all known.
+        samples: Draws for the interval.
+        seed: Of the draws.
+
+    Returns:
+        The scores; precision and recall of pairs are 1 where there is no pair.
+
+    Example:
+        >>> scores = score_clusters([0, 0, 1, 1], ["a", "a", "a", "b"])
+        >>> scores.pair_precision, scores.pair_recall, scores.bcubed_precision
+        (0.5, 0.3333333333333333, 0.75)
+    """
+    found = np.unique(np.asarray(identities), return_inverse=True)[1]
+    truth = np.unique(np.asarray(people), return_inverse=True)[1]
+    _, inverse, both = np.unique(
+        np.stack([found, truth]), axis=1, return_inverse=True, return_counts=True
+    )
+    of_identity, of_person = np.bincount(found), np.bincount(truth)
+    together, joined, true = (_pairs(each) for each in (both, of_identity, of_person))
+    precision, recall = both[inverse] / of_identity[found], both[inverse] / of_person[truth]
+    sums = np.stack([np.bincount(truth, each) for each in (precision, recall, np.ones(len(truth)))])
+    random = np.random.default_rng(seed)
+    draws = random.integers(0, len(of_person), (samples, len(of_person)))
+    low, high = np.quantile([_f1(*sums[:, each].sum(axis=1)) for each in draws], [0.025, 0.975])
+    whole = len(truth)
+    mutual = _entropy(of_identity, whole) + _entropy(of_person, whole) - _entropy(both, whole)
+    mean = (_entropy(of_identity, whole) + _entropy(of_person, whole)) / 2
+    return ClusterScores(
+        people=len(of_person),
+        identities=len(of_identity),
+        pair_precision=together / joined if joined else 1.0,
+        pair_recall=together / true if true else 1.0,
+        bcubed_precision=float(precision.mean()),
+        bcubed_recall=float(recall.mean()),
+        bcubed_f1=_f1(*sums.sum(axis=1)),
+        bcubed_f1_interval=(float(low), float(high)),
+        v_measure=float(mutual / mean) if mean else 1.0,
+    )
+
+
+def _cluster(embeddings: NDArray[np.float32], threshold: float, within: float) -> Indices:
+    labels = np.empty(len(embeddings), np.int64)
+    start = 0
+    components = _components(embeddings, within)
+    for rows in np.split(np.argsort(components, kind="stable"), np.cumsum(np.bincount(components))):
+        if len(rows) > LARGEST_COMPONENT:
+            found = _cluster(embeddings[rows], threshold, within * 0.9)
+            sizes = np.bincount(found)
+            means = np.zeros((len(sizes), embeddings.shape[1]))
+            np.add.at(means, found, embeddings[rows])
+            if len(means) <= LARGEST_COMPONENT:
+                found = _link(means / sizes[:, None], threshold)[found]
+        elif len(rows):
+            found = _link(embeddings[rows], threshold)
+        else:
+            continue
+        labels[rows] = start + found
+        start += int(found.max()) + 1
+    return labels
+
+
+def _components(embeddings: NDArray[np.float32], threshold: float) -> Indices:
+    """Numbers the connected components of the graph of distances within the threshold."""
+    count = len(embeddings)
+    components: Indices = np.arange(count)
+    for first in range(0, count, _ROWS):
+        similar = embeddings[first : first + _ROWS] @ embeddings.T >= 1 - threshold**2 / 2
+        near, far = np.nonzero(similar)
+        # Components that are known already keep the graph of each block small.
+        edges = np.unique(np.stack([components[near + first], components[far]]), axis=1)
+        graph = coo_array((np.ones(edges.shape[1], bool), tuple(edges)), shape=(count, count))
+        found = connected_components(graph, directed=False)[1]
+        components = np.asarray(found[components], np.int64)
+    return np.asarray(np.unique(components, return_inverse=True)[1], np.int64)
+
+
+def _link(rows: NDArray[np.floating[Any]], threshold: float) -> Indices:
+    """Clusters rows by average linkage; numbers from 0."""
+    if len(rows) == 1:
+        return np.zeros(1, np.int64)
+    exact = rows.astype(np.float64)
+    # 2 - 2 a.b, which for means of unit vectors is the mean over their images.
+    squares = np.maximum(2 - 2 * (exact @ exact.T), 0)
+    np.fill_diagonal(squares, 0)
+    tree = linkage(squareform(squares, checks=False), "average")
+    return np.asarray(fcluster(tree, threshold**2, "distance"), np.int64) - 1
+
+
+def _pairs(counts: Indices) -> int:
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def _f1(precision: float, recall: float, count: float) -> float:
+    return float(2 * precision * recall / (precision + recall) / count)
+
+
+def _entropy(counts: Indices, whole: int) -> float:
+    shares = counts / whole
+    return float(-(shares * np.log(shares)).sum())
