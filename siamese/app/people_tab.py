@@ -203,10 +203,7 @@ def _keep(desk: Desk, sent: list[str], tell: Progress) -> Kept:
 
 
 def _add(
-    desk: Desk,
-    keep: Callable[[Progress], Kept],
-    sent: Iterable[str | Path],
-    progress: gr.Progress,
+    desk: Desk, keep: Callable[[Progress], Kept], sent: Iterable[str | Path], progress: gr.Progress
 ) -> str:
     try:
         kept = keep(lambda at, of: progress((at, of), desc="Checking", unit="images"))

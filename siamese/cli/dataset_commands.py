@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -73,7 +73,12 @@ def create_records(
         raise InputError(
             f"--address is for --engine ray. Received: --address {address} --engine {engine}"
         )
-    with _open_engine(engine, address) as writer, counting("images") as progress:
+    writing: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+    if engine == "ray":
+        from siamese.records.cluster import open_ray
+
+        writing = open_ray(address)
+    with writing as writer, counting("images") as progress:
         folder, manifest, new = build_records(
             dataset_dir,
             output_dir,
@@ -122,18 +127,6 @@ def read_limits(words: Sequence[str] | None) -> int | dict[str, int] | None:
             f"Received: {' '.join(words) or 'nothing'}"
         )
     return limits
-
-
-@contextlib.contextmanager
-def _open_engine(engine: str, address: str | None) -> Iterator[Any]:
-    """Opens what writes the shards; None stands for this process."""
-    if engine == "local":
-        yield None
-        return
-    from siamese.records.cluster import open_ray
-
-    with open_ray(address) as writer:
-        yield writer
 
 
 def verify_records(

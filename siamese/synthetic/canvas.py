@@ -74,12 +74,7 @@ class Canvas:
         return self._origin[0] + across * self.scale, self._origin[1] + down * self.scale
 
     def limb(
-        self,
-        joints: Sequence[Point],
-        radii: Sequence[float],
-        colour: Colour,
-        *,
-        shade: float = 1.0,
+        self, joints: Sequence[Point], radii: Sequence[float], colour: Colour, *, shade: float = 1.0
     ) -> None:
         """Draws a rounded limb through some joints, with a radius at each."""
         places = [self.project(joint) for joint in joints]

@@ -96,11 +96,7 @@ def _pose_arm(person: Person, phase: float, stride: float, side: int) -> _Arm:
     x = side * 0.104 * person.build
     spread = 0.024 + 0.035 * (person.build - 0.78)
     shoulder = (x, _SHOULDER - 0.023, 0.0)
-    elbow = (
-        x + side * spread,
-        shoulder[1] - 0.165 * math.cos(swing),
-        0.165 * math.sin(swing),
-    )
+    elbow = (x + side * spread, shoulder[1] - 0.165 * math.cos(swing), 0.165 * math.sin(swing))
     hand = (
         x + side * spread * 0.9,
         elbow[1] - 0.155 * math.cos(swing + bend),
@@ -132,11 +128,7 @@ def _draw_hips(canvas: Canvas, person: Person, swing: float) -> None:
     if person.bottom_kind in ("skirt", "dress"):
         hem = person.leg + 0.05 - person.bottom_length
         flare = 0.02 + 0.09 * person.bottom_length
-        rings = [
-            waist,
-            hip,
-            (hem, wide + flare, deep + flare + 0.12 * abs(swing), 0.02 * swing),
-        ]
+        rings = [waist, hip, (hem, wide + flare, deep + flare + 0.12 * abs(swing), 0.02 * swing)]
     else:
         rings = [waist, hip, (person.leg - 0.035, wide * 0.8, deep * 0.8, 0.0)]
     canvas.tube(rings, person.bottom)
