@@ -60,8 +60,8 @@ def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
                 )
                 measure = gr.Button("Recalibrate", min_width=120)
                 back = gr.Button("Model's own", min_width=120)
-            measured = gr.Markdown(elem_id="measured")
-            chart = gr.Plot(show_label=False)
+            measured = gr.Markdown(_measured(desk), elem_id="measured")
+            chart = gr.Plot(_chart(desk), show_label=False)
     view = [waiting, question, images, state, download]
 
     @in_words
@@ -109,8 +109,7 @@ def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
 
     @in_words
     def show_calibration() -> tuple[str, Any]:
-        figure = plot_threshold(desk.calibration, unseen=not desk.review.is_recalibrated)
-        return _measured(desk), figure
+        return _measured(desk), _chart(desk)
 
     @in_words
     def recalibrate() -> tuple[str, Any]:
@@ -167,6 +166,10 @@ def _state(desk: Desk) -> str:
     if answers and (wrong := desk.review.contradictions()):
         words.append(f"On {count(wrong, 'image')} names and answers disagree; they are left out.")
     return " ".join(words)
+
+
+def _chart(desk: Desk) -> Any:
+    return plot_threshold(desk.calibration, unseen=not desk.review.is_recalibrated)
 
 
 def _measured(desk: Desk) -> str:
