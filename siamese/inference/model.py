@@ -182,12 +182,10 @@ class Model:
                 profile is of another model.
         """
         pixels = [_read_one(image) for image in (a, b)]  # a wrong image is answered at once
+        calibration = self.calibration
         if profile is not None:
             profile.check(self.fingerprint, self.path)
-            rows = profile.standardise([self._embed_once(image) for image in pixels], cameras)
-            distance = float(np.linalg.norm(rows[0] - rows[1]))
-            return self.judge(distance, profile.calibration, prior)
-        calibration = self.calibration
+            calibration = profile.calibration
         if calibration is None:
             fix = "Finish the training with train_siamese_network.py --resume"
             if self.preprocessing is not None:
@@ -196,8 +194,11 @@ class Model:
                 f"{self.path}: holds no calibration, because its training has not ended or because "
                 f"it was made elsewhere. {fix}"
             )
-        one, other = (self._embed_once(image) for image in pixels)
-        return self.judge(float(exact_distances(one, other)), calibration, prior)
+        batches = read_batches(pixels, self.image_size, 1)
+        rows = np.concatenate(list(embed_batches(self._network.run_once, batches)))
+        if profile is not None:
+            rows = profile.standardise(rows, cameras)
+        return self.judge(float(exact_distances(*rows)), calibration, prior)
 
     def judge(self, distance: float, calibration: Calibration, prior: float = 0.5) -> Verification:
         """Says what a distance between two of the model's embeddings means.
@@ -228,11 +229,6 @@ class Model:
             model=str(self.path),
             fingerprint=self.fingerprint,
         )
-
-    def _embed_once(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
-        batches = read_batches(image, self.image_size, 1)
-        [found] = embed_batches(self._network.run_once, batches)
-        return np.asarray(found[0], np.float64)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles the model as its path, its fingerprint and what was stated of it."""
