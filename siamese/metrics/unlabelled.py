@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, log_ndtr
 
 from siamese.errors import InputError
-from siamese.metrics.blocks import Floats, Indices
+from siamese.metrics.blocks import Floats, Indices, distance_blocks
 from siamese.metrics.calibration import Calibration, calibrate
 from siamese.metrics.masks import UNKNOWN_CAMERA
 from siamese.metrics.pairs import PairCounts
@@ -357,8 +357,8 @@ def _draw(rows: Indices, seed: int, largest: int = LARGEST) -> Indices:
 
 
 def _bins(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.int64]:
-    squares = np.maximum(2 - 2 * (rows @ others.T), 0)
-    numbers = np.ceil(np.sqrt(squares) * (STEPS / 2)).astype(np.int64) - 1
+    distances = np.concatenate([block.copy() for _, block in distance_blocks(rows, others)])
+    numbers = np.ceil(distances * (STEPS / 2)).astype(np.int64) - 1
     return np.asarray(np.clip(numbers, 0, STEPS - 1))
 
 
