@@ -130,3 +130,43 @@ def nearest_rows(
             found_rows.append(found[order])
             found_distances.append(exact[order])
     return found_rows, found_distances
+
+
+def mix_person_means(
+    embeddings: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]],
+    cameras: NDArray[np.integer[Any]],
+    share: float,
+) -> NDArray[np.float32]:
+    """Moves each embedding towards the mean of its person, in which each camera weighs the same.
+
+    Args:
+        embeddings: `(images, dimensions)`, unit vectors.
+        labels: `(images,)`, the person; below 0 is not known, and such images stay as they are.
+        cameras: `(images,)`.
+        share: Of the mean, brought to length 1, in what is returned, 0 to 1.
+
+    Returns:
+        Unit vectors, `(images, dimensions)`, float32.
+
+    Example:
+        >>> rows = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
+        >>> mix_person_means(rows, np.zeros(3, int), np.array([1, 1, 2]), 1.0)[2].round(3)
+        array([0.707, 0.707], dtype=float32)
+    """
+    mixed = np.array(embeddings, np.float32)
+    known = np.flatnonzero(labels >= 0)
+    views, view_of = np.unique(
+        np.stack([labels[known], cameras[known]]), axis=1, return_inverse=True
+    )
+    people, person_of = np.unique(views[0], return_inverse=True)
+    means = _mean_by(embeddings[known], view_of, views.shape[1])
+    persons = _unit(_mean_by(means, person_of, len(people)))
+    mixed[known] = _unit((1 - share) * mixed[known] + share * persons[person_of[view_of]])
+    return mixed
+
+
+def _mean_by(rows: NDArray[Any], numbers: NDArray[Any], count: int) -> NDArray[np.float64]:
+    sums = np.zeros((count, rows.shape[1]))
+    np.add.at(sums, numbers, rows)
+    return sums / np.bincount(numbers, minlength=count)[:, None]

@@ -31,6 +31,7 @@ from siamese.synthetic import write_mars_tree
 from siamese.train import train
 from siamese.train.run_dir import read_history
 from siamese.train.teacher import Teacher
+from siamese.vectors import mix_person_means
 
 
 @pytest.fixture(scope="module")
@@ -233,3 +234,19 @@ def test_images_of_unknown_people_are_learnt_from(
     assert {"embedding_loss", "metric_loss"} <= set(read_history(run.folder)[0])
     with pytest.raises(InputError, match="`unlabelled` must be 0 without a teacher"):
         train(folder, replace(recipe, distillation=DistillationSection()), run=tmp_path / "alone")
+
+
+def test_targets_move_towards_the_mean_of_the_person_over_cameras() -> None:
+    random = np.random.default_rng(2)
+    rows = random.normal(size=(9, 4)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    labels, cameras = np.array([0, 0, 0, 0, 1, 1, 1, -1, -1]), np.array([1, 1, 1, 2, 1, 1, 1, 1, 2])
+    found = mix_person_means(rows, labels, cameras, 0.5)
+    for row in range(9):
+        mean = np.zeros(4)
+        seen = set(cameras[labels == labels[row]].tolist())
+        for camera in seen:
+            mean += rows[(labels == labels[row]) & (cameras == camera)].mean(axis=0) / len(seen)
+        expected = rows[row] + mean / np.linalg.norm(mean) if labels[row] >= 0 else rows[row]
+        np.testing.assert_allclose(found[row], expected / np.linalg.norm(expected), atol=1e-6)
+    np.testing.assert_allclose(mix_person_means(rows, labels, cameras, 0.0), rows, atol=1e-6)

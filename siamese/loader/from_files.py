@@ -19,6 +19,7 @@ from siamese.datasets.triplets import name_image, place_triplets
 from siamese.errors import InputError
 from siamese.images import read_image, resize_image
 from siamese.sampler import RowSampler
+from siamese.vectors import mix_person_means
 
 Pixels = NDArray[np.uint8]
 Batch = tuple[Pixels, NDArray[np.int32]] | tuple[Pixels, NDArray[np.int32], NDArray[np.float32]]
@@ -135,6 +136,7 @@ def array_batches(
     data: LabelledImages,
     *,
     taught: NDArray[np.float32] | None = None,
+    person_share: float = 0.0,
     triplets: Sequence[Sequence[str]] = (),
     first_epoch: int = 0,
     **options: Any,
@@ -144,6 +146,8 @@ def array_batches(
     Args:
         data: What `read_images` gives, with labels 0..C-1, and -1 for unknown people.
         taught: What a teacher says of each image, `(images, dimensions)`; it then comes with it.
+        person_share: Of the mean of the person in what the teacher says
+            (`siamese.vectors.mix_person_means`).
         triplets: Where `sampler` is `triplets`: names of anchor, positive and negative
             (`siamese.datasets.triplets.kept_triplets`); by default triplets are drawn.
         first_epoch: Number of the epoch that comes first, from 0.
@@ -160,6 +164,8 @@ def array_batches(
     if options.get("sampler") == "triplets" and len(triplets):
         names = [name_image(*both) for both in zip(data.people, data.names, strict=True)]
         placed = place_triplets(triplets, names)
+    if taught is not None and person_share:
+        taught = mix_person_means(taught, data.labels, data.cameras, person_share)
     sampler = RowSampler(data.labels, data.cameras, triplets=placed, **options)
 
     def endless() -> Iterator[Batch]:

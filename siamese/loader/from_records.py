@@ -25,6 +25,7 @@ from siamese.loader.from_files import LabelledImages, kept_size
 from siamese.records import UNKNOWN_LABEL, Part, compression_of
 from siamese.records.tensors import FEATURES, parse_record
 from siamese.sampler import RowSampler
+from siamese.vectors import mix_person_means
 
 ENCODED, LABEL, CAMERA = "image/encoded", "image/class/label", "image/camera"
 _LENGTH_BYTES, _FRAME_BYTES = 12, 16  # before a record, and around it
@@ -37,6 +38,7 @@ def train_batches(
     image_size: tuple[int, int],
     unlabelled_shards: Sequence[str] = (),
     taught: NDArray[np.float32] | None = None,
+    person_share: float = 0.0,
     first_epoch: int = 0,
     **options: Any,
 ) -> tuple[tf.data.Dataset, int]:
@@ -52,6 +54,8 @@ def train_batches(
         unlabelled_shards: Record files of images of unknown people, where batches have such.
         taught: What a teacher says of the images, `(images, dimensions)`, float32, in the order of
             `encoded_images([*shards, *unlabelled_shards])`; it then comes with each.
+        person_share: Of the mean of the person in what the teacher says
+            (`siamese.vectors.mix_person_means`).
         first_epoch: Number of the epoch that comes first, from 0.
         **options: Of `siamese.sampler.RowSampler`.
 
@@ -72,6 +76,8 @@ def train_batches(
         triplets=place_triplets(given, _names(shards)) if given else None,
         **options,
     )
+    if taught is not None and person_share:
+        taught = mix_person_means(taught, labels, index.cameras, person_share)
     as_stored = not unlabelled_shards and set(part.image_sizes) == {"{}x{}".format(*image_size)}
 
     def read() -> Iterator[tuple[NDArray[Any], ...]]:

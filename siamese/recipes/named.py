@@ -278,10 +278,10 @@ def distill() -> Recipe:
 
     Source: cosine distance to the teacher's embeddings, and relational knowledge distillation (Park
     et al., CVPR 2019) of the distances in a batch; label losses at a tenth of their weight in
-    `osnet`. Half of a batch are images of unknown people, where the data has such. Augmentation is
-    mild, as the teacher sees each image once and without it; nothing is erased. The network is
-    EfficientNet-Lite0 where the package of its ImageNet weights is installed, else OSNet x0.5 from
-    scratch. Command:
+    `osnet`. What is imitated of an image of a known person is half the mean of that person. Half of
+    a batch are images of unknown people, where the data has such. Augmentation is mild, as the
+    teacher sees each image once and without it; nothing is erased. EfficientNet-Lite0 where the
+    package of its ImageNet weights is installed, else OSNet x0.5 from scratch. Command:
     `python train_siamese_network.py --data PATH --recipe distill --teacher TEACHER.onnx`. Hardware:
     2 CPU cores.
     """
@@ -299,7 +299,9 @@ def distill() -> Recipe:
             flip=True, padding=10, brightness=0.1, contrast=0.1, saturation=0.2, hue=0.02
         ),
         loss=dataclasses.replace(SOFT_TRIPLET_AND_IDENTITY, metric_weight=0.1, identity_weight=0.1),
-        distillation=DistillationSection(embedding_weight=1.0, relation_weight=10.0),
+        distillation=DistillationSection(
+            embedding_weight=1.0, relation_weight=10.0, person_share=0.5
+        ),
         optimizer=OptimizerSection(
             name="adamw",
             learning_rate=1.5e-3,

@@ -122,6 +122,9 @@ class DistillationSection:
     """Weight of the relations among the images of a batch; 0 is without."""
     relation: Literal["distance", "similarity"] = "distance"
     """The relations: distances (Park et al. 2019) or similarities (Tung and Mori 2019)."""
+    person_share: float = 0.0
+    """What is imitated of an image of a known person is by this share the mean of the teacher's
+    embeddings of that person, each camera weighing the same. Not with `same_view`."""
     same_view: bool = False
     """The teacher sees each image as augmentation made it (Beyer et al. 2022), in every epoch anew;
     otherwise it sees each image once, as it is."""
