@@ -339,14 +339,6 @@ def test_embedding_does_not_depend_on_the_batch(embedder: keras.Model) -> None:
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_flip_makes_mirrored_images_equal(embedder: keras.Model) -> None:
-    straight = embed(embedder, [IMAGES], flip=True)
-    mirrored = embed(embedder, [IMAGES[:, :, ::-1]], flip=True)
-    np.testing.assert_allclose(straight, mirrored, atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(straight, axis=1), 1, atol=1e-5)
-    assert np.abs(straight - embed(embedder, [IMAGES])).max() > 1e-3
-
-
 def test_no_images_give_no_rows(embedder: keras.Model) -> None:
     assert embed(embedder, []).shape == (0, 8)
 

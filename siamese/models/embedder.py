@@ -97,26 +97,17 @@ def join_embedder(parts: EmbedderParts) -> keras.Model:
     return keras.Model(inputs, outputs, name="embedder")
 
 
-def embed(
-    embedder: keras.Model, batches: Iterable[NDArray[np.uint8]], *, flip: bool = False
-) -> NDArray[np.float32]:
-    """Embeds batches of images.
+def embed(embedder: keras.Model, batches: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Embeds batches of images by an embedder in memory, such as one that is being trained.
 
     Args:
         embedder: A model of `join_embedder`.
         batches: Arrays `(images, height, width, 3)`, RGB 0 to 255; sizes may differ from batch to
             batch.
-        flip: Average with the embedding of the mirrored image, then normalise again.
 
     Returns:
         Embeddings, `(images, embedding_size)`, float32, in the order of the images.
     """
-    parts = [np.zeros((0, embedder.output_shape[-1]), np.float32)]
-    for batch in batches:
-        images = np.asarray(batch)
-        embeddings = np.asarray(embedder.predict_on_batch(images), np.float32)
-        if flip:
-            embeddings = embeddings + embedder.predict_on_batch(images[:, :, ::-1])
-            embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
-        parts.append(embeddings)
-    return np.concatenate(parts)
+    found = [embedder.predict_on_batch(np.asarray(batch)) for batch in batches]
+    none = np.zeros((0, embedder.output_shape[-1]), np.float32)
+    return np.concatenate([none, *(np.asarray(each, np.float32) for each in found)])
