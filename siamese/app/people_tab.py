@@ -8,10 +8,11 @@ import gradio as gr
 
 from siamese.app.components import HIDDEN, folder_picker, in_words, picked, pictures, sent_files
 from siamese.app.state import Desk, Snapshot, write_archive
-from siamese.app.uploads import MAXIMUM_UPLOAD, Kept, Progress, keep_archive, keep_files
+from siamese.app.uploads import MAXIMUM_UPLOAD, Kept, keep_archive, keep_files
 from siamese.app.wording import count, describe_image, plain, when
 from siamese.errors import InputError
 from siamese.gallery import GalleryImage
+from siamese.inference.reading import Progress
 
 PAGE = 24
 EVERYBODY, NOBODY = "", "\0nobody"

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siamese.app.chart import calibration_at
-from siamese.app.uploads import Kept, Progress, dataset_root, inside
+from siamese.app.uploads import Kept, dataset_root, inside
 from siamese.errors import InputError
 from siamese.explain import explain
 from siamese.gallery import Added, Gallery, GalleryImage, SearchResult, answer, open_image
 from siamese.gallery.results import judge_result
 from siamese.inference import Model
+from siamese.inference.reading import Progress
 from siamese.metrics.calibration import LEANINGS, Calibration, Verdict
 from siamese.plots import overlay_heat
 from siamese.review import Answer, Review, ReviewPair

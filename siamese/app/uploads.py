@@ -24,8 +24,7 @@ from PIL import Image, UnidentifiedImageError
 from siamese.datasets.samples import read_name
 from siamese.errors import InputError
 from siamese.images import decode_image
-
-Progress = Callable[[int, int], None]
+from siamese.inference.reading import Progress
 
 KINDS = ("JPEG", "PNG", "WEBP", "BMP")
 MAXIMUM_BYTES = 20_000_000

@@ -16,9 +16,9 @@ from siamese.errors import InputError
 from siamese.files import whole_file
 from siamese.images import decode_image
 from siamese.inference import Model, load_model
+from siamese.inference.reading import Progress
 
 Embeddings = NDArray[np.float32]
-Progress = Callable[[int, int], None]
 
 CHUNK = 512
 """Crops whose embeddings are written together: what a killed run loses, at most."""

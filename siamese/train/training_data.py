@@ -20,11 +20,12 @@ from siamese.datasets.triplets import find_triplets
 from siamese.errors import InputError
 from siamese.evaluate import EmbeddedImages, embed_records, name_images
 from siamese.images import read_bytes
+from siamese.inference.reading import Progress
 from siamese.loader.from_files import array_batches, read_images
 from siamese.models.embedder import embed
 from siamese.recipes import Recipe
 from siamese.train.objective import pair_targets
-from siamese.train.teacher import Progress, embed_crops, open_teacher
+from siamese.train.teacher import embed_crops, open_teacher
 
 TEACHER = "teacher"
 """The folder of what teachers said: beside the records, or in the run folder where there are none
