@@ -13,7 +13,7 @@ from rich.console import Console
 from siamese import plots
 from siamese.augment import build_augmentation
 from siamese.errors import InputError
-from siamese.evaluate import Scores, first_queries, score_embedded
+from siamese.evaluate import ScoreReport, Scores, first_queries, score_embedded
 from siamese.inference.channels import doubt_channels
 from siamese.models.backbones import put_weights
 from siamese.models.checkpoint import load_checkpoint, save_checkpoint
@@ -225,13 +225,14 @@ class _Training:
             with self.machine.outside():
                 seen = self._augment(images[:batch])
             self.board.picture("batch/augmented", plots.plot_images(seen[:32]), 0)
-        untrained = json.loads((folder / "untrained.json").read_text(encoding="utf-8"))
+        kept = json.loads((folder / "untrained.json").read_text(encoding="utf-8"))
+        untrained = ScoreReport.from_dict(kept)
         self._note(
             f"{'before' if self.goes_on else 'untrained'}, {self.source.name_validation()}: Rank-1 "
-            f"{untrained['rank1']:.3f}  mAP {untrained['mAP']:.3f}  EER {untrained['eer']:.3f}"
+            f"{untrained.rank1:.3f}  mAP {untrained.mAP:.3f}  EER {untrained.eer:.3f}"
         )
         history = read_history(folder, before=first_epoch)
-        scored = [{"val_mAP": untrained["mAP"]}, *history] if self.goes_on else history
+        scored = [{"val_mAP": untrained.mAP}, *history] if self.goes_on else history
         bar = ProgressBar(self.console, epochs=recipe.epochs, steps=self.steps, batch=batch)
         known = labels >= 0
         watchdog = Watchdog(self.console, history, alone=len(self.model.output) == 1)
@@ -276,12 +277,12 @@ class _Training:
             bar.stop()
         return self._finish(untrained, data)
 
-    def _finish(self, untrained: dict[str, Any], data: str | Path) -> Run:
+    def _finish(self, untrained: ScoreReport, data: str | Path) -> Run:
         recipe, folder, embedder = self.recipe, self.folder, self.embedder
         # What the file keeps, and what is calibrated, is the best epoch, not the last.
         put_weights(embedder, load_checkpoint(folder / "model.keras").embedder.get_weights())
         scores = self._score_copy()
-        if self.goes_on and scores.ranking.mAP <= untrained["mAP"]:
+        if self.goes_on and scores.ranking.mAP <= untrained.mAP:
             self._note(
                 "no epoch was better on the held-out people than the model it started from: "
                 "model.keras is that model, calibrated on your people"
@@ -290,7 +291,7 @@ class _Training:
             "data": str(data),
             "source": self.source.name_validation(),
             "split": self.start.source["split"],
-            "untrained": {name: untrained[name] for name in ("rank1", "mAP", "eer")},
+            "untrained": {name: getattr(untrained, name) for name in ("rank1", "mAP", "eer")},
         }
         if self.source.teacher is not None:
             facts["distilled_from"] = self.source.teacher.describe()
