@@ -30,12 +30,12 @@ def count_house(root: Path) -> dict[str, list[str]]:
     texts = {path: path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.py"))}
     trees = {str(path.relative_to(root)): ast.parse(text) for path, text in texts.items()}
     lines = {name: len(text.splitlines()) for name, text in zip(trees, texts.values(), strict=True)}
-    found: dict[str, list[str]] = {
+    return {
         "lines": [f"{sum(lines.values()):,}"],
         "files": [str(len(lines))],
         "files over 400 lines": [f"{name}: {size}" for name, size in lines.items() if size > 400],
         "docstrings that open with a question word": [
-            f"{name}:{_line(node)} {text.splitlines()[0]}"
+            f"{name}:{getattr(node, 'lineno', 1)} {text.splitlines()[0]}"
             for name, tree in trees.items()
             for node in ast.walk(tree)
             if isinstance(node, _DEFINITION | ast.Module)
@@ -65,17 +65,12 @@ def count_house(root: Path) -> dict[str, list[str]]:
             if isinstance(node, ast.Call | ast.BinOp) and _is_distance(node)
         ],
     }
-    return found
 
 
 def _stem(name: str) -> str:
     """The module's name; of a package its folder's."""
     path = Path(name)
     return path.parent.name if path.stem == "__init__" else path.stem
-
-
-def _line(node: ast.AST) -> int:
-    return getattr(node, "lineno", 1)
 
 
 def _twice(named: Iterable[tuple[str, str]]) -> list[str]:
@@ -103,7 +98,7 @@ def _report_keys(trees: dict[str, ast.Module]) -> Iterator[str]:
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 key = node.args[0] if node.func.attr == "get" and node.args else None
             if isinstance(key, ast.Constant) and key.value in fields:
-                yield f"{name}:{_line(node)} {key.value}"
+                yield f"{name}:{key.lineno} {key.value}"
 
 
 def _cycles(trees: dict[str, ast.Module], package: str) -> list[str]:
