@@ -15,8 +15,7 @@ from siamese.files import whole_file
 from siamese.inference import Model, load_model
 from siamese.inference.reading import Progress
 from siamese.metrics.bootstrap import bootstrap_error_rates
-from siamese.metrics.calibration import Calibration
-from siamese.metrics.calibration import calibrate as fit_calibration
+from siamese.metrics.calibration import Calibration, fit_calibration
 from siamese.metrics.masks import DISTRACTORS, UNKNOWN_CAMERA
 from siamese.metrics.pairs import count_pairs, sample_pairs
 from siamese.metrics.unlabelled import (

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from siamese.datasets import list_samples
 from siamese.inference import Model, load_model
-from siamese.metrics.calibration import calibrate
+from siamese.metrics.calibration import fit_calibration
 from siamese.metrics.pairs import count_pairs
 
 IMAGE_SIZE = (32, 16)
@@ -35,7 +35,7 @@ def write_colour_model(
     samples = list_samples(people, "all")
     embeddings = model.embed([sample.path for sample in samples])
     pairs = count_pairs(embeddings, [s.person for s in samples], [s.camera for s in samples])
-    card["calibration"] = calibrate(pairs).to_dict()
+    card["calibration"] = fit_calibration(pairs).to_dict()
     _write(path, card, seed)
     return load_model(path)
 

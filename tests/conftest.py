@@ -52,7 +52,7 @@ def calibrated(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
     from siamese.datasets import list_samples
     from siamese.inference import load_model
-    from siamese.metrics.calibration import calibrate
+    from siamese.metrics.calibration import fit_calibration
     from siamese.metrics.pairs import count_pairs
     from siamese.models.checkpoint import save_checkpoint
     from siamese.models.embedder import build_embedder, join_embedder
@@ -71,6 +71,6 @@ def calibrated(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         embeddings, [each.person for each in samples], [each.camera for each in samples]
     )
     (folder / "plain.keras").unlink()
-    card = {"calibration": calibrate(pairs).to_dict(), "scores": {}}
+    card = {"calibration": fit_calibration(pairs).to_dict(), "scores": {}}
     save_checkpoint(folder / "model.keras", embedder, image_size=(64, 32), metadata=card)
     return folder / "model.keras"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from siamese.app.chart import calibration_at, histograms, plot_threshold
-from siamese.metrics.calibration import Calibration, calibrate
+from siamese.metrics.calibration import Calibration, fit_calibration
 from siamese.metrics.pairs import count_pairs
 
 
@@ -18,7 +18,7 @@ def calibration() -> Calibration:
     points = np.repeat(centres, 4, axis=0) + 0.62 * random.normal(size=(240, 8))
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     people = np.repeat(np.arange(60), 4)
-    return calibrate(count_pairs(points, people, np.tile([1, 2, 3, 4], 60)))
+    return fit_calibration(count_pairs(points, people, np.tile([1, 2, 3, 4], 60)))
 
 
 def test_at_its_own_rate_nothing_moves(calibration: Calibration) -> None:
@@ -72,7 +72,7 @@ def test_histograms_are_the_differences_of_the_error_rates(calibration: Calibrat
 
 def test_people_who_are_told_apart_without_error_make_a_chart_too() -> None:
     points = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
-    perfect = calibrate(count_pairs(points, ["a", "a", "b", "b"], [1, 2, 1, 2]))
+    perfect = fit_calibration(count_pairs(points, ["a", "a", "b", "b"], [1, 2, 1, 2]))
     found = histograms(perfect)
     assert np.isfinite(found.edges).all()
     assert (np.diff(found.edges) > 0).all()

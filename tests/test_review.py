@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from siamese.datasets import read_triplets
 from siamese.errors import InputError
-from siamese.metrics.calibration import calibrate
+from siamese.metrics.calibration import fit_calibration
 from siamese.metrics.pairs import count_pairs
 from siamese.review import Answer, group, make_triplets, recalibrate, uncertain_pairs
 from siamese.review.answers import ANSWERS, TRIPLETS, read_answers, write_answers
@@ -140,7 +140,7 @@ def test_recalibration_on_named_people_is_plain_calibration() -> None:
     points, names, cameras = crowd(12)
     paths = [f"{row}.jpg" for row in range(len(points))]
     found = recalibrate([], dict(zip(paths, names, strict=True)), points, paths, cameras)
-    assert found == calibrate(count_pairs(points, names, cameras))
+    assert found == fit_calibration(count_pairs(points, names, cameras))
 
 
 def test_answers_count_beside_names() -> None:

@@ -19,7 +19,7 @@ from siamese.evaluate import EmbeddedImages, evaluate
 from siamese.evaluate.small_set_protocol import SMALL_SET_SCORES, evaluate_small_set, score_trial
 from siamese.evaluate.trials import Plan, Trial, draw_trials, make_plan
 from siamese.inference import Model, load_model
-from siamese.metrics.calibration import calibrate
+from siamese.metrics.calibration import fit_calibration
 from siamese.metrics.pairs import count_pairs
 from siamese.records import build_records
 
@@ -79,7 +79,8 @@ def test_one_trial_by_hand():
         abs=1e-6,
     )
     calibration = replace(
-        calibrate(count_pairs([[0.0], [1.0], [3.0]], ["a", "a", "b"], [1, 2, 3])), threshold=4.5
+        fit_calibration(count_pairs([[0.0], [1.0], [3.0]], ["a", "a", "b"], [1, 2, 3])),
+        threshold=4.5,
     )
     own = score_trial(images, np.arange(3), np.arange(3, 7), calibration=calibration)
     assert own["false_accept_rate"] == pytest.approx(2 / 9)

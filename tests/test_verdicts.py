@@ -9,12 +9,12 @@ from pair_counts import BINS, counted, overlapping
 
 from siamese.cli.evaluation_commands import _print_words
 from siamese.errors import InputError
-from siamese.metrics.calibration import VERDICT_BOUNDS, VERDICTS, calibrate
+from siamese.metrics.calibration import VERDICT_BOUNDS, VERDICTS, fit_calibration
 
 
 def steep(slope=10.0):
     """Even odds at distance 1; the odds of one person fall by e a tenth."""
-    return replace(calibrate(overlapping()), slope=slope, centre=1.0)
+    return replace(fit_calibration(overlapping()), slope=slope, centre=1.0)
 
 
 def test_bounds_of_the_words_worked_by_hand():
@@ -56,7 +56,7 @@ def test_words_turn_with_distance_and_prior_one_way_only():
 @pytest.mark.parametrize("prior", [0.5, 0.03])
 def test_shares_of_the_words_agree_with_counting(prior):
     pairs = overlapping()
-    calibration = calibrate(pairs)
+    calibration = fit_calibration(pairs)
     counts = {word: [0, 0] for word in VERDICTS}
     for edge in range(BINS):
         word = calibration.verdict((edge + 1) / BINS, prior)
@@ -72,7 +72,7 @@ def test_shares_of_the_words_agree_with_counting(prior):
 
 def test_same_or_not_goes_by_the_threshold_alone():
     # FAR 1e-2 is reached just below 0.8.
-    calibration = calibrate(counted([0.1, 0.2], [0.6] * 5 + [0.8] * 995))
+    calibration = fit_calibration(counted([0.1, 0.2], [0.6] * 5 + [0.8] * 995))
     assert 0.6 < calibration.threshold < 0.8
     assert calibration.error_rates(calibration.threshold) == (0.005, 0)
     assert calibration.same(calibration.threshold)

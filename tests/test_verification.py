@@ -9,7 +9,7 @@ from pair_counts import BINS, counted, overlapping
 
 from siamese.errors import InputError
 from siamese.metrics import pairs as pairs_module
-from siamese.metrics.calibration import Calibration, calibrate, measure_reliability
+from siamese.metrics.calibration import Calibration, fit_calibration, measure_reliability
 from siamese.metrics.pairs import count_pairs, sample_pairs
 from siamese.metrics.verification import error_rates_at, score_verification
 
@@ -125,7 +125,7 @@ def test_operating_points_keep_their_promise():
 
 def test_the_threshold_follows_the_rate_asked_for():
     pairs = overlapping()
-    strict, loose = (calibrate(pairs, false_accept_rate=rate) for rate in (1e-3, 1e-1))
+    strict, loose = (fit_calibration(pairs, false_accept_rate=rate) for rate in (1e-3, 1e-1))
     assert strict.threshold < loose.threshold
     for calibration in (strict, loose):
         accepts, _ = calibration.error_rates(calibration.threshold)
@@ -135,7 +135,7 @@ def test_the_threshold_follows_the_rate_asked_for():
 
 def test_error_rates_agree_with_counting():
     pairs = overlapping()
-    calibration = calibrate(pairs)
+    calibration = fit_calibration(pairs)
     for edge in range(50, 1000, 50):
         accepts, rejects = calibration.error_rates(edge / BINS)
         assert accepts == pytest.approx(
@@ -146,7 +146,7 @@ def test_error_rates_agree_with_counting():
 
 def test_probability_is_that_of_the_two_curves():
     # Bell curves of deviation s, d apart: log odds fall by d / s^2, and are even in the middle.
-    calibration = calibrate(overlapping())
+    calibration = fit_calibration(overlapping())
     assert calibration.slope == pytest.approx(0.3 / 0.1**2, rel=0.05)
     assert calibration.centre == pytest.approx(0.5, abs=0.01)
     assert calibration.probability(calibration.centre) == pytest.approx(0.5)
@@ -156,14 +156,14 @@ def test_probability_is_that_of_the_two_curves():
 def test_the_prior_is_even_whatever_the_number_of_pairs():
     random = np.random.default_rng(0)
     near, far = random.normal(0.35, 0.1, 500), random.normal(0.65, 0.1, 50_000)
-    calibration = calibrate(counted(near.clip(0.001, 1), far.clip(0.001, 1), people=10**6))
+    calibration = fit_calibration(counted(near.clip(0.001, 1), far.clip(0.001, 1), people=10**6))
     assert calibration.centre == pytest.approx(0.5, abs=0.02)
 
 
 def test_few_people_never_give_certainty():
     separate = [0.1, 0.15, 0.2] * 500, [0.7, 0.8, 0.9] * 5000
-    few = calibrate(counted(*separate, people=4))
-    many = calibrate(counted(*separate, people=1000))
+    few = fit_calibration(counted(*separate, people=4))
+    many = fit_calibration(counted(*separate, people=1000))
     assert few.probability(0.1) < many.probability(0.1) < 1
     assert 0.75 < few.probability(0.1) < 0.9
     assert few.probability(0.9) > many.probability(0.9) > 0
@@ -173,7 +173,7 @@ def test_few_people_never_give_certainty():
     ("same", "different"), [([0.8, 0.9], [0.1, 0.2]), ([0.5], [0.5]), ([0.2, 0.8], [0.2, 0.8])]
 )
 def test_probability_never_rises_with_distance(same, different):
-    calibration = calibrate(counted(same, different))
+    calibration = fit_calibration(counted(same, different))
     assert calibration.slope == 0
     assert calibration.probability([0.0, 0.5, 1.0]).tolist() == [0.5] * 3
     assert calibration.word_rates()["unsure"] == (1, 1)
@@ -183,7 +183,7 @@ def test_probability_never_rises_with_distance(same, different):
 
 
 def test_calibration_survives_json():
-    calibration = calibrate(overlapping())
+    calibration = fit_calibration(overlapping())
     for each in (calibration, replace(calibration, false_accept_interval=(0.005, 0.02))):
         values = json.loads(json.dumps(each.to_dict()))
         assert Calibration.from_dict(values) == each
@@ -197,7 +197,7 @@ def test_reliability_worked_by_hand():
     # Two bins of distance. Promised: p(0.2) and p(0.8). At 0.2 lie 3 of 4 same and 1 of 4 different
     # pairs, hence 3/4 came true, and half of all pairs lie there; at 0.8 the reverse.
     pairs = counted([0.2, 0.2, 0.2, 0.8], [0.2, 0.8, 0.8, 0.8])
-    calibration = calibrate(pairs)
+    calibration = fit_calibration(pairs)
     diagram = measure_reliability(calibration, pairs)
     promised = calibration.probability([0.7995, 0.1995])
     assert diagram.predicted == pytest.approx(promised)
@@ -209,7 +209,7 @@ def test_reliability_worked_by_hand():
 
 
 def test_a_fitting_curve_is_reliable_and_a_wrong_one_is_not():
-    calibration = calibrate(overlapping(seed=0))
+    calibration = fit_calibration(overlapping(seed=0))
     assert measure_reliability(calibration, overlapping(seed=1)).expected_calibration_error < 0.01
     assert (
         measure_reliability(calibration, overlapping(1, gap=0.1)).expected_calibration_error > 0.1
@@ -218,7 +218,7 @@ def test_a_fitting_curve_is_reliable_and_a_wrong_one_is_not():
 
 def test_thirty_people_are_enough_for_a_verdict():
     points, people, cameras = made(images=700, people=30, cameras=4)
-    calibration = calibrate(count_pairs(points, people, cameras))
+    calibration = fit_calibration(count_pairs(points, people, cameras))
     assert 0 < calibration.threshold < 100
     assert calibration.verdict(0.0) == "probably same"
     assert calibration.verdict(100.0) == "different"
@@ -260,10 +260,10 @@ def test_bad_input_is_refused_in_a_sentence(count, embeddings, people, cameras, 
 
 def test_bad_requests_are_refused_in_a_sentence():
     pairs = overlapping()
-    calibration = calibrate(pairs)
+    calibration = fit_calibration(pairs)
     for rate in (0, 1, 5):
         with pytest.raises(InputError, match="false_accept_rate"):
-            calibrate(pairs, false_accept_rate=rate)
+            fit_calibration(pairs, false_accept_rate=rate)
     values = calibration.to_dict()
     values["middle"] = values.pop("centre")
     with pytest.raises(InputError, match="unknown: centre, middle"):

@@ -220,7 +220,7 @@ class Reliability:
     expected_calibration_error: float
 
 
-def calibrate(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibration:
+def fit_calibration(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibration:
     """Fits the logistic curve and sets the threshold.
 
     Pairs of one person and of two people weigh the same (prior 50 : 50). The fit aims at
@@ -241,7 +241,7 @@ def calibrate(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibrat
     Example:
         >>> from siamese.metrics.pairs import count_pairs
         >>> pairs = count_pairs([[0.0], [1.0], [3.0]], ["a", "a", "b"], [1, 2, 3])
-        >>> calibration = calibrate(pairs)
+        >>> calibration = fit_calibration(pairs)
         >>> calibration.verdict(0.5), calibration.verdict(2.5)
         ('probably same', 'probably different')
     """

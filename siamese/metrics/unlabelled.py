@@ -14,7 +14,7 @@ from scipy.special import expit, log_ndtr
 
 from siamese.errors import InputError
 from siamese.metrics.blocks import Floats, Indices, distance_blocks
-from siamese.metrics.calibration import Calibration, calibrate
+from siamese.metrics.calibration import Calibration, fit_calibration
 from siamese.metrics.masks import UNKNOWN_CAMERA
 from siamese.metrics.pairs import PairCounts
 
@@ -257,7 +257,7 @@ def calibrate_unlabelled(
         people=pairs.images,
         people_left_out=0,
     )
-    fitted = calibrate(soft, false_accept_rate=false_accept_rate)
+    fitted = fit_calibration(soft, false_accept_rate=false_accept_rate)
     slope, centre = fitted.slope, fitted.centre
     if reference is not None:
         own, here = (

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from siamese.errors import InputError
 from siamese.metrics.blocks import distance_blocks, pair_distances
-from siamese.metrics.calibration import Calibration, calibrate
+from siamese.metrics.calibration import Calibration, fit_calibration
 from siamese.metrics.pairs import BINS, PairCounts, count_pairs
 from siamese.review.answers import Answer, both, group, latest
 
@@ -138,7 +138,7 @@ def recalibrate(
             "people in the gallery."
         )
     whole = replace(counts, same=same, different=different, people=len(taking_part))
-    return calibrate(whole, false_accept_rate=false_accept_rate)
+    return fit_calibration(whole, false_accept_rate=false_accept_rate)
 
 
 def _numbers(cameras: Sequence[int | None]) -> NDArray[np.int64]:

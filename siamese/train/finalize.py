@@ -24,7 +24,7 @@ from siamese.evaluate.report_images import describe_camera
 from siamese.images import read_image
 from siamese.inference import load_model
 from siamese.metrics.bootstrap import bootstrap_error_rates
-from siamese.metrics.calibration import calibrate
+from siamese.metrics.calibration import fit_calibration
 from siamese.metrics.masks import Protocol, query_rows
 from siamese.metrics.rank_lists import nearest
 from siamese.models.checkpoint import save_checkpoint
@@ -62,7 +62,7 @@ def calibrate_and_save(
         The score report.
     """
     pairs = pairs_of(gallery)
-    calibration = calibrate(pairs)
+    calibration = fit_calibration(pairs)
     accepts, rejects = bootstrap_error_rates(sample_of(gallery), calibration.threshold)
     calibration = replace(calibration, false_accept_interval=accepts, false_reject_interval=rejects)
     history = read_history(folder)
