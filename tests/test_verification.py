@@ -273,7 +273,7 @@ def test_bad_requests_are_refused_in_a_sentence():
         Calibration.from_dict({**calibration.to_dict(), "table": [1, 2]})
     with pytest.raises(InputError, match="calibration's metric"):
         measure_reliability(calibration, replace(pairs, metric="cosine"))
-    for make in (calibrate, lambda _: Calibration.from_dict({**values, "metric": "cosine"})):
+    for make in (fit_calibration, lambda _: Calibration.from_dict({**values, "metric": "cosine"})):
         with pytest.raises(InputError, match="Euclidean distances"):
             make(replace(pairs, metric="cosine"))
     with pytest.raises(InputError, match="maximum_images"):
