@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """What was given cannot be used.
+    """Tells that something the user gave cannot be used.
 
     The message is one line that says what was expected, what was received and how to fix it. The
     command line prints it without a traceback and exits with code 2.

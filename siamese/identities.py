@@ -40,7 +40,7 @@ class UnsureLink:
 
 @dataclass(frozen=True)
 class Identities:
-    """Who is who in a folder.
+    """Holds who is who in a folder.
 
     Attributes:
         samples: The images.

@@ -36,7 +36,7 @@ FEWEST_PEOPLE = 20
 
 @dataclass(frozen=True)
 class Profile:
-    """What `siamese calibrate` finds out; a JSON file beside a model, which stays as it is.
+    """Holds what `siamese calibrate` finds out: a JSON file; the model stays as it is.
 
     So one model serves several places, and models of others, whose files hold no such thing, too.
 

@@ -1,4 +1,4 @@
-"""Who is who: images clustered to people, and how well that agrees with the truth."""
+"""Clusters images to people, and scores how well that agrees with the truth."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
