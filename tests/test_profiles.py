@@ -267,3 +267,8 @@ def test_the_commands_calibrate_and_verify(
         assert cli.main([*pair, *cameras, "--json"]) == 0
         distances.append(json.loads(capsys.readouterr().out)["distance"])
     assert distances[0] == distances[1] != distances[2]  # the names tell the cameras
+    assert cli.main(["verify", *images, *model, "--profile", "profile.json", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["distance"] == distances[0]
+    for words in ([], images[:1], [*images, images[0]], [*images, "-i1", images[0]]):
+        assert cli.main(["verify", *words, *model]) == 2
+        assert "two images are needed" in capsys.readouterr().err

@@ -22,7 +22,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "siamese train --data crops --recipe osnet --seeds 3",
     ),
     "verify": (
-        "siamese verify --img1 a.jpg --img2 b.jpg",
+        "siamese verify a.jpg b.jpg",
         "siamese verify -i1 a.jpg -i2 b.jpg --model runs/osnet/model.keras --json",
         "siamese verify -i1 a.jpg -i2 b.jpg --profile profile.json --camera1 1 --camera2 2",
     ),

@@ -60,8 +60,9 @@ def open_or_name(model: Path | None, preprocessing: Preprocessing) -> "Model | P
 
 
 def verify(
-    img1: Annotated[Path, tyro.conf.arg(aliases=["-i1"])],
-    img2: Annotated[Path, tyro.conf.arg(aliases=["-i2"])],
+    images: tyro.conf.Positional[tuple[Path, ...]] = (),
+    img1: Annotated[Path | None, tyro.conf.arg(aliases=["-i1"], metavar="PATH")] = None,
+    img2: Annotated[Path | None, tyro.conf.arg(aliases=["-i2"], metavar="PATH")] = None,
     model: Path | None = None,
     prior: float = 0.5,
     profile: Path | None = None,
@@ -75,7 +76,8 @@ def verify(
     """Say whether two images show the same person, and how sure that is.
 
     Args:
-        img1: The first image.
+        images: The two images.
+        img1: The first image, in place of the two above.
         img2: The second image.
         model: Model file; by default the newest in runs, else `pretrained`,
             the one that comes with the program.
@@ -90,9 +92,16 @@ def verify(
         exit_code: Exit with 0 for the same person (also probably), 1 for different people, 3 for
             unsure; errors exit with 2.
     """
+    from siamese.errors import InputError
     from siamese.images import read_image
 
-    images = [read_image(path) for path in (img1, img2)]  # a wrong path is answered at once
+    paths = [*images, *(path for path in (img1, img2) if path is not None)]
+    if len(paths) != 2:
+        raise InputError(
+            f"two images are needed. Received: {len(paths)}. Give siamese verify a.jpg b.jpg, or "
+            "--img1 and --img2."
+        )
+    pixels = [read_image(path) for path in paths]  # a wrong path is answered at once
     from siamese.metrics.calibration import LEANINGS
 
     stated: dict[str, Any] = {}
@@ -100,14 +109,14 @@ def verify(
         from siamese.datasets.samples import read_name
         from siamese.profiles import read_profile
 
-        told = [read_name(path.name) for path in (img1, img2)]
+        told = [read_name(path.name) for path in paths]
         stated["profile"] = read_profile(profile)
         stated["cameras"] = tuple(
             number if number is not None else each.camera if each is not None else -1
             for number, each in zip((camera1, camera2), told, strict=True)
         )
     opened = open_model(model, **preprocessing.given())
-    answer = opened.verify(images[0], images[1], prior, **stated)
+    answer = opened.verify(pixels[0], pixels[1], prior, **stated)
     if output is None and not json_:
         output = Path("pair.png")
     # The answer before the picture, which may fail.
@@ -121,13 +130,13 @@ def verify(
     from siamese import plots
 
     figure = plots.plot_pair(
-        *images,
+        *pixels,
         verdict=answer.verdict,
         distance=answer.distance,
         threshold=answer.threshold,
         probability=answer.probability,
         bounds=answer.bounds,
-        names=(img1.name, img2.name),
+        names=(paths[0].name, paths[1].name),
     )
     plots.save(figure, output)
     if not json_:
