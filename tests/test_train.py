@@ -126,7 +126,7 @@ def test_siamese_contrastive_training_learns(records: Path, tmp_path: Path) -> N
     assert recipe.model.backbone == "conv4"
     # Eight groups of two a batch, as the small set has no more.
     batches = BatchSection(sampler="pairs", num_identities=8, num_instances=2)
-    smaller = Recipe(**{**vars(recipe), "batches": batches, "epochs": 20, "score_every": 20})
+    smaller = Recipe(**{**vars(recipe), "batches": batches, "epochs": 30, "score_every": 30})
     run = train(records, smaller, run=tmp_path / "run", log=tmp_path / "log")
     history = read_history(run.folder)
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]

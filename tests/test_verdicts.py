@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pair_counts import BINS, counted, overlapping
 
-from siamese.cli.evaluation_commands import _print_words
 from siamese.errors import InputError
+from siamese.evaluate.score_report import OwnThreshold
 from siamese.metrics.calibration import VERDICT_BOUNDS, VERDICTS, fit_calibration
 
 
@@ -86,15 +86,20 @@ def test_a_prior_is_no_certainty(prior):
             ask(prior)
 
 
-def test_evaluate_prints_how_often_each_word_was_wrong(capsys):
+def test_words_of_an_evaluation_tell_how_often_each_was_wrong():
     measured = [(0.5, 0.1), (0.2, 0.1), (0.1, 0.1), (0.2, 0.3), (0.0, 0.4)]
-    words = dict(zip(VERDICTS, measured, strict=True))
-    promised = dict.fromkeys(VERDICTS, (0.2, 0.2))
-    _print_words({"measured_words": words, "promised_words": promised})
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    own = OwnThreshold(
+        threshold=1.0,
+        metric="euclidean",
+        promised_rates=(0.01, 0.2),
+        promised_words=dict.fromkeys(VERDICTS, (0.2, 0.3)),
+        measured_words=dict(zip(VERDICTS, measured, strict=True)),
+        expected_calibration_error=0.0,
+    )
+    rows = own.word_table()
     # Of six in ten pairs that are called the same, one is of two people; and so on.
-    assert [row[-1] for row in rows] == ["16.7%", "33.3%", "20.00%", "40.0%", "0.0%"]
-    assert rows[1] == ["probably", "same", "20.00%", "20.00%", "10.00%", "20.00%", "33.3%"]
-    for nothing in (None, {"measured_words": None}):
-        _print_words(nothing)
-    assert not capsys.readouterr().out
+    wrong = [row[1][-1] for row in rows]
+    assert wrong[2] is None
+    assert [wrong[each] for each in (0, 1, 3, 4)] == pytest.approx([1 / 6, 1 / 3, 0.4, 0])
+    assert rows[1] == ("probably same", [0.2, 0.2, 0.1, 0.3, pytest.approx(1 / 3)])
+    assert replace(own, measured_words=None).word_table() == []
