@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def open_model(model: Path | None, **options: Any) -> "Model":
-    """Opens a model for a command: the given file, or the one that answers soonest.
+    """Opens a model for a command: the given file, or the fastest form of it.
 
     Args:
         model: What the option --model gave.

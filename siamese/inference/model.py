@@ -346,7 +346,7 @@ def find_model(model: str | Path | None) -> Path:
 
 
 def find_fastest(model: str | Path | None) -> Path:
-    """Finds the file that answers soonest: as `find_model`, or the ONNX file exported from it.
+    """Finds the fastest form of a model: as `find_model`, or the ONNX file exported from it.
 
     A `model.onnx` beside the `model.keras` is taken where onnxruntime is installed, because it
     needs neither TensorFlow nor Keras, whose import takes longer than the answer. It is taken only

@@ -49,7 +49,7 @@ def train_batches(
 
     Args:
         shards: Record files.
-        part: The manifest's word on them.
+        part: Entry of the manifest for these shards.
         image_size: Height and width in pixels of the images in a batch.
         unlabelled_shards: Record files of images of unknown people, where batches have such.
         taught: What a teacher says of the images, `(images, dimensions)`, float32, in the order of
@@ -179,7 +179,7 @@ def batch_image_size(part: Part, image_size: tuple[int, int]) -> tuple[int, int]
     """Returns the size that images are handled at before the model resizes them (`kept_size`).
 
     Args:
-        part: The manifest's word on the records.
+        part: Entry of the manifest for these shards.
         image_size: Height and width of the model's input, in pixels.
     """
     sizes = (tuple(int(side) for side in size.split("x")) for size in part.image_sizes)

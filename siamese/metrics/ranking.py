@@ -67,7 +67,7 @@ class RankingScores:
         gallery: Number of gallery images, junk left out.
         protocol: "cross-camera" or "query image dropped".
         per_query: Every query's own figures.
-        lists: The first places of every query; None where nobody asked.
+        lists: The first places of every query; None where they were not asked for.
     """
 
     rank1: float
