@@ -54,7 +54,7 @@ class Calibration:
         people: Number of people they come from.
         protocol: "cross-camera pairs" or "all pairs".
         false_accept_interval: 95 % interval of the false-accept rate at `threshold`, as
-            `siamese.metrics.bootstrap.bootstrap_error_rates` gives it; None where it was not computed.
+            `siamese.metrics.bootstrap.bootstrap_error_rates` gives it; None: not computed.
         false_reject_interval: Of the false-reject rate.
 
     Raises:
