@@ -13,13 +13,12 @@ darker and compressed. `--people` leaves the first people by number out, whom a 
 """
 
 import argparse
-import io
 import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFilter
+from fine_tuning import darken
 
 from siamese.datasets import Sample
 from siamese.embeddings import list_all
@@ -71,7 +70,7 @@ def _keep(samples: list[Sample], left_out: int) -> list[Sample]:
 
 
 def _measure(name: str, model: Model, samples: list[Sample], dark: bool, splits: int) -> None:
-    embeddings = model.embed([_darken(each.path) if dark else each.path for each in samples])
+    embeddings = model.embed([darken(each.path) if dark else each.path for each in samples])
     people = np.array([each.person for each in samples])
     cameras = np.array([each.camera for each in samples], np.int64)
     tracklets = np.array([each.tracklet for each in samples], np.int64)
@@ -117,15 +116,6 @@ def _measure(name: str, model: Model, samples: list[Sample], dark: bool, splits:
         f"{accepted_after:.1f} %",
         flush=True,
     )
-
-
-def _darken(path: str) -> Image.Image:
-    with Image.open(path) as image:
-        grey = image.convert("L").filter(ImageFilter.GaussianBlur(1))
-    dark = grey.point([round(255 * (value / 255) ** 1.5) for value in range(256)])
-    compressed = io.BytesIO()
-    dark.convert("RGB").save(compressed, "JPEG", quality=70)
-    return Image.open(compressed)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ the model has not seen; their images are used, and no others.
 
 import argparse
 import csv
+import io
 import os
 import random
 import tempfile
@@ -65,13 +66,20 @@ def _halves(samples: Sequence[Sample], seed: int) -> list[list[Sample]]:
     ]
 
 
+def darken(path: str) -> bytes:
+    """Makes a JPEG file of an image as another camera would see it: grey, blurred and darker."""
+    with Image.open(path) as image:
+        grey = image.convert("L").filter(ImageFilter.GaussianBlur(1))
+    dark = grey.point([round(255 * (value / 255) ** 1.5) for value in range(256)])
+    compressed = io.BytesIO()
+    dark.convert("RGB").save(compressed, "JPEG", quality=70)
+    return compressed.getvalue()
+
+
 def _darken(sample: Sample, folder: Path) -> Sample:
     folder.mkdir(exist_ok=True)
     path = folder / f"{Path(sample.path).parent.name}-{Path(sample.path).name}"
-    with Image.open(sample.path) as image:
-        grey = image.convert("L").filter(ImageFilter.GaussianBlur(1))
-        dark = grey.point([round(255 * (value / 255) ** 1.5) for value in range(256)])
-        dark.convert("RGB").save(path, "JPEG", quality=70)
+    path.write_bytes(darken(sample.path))
     return Sample(str(path), sample.person, sample.camera)
 
 

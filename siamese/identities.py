@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from siamese.datasets import Sample
 from siamese.embeddings import list_all
 from siamese.errors import InputError
+from siamese.evaluate import embed_samples
 from siamese.files import whole_file
 from siamese.inference import Model, load_model
 from siamese.inference.reading import Progress
-from siamese.metrics.blocks import Floats, Indices
+from siamese.metrics.blocks import Floats, Indices, mean_rows
 from siamese.metrics.clustering import ClusterScores, cluster_people, score_clusters
-from siamese.metrics.masks import DISTRACTORS
+from siamese.metrics.masks import known_people
 from siamese.profiles import Profile
 
 MOST_LINKS = 1000
@@ -114,15 +115,14 @@ def find_identities(
             f"{opened.path}: holds no calibration, so no distance says who is who. Make a profile "
             "with siamese calibrate and give it as --profile"
         )
-    rows = opened.embed([each.path for each in samples], progress=progress)
+    images = embed_samples(opened, samples, progress=progress)
+    rows, people = images.embeddings, images.people
     if profile is not None:
-        rows = profile.standardise(rows, [each.camera for each in samples])
+        rows = profile.standardise(rows, images.cameras)
     threshold = calibration.threshold_at(false_accept_rate)
     numbers = cluster_people(rows, threshold)
     sizes = np.bincount(numbers)
-    means = np.zeros((len(sizes), rows.shape[1]))
-    np.add.at(means, numbers, rows.astype(np.float64))
-    means /= sizes[:, None]
+    means = mean_rows(rows, numbers)
     nearest, links = _between(means, calibration.bounds()[2], threshold)
     others = np.einsum("ij,ij->i", rows, means[numbers]) * sizes[numbers] - 1
     own = np.sqrt(np.maximum(2 - 2 * others / np.maximum(sizes[numbers] - 1, 1), 0))
@@ -131,8 +131,7 @@ def find_identities(
         calibration.probability(own),
         1 - calibration.probability(nearest[numbers]),
     )
-    people = np.array([each.person for each in samples])
-    known = (people != "") & ~np.isin(people, list(DISTRACTORS))
+    known = known_people(people)
     return Identities(
         samples=samples,
         numbers=numbers,

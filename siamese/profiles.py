@@ -14,9 +14,9 @@ from siamese.errors import InputError
 from siamese.files import whole_file
 from siamese.inference import Model, load_model
 from siamese.inference.reading import Progress
-from siamese.metrics.bootstrap import bootstrap_error_rates
+from siamese.metrics.bootstrap import calibrate_pairs
 from siamese.metrics.calibration import Calibration, fit_calibration
-from siamese.metrics.masks import DISTRACTORS, UNKNOWN_CAMERA
+from siamese.metrics.masks import UNKNOWN_CAMERA, known_people
 from siamese.metrics.pairs import count_pairs, sample_pairs
 from siamese.metrics.unlabelled import (
     CameraStatistics,
@@ -118,28 +118,25 @@ def calibrate(
     Raises:
         InputError: The folder, an image or the model cannot be used, or there are no pairs.
     """
+    from siamese.evaluate import embed_samples  # brings matplotlib, which verifying does not need
+
     samples = list_all(Path(folder))
     opened = model if isinstance(model, Model) else load_model(model)
-    raw = opened.embed([each.path for each in samples], progress=progress)
-    cameras = np.array([each.camera for each in samples], np.int64)
+    images = embed_samples(opened, samples, progress=progress)
+    raw, people, cameras = images.embeddings, images.people, images.cameras
     tracklets = np.array([each.tracklet for each in samples], np.int64)
-    people = np.array([each.person for each in samples])
     statistics = camera_statistics(raw, cameras)
     rows = standardise(raw, cameras, statistics)
     own, before = opened.calibration, None
-    known = (people != "") & ~np.isin(people, list(DISTRACTORS))
+    known = known_people(people)
     repeated = np.unique(people[known], return_counts=True)[1] > 1
     pairing, share = None, None
     if labels and repeated.sum() >= FEWEST_PEOPLE:
         chosen = (people[known], cameras[known])
-        calibration = fit_calibration(
-            count_pairs(rows[known], *chosen), false_accept_rate=false_accept_rate
-        )
-        accepts, rejects = bootstrap_error_rates(
-            sample_pairs(rows[known], *chosen), calibration.threshold
-        )
-        calibration = replace(
-            calibration, false_accept_interval=accepts, false_reject_interval=rejects
+        calibration = calibrate_pairs(
+            count_pairs(rows[known], *chosen),
+            sample_pairs(rows[known], *chosen),
+            false_accept_rate=false_accept_rate,
         )
         if own is not None:
             before = fit_calibration(count_pairs(raw[known], *chosen))

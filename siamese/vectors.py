@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.metrics.blocks import exact_distances
+from siamese.metrics.blocks import exact_distances, mean_rows
 
 ELEMENTS = 1 << 25
 """Of a block of similarities: 128 MB, 32 queries at a time in a gallery of a million."""
@@ -159,14 +159,8 @@ def mix_person_means(
     views, view_of = np.unique(
         np.stack([labels[known], cameras[known]]), axis=1, return_inverse=True
     )
-    people, person_of = np.unique(views[0], return_inverse=True)
-    means = _mean_by(embeddings[known], view_of, views.shape[1])
-    persons = _unit(_mean_by(means, person_of, len(people)))
+    person_of = np.unique(views[0], return_inverse=True)[1]
+    means = mean_rows(embeddings[known], view_of)
+    persons = _unit(mean_rows(means, person_of))
     mixed[known] = _unit((1 - share) * mixed[known] + share * persons[person_of[view_of]])
     return mixed
-
-
-def _mean_by(rows: NDArray[Any], numbers: NDArray[Any], count: int) -> NDArray[np.float64]:
-    sums = np.zeros((count, rows.shape[1]))
-    np.add.at(sums, numbers, rows)
-    return sums / np.bincount(numbers, minlength=count)[:, None]

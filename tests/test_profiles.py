@@ -141,7 +141,7 @@ def test_more_true_pairs_do_not_make_the_threshold_as_strict_as_the_share_below_
     """With 20 people every twentieth pair is of one person: five times the promised share."""
     rows, _, cameras = made_up(20, noise=0.3)
     pairs = count_unlabelled(rows, cameras, none_of(cameras))
-    probabilities, share = estimate_same_person(pairs)
+    probabilities, share = estimate_same_person(pairs.counts)
     assert share == pytest.approx(1 / 20, rel=0.3)
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
     found, _ = calibrate_unlabelled(pairs)

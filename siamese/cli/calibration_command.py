@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from siamese.cli.program import Flag, Stated, counting
+from siamese.cli.program import Json, Stated, counting
 from siamese.cli.verification_commands import open_model
 from siamese.preprocessing import UNSTATED
 
@@ -22,7 +22,7 @@ def calibrate(
     false_accept_rate: float = 0.01,
     labels: Annotated[bool, tyro.conf.FlagConversionOff] = True,
     preprocessing: Stated = UNSTATED,
-    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+    json_: Json = False,
 ) -> None:
     """Measure a model on crops of your own cameras, whose people need not be known.
 
@@ -45,13 +45,14 @@ def calibrate(
             folder, opened, false_accept_rate=false_accept_rate, labels=labels, progress=progress
         )
     profile.write(output)
+    summary = _summarise(profile, opened, output)
     if json_:
-        print(json.dumps(_summary(profile, opened, output), ensure_ascii=False))
+        print(json.dumps(summary, ensure_ascii=False))
     else:
-        _print_profile(profile, opened, output)
+        _print_summary(summary, profile.calibration.different_pairs)
 
 
-def _summary(profile: "Profile", model: "Model", output: Path) -> dict[str, Any]:
+def _summarise(profile: "Profile", model: "Model", output: Path) -> dict[str, Any]:
     calibration = profile.calibration
     accepted, missed = calibration.error_rates(calibration.threshold)
     return {
@@ -71,39 +72,35 @@ def _summary(profile: "Profile", model: "Model", output: Path) -> dict[str, Any]
     }
 
 
-def _print_profile(profile: "Profile", model: "Model", output: Path) -> None:
-    calibration = profile.calibration
-    accepted, missed = calibration.error_rates(calibration.threshold)
-    cameras = {number: each.images for number, each in profile.cameras.items() if number >= 0}
-    print(f"images       {profile.images:,}")
+def _print_summary(found: dict[str, Any], pairs: int) -> None:
+    from siamese.metrics.unlabelled import PRIOR_IMAGES
+
+    cameras: dict[int, int] = found["cameras"]
+    print(f"images       {found['images']:,}")
     if cameras:
         shown = ", ".join(f"{number}: {count:,}" for number, count in list(cameras.items())[:12])
         print(f"cameras      {len(cameras)} ({shown}{', ...' if len(cameras) > 12 else ''})")
-        if few := [number for number, count in cameras.items() if count < 20]:
-            print(f"             {len(few)} of fewer than 20 images are shrunk towards the whole")
+        if few := sum(count < PRIOR_IMAGES for count in cameras.values()):
+            least = f"fewer than {PRIOR_IMAGES} images"
+            print(f"             {few} of {least} are shrunk towards the whole")
     else:
         print("cameras      not known from these names: one set of statistics for all")
-    if profile.pairing is None:
-        print(f"people       {calibration.people:,} known: rates measured on their pairs")
+    if found["pairing"] is None:
+        print(f"people       {found['people']:,} known: rates measured on their pairs")
     else:
-        print(
-            f"people       not known: rates from {calibration.different_pairs:,} pairs of "
-            f"{profile.pairing}"
-        )
-        if profile.pairing == "any two images":
+        print(f"people       not known: rates from {pairs:,} pairs of {found['pairing']}")
+        if found["pairing"] == "any two images":
             print("             several frames of one person make the threshold too strict")
-    low, high = calibration.false_accept_interval or (0.0, 1.0)
+    low, high = found["false_accept_interval"]
     print(
-        f"threshold    {calibration.threshold:.4f}: accepts {accepted:.2%} of strangers "
-        f"(95 %: {low:.2%} to {high:.2%})"
+        f"threshold    {found['threshold']:.4f}: accepts {found['false_accept_rate']:.2%} of "
+        f"strangers (95 %: {low:.2%} to {high:.2%})"
     )
-    known = (
-        f"misses {missed:.1%} of the pairs of one person"
-        if calibration.people
-        else ("how many pairs of one person it misses is not known without labels")
-    )
-    print(f"             {known}")
-    if (own := profile.own_false_accept_rate) is not None:
+    if (missed := found["false_reject_rate"]) is not None:
+        print(f"             misses {missed:.1%} of the pairs of one person")
+    else:
+        print("             how many pairs of one person it misses is not known without labels")
+    if (own := found["own_false_accept_rate"]) is not None:
         print(f"before       the model's own threshold accepts {own:.2%} of strangers here")
-    print(f"model        {model.path} ({profile.fingerprint})")
-    print(f"wrote        {output}: give it to siamese verify --profile")
+    print(f"model        {found['model']} ({found['fingerprint']})")
+    print(f"wrote        {found['profile']}: give it to siamese verify --profile")

@@ -146,6 +146,26 @@ def pair_distances(
     return distances if squared or metric == "cosine" else np.sqrt(distances)
 
 
+def mean_rows(rows: NDArray[Any], numbers: NDArray[np.integer[Any]]) -> Floats:
+    """Averages the rows of each number.
+
+    Args:
+        rows: `(rows, dimensions)`.
+        numbers: `(rows,)`, from 0, none left out.
+
+    Returns:
+        `(numbers, dimensions)`, float64.
+
+    Example:
+        >>> mean_rows(np.array([[1.0], [3.0], [5.0]]), np.array([0, 0, 1])).tolist()
+        [[2.0], [5.0]]
+    """
+    counts = np.bincount(numbers)
+    sums = np.zeros((len(counts), rows.shape[1]))
+    np.add.at(sums, numbers, rows)
+    return sums / counts[:, None]
+
+
 def smallest(
     block: NDArray[np.float32], count: int, *, by_column: bool = False
 ) -> tuple[Indices, NDArray[np.float32]]:

@@ -5,7 +5,7 @@ queries would give intervals that are too narrow.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from siamese.errors import InputError
 from siamese.metrics.blocks import Floats, Indices
-from siamese.metrics.pairs import PairSample
+from siamese.metrics.calibration import Calibration, fit_calibration
+from siamese.metrics.pairs import PairCounts, PairSample
 from siamese.metrics.ranking import RankingScores
 from siamese.metrics.verification import TAR_RATES, equal_error_rate
 
@@ -138,6 +139,27 @@ def bootstrap_error_rates(
     ]
     accepts, rejects = np.array(draws or [(np.nan, np.nan)]).T
     return _interval(accepts), _interval(rejects)
+
+
+def calibrate_pairs(
+    pairs: PairCounts, sample: PairSample, *, false_accept_rate: float = 1e-2
+) -> Calibration:
+    """Calibrates as `fit_calibration`, with the intervals of `bootstrap_error_rates`.
+
+    Args:
+        pairs: Counted distances of people that training never saw.
+        sample: Some of these pairs, with their people.
+        false_accept_rate: What the threshold is set for, above 0 and below 1.
+
+    Returns:
+        The calibration.
+
+    Raises:
+        InputError: As `fit_calibration`.
+    """
+    calibration = fit_calibration(pairs, false_accept_rate=false_accept_rate)
+    accepts, rejects = bootstrap_error_rates(sample, calibration.threshold)
+    return replace(calibration, false_accept_interval=accepts, false_reject_interval=rejects)
 
 
 def paired_bootstrap(

@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
-from siamese.metrics.blocks import Indices
+from siamese.metrics.blocks import Indices, mean_rows
 
 LARGEST_COMPONENT = 12_000
 """Images that are clustered exactly together: their distances take 580 MB."""
@@ -130,11 +130,9 @@ def _cluster(embeddings: NDArray[np.float32], threshold: float, within: float) -
     for rows in np.split(np.argsort(components, kind="stable"), np.cumsum(np.bincount(components))):
         if len(rows) > LARGEST_COMPONENT:
             found = _cluster(embeddings[rows], threshold, within * 0.9)
-            sizes = np.bincount(found)
-            means = np.zeros((len(sizes), embeddings.shape[1]))
-            np.add.at(means, found, embeddings[rows])
+            means = mean_rows(embeddings[rows], found)
             if len(means) <= LARGEST_COMPONENT:
-                found = _link(means / sizes[:, None], threshold)[found]
+                found = _link(means, threshold)[found]
         elif len(rows):
             found = _link(embeddings[rows], threshold)
         else:

@@ -252,6 +252,22 @@ def person_codes(people: People, *, distractors: Collection[str | int] = DISTRAC
     return numbers[inverse].astype(np.int64)
 
 
+def known_people(people: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Tells which images show somebody whose identity is known: not "", and no distractor.
+
+    Args:
+        people: `(images,)`, text.
+
+    Returns:
+        `(images,)`.
+
+    Example:
+        >>> known_people(np.array(["0002", "", "0000"])).tolist()
+        [True, False, False]
+    """
+    return ~np.isin(people, ["", *DISTRACTORS])
+
+
 def checked_cameras(cameras: ArrayLike, count: int, name: str) -> Indices:
     """Checks camera numbers.
 

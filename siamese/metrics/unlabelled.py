@@ -167,11 +167,10 @@ def count_unlabelled(
     pairing, groups = _groups(cameras, tracklets)
     kept = _draw(np.flatnonzero(groups >= 0), seed)
     rows, groups = embeddings[kept], groups[kept]
-    for start in range(0, len(rows), 512):
-        stop = min(start + 512, len(rows))
-        bins = _bins(rows[start:stop], rows)
-        later = np.arange(len(rows)) > np.arange(start, stop)[:, None]
-        counts += np.bincount(bins[later & (groups[start:stop, None] != groups)], minlength=STEPS)
+    for start, distances in distance_blocks(rows, rows):
+        block = np.arange(start, start + len(distances))[:, None]
+        chosen = (np.arange(len(rows)) > block) & (groups[block] != groups)
+        counts += np.bincount(_bins(distances[chosen]), minlength=STEPS)
     if not counts.any():
         raise InputError(
             "Pairs of images by two cameras, or of two tracklets, are needed. Received: images of "
@@ -180,7 +179,7 @@ def count_unlabelled(
     return UnlabelledPairs(counts, pairing, len(rows))
 
 
-def estimate_same_person(pairs: UnlabelledPairs) -> tuple[Floats, float]:
+def estimate_same_person(counts: Indices) -> tuple[Floats, float]:
     """Estimates which pairs show one person after all.
 
     The cosines are taken for a mixture: a skew normal distribution (Azzalini, Scandinavian Journal
@@ -189,12 +188,12 @@ def estimate_same_person(pairs: UnlabelledPairs) -> tuple[Floats, float]:
     Modelling for Unsupervised Score Calibration, ICASSP 2014.)
 
     Args:
-        pairs: As from `count_unlabelled`.
+        counts: Of `UnlabelledPairs`, `(STEPS,)`.
 
     Returns:
         Of each bin the probability of one person, `(STEPS,)`, 0 to 1; and the share of such pairs.
     """
-    joined = pairs.counts.reshape(-1, _JOINED).sum(axis=1)
+    joined = counts.reshape(-1, _JOINED).sum(axis=1)
     used = np.flatnonzero(joined)[::-1]  # cosines rise
     weights = joined[used] / joined.sum()
     cosines = 1 - ((used + 0.5) * (2 * _JOINED / STEPS)) ** 2 / 2
@@ -246,7 +245,7 @@ def calibrate_unlabelled(
         The calibration, its false-reject rates NaN, as they are not known without labels; and the
         estimated share of pairs that show one person.
     """
-    probabilities, share = estimate_same_person(pairs)
+    probabilities, share = estimate_same_person(pairs.counts)
     weights = pairs.counts * _strangers(probabilities)
     soft = PairCounts(
         same=np.rint(1000 * pairs.counts * probabilities).astype(np.int64) + (pairs.counts > 0),
@@ -312,11 +311,11 @@ def bootstrap_unlabelled(
     _, groups = _groups(cameras, tracklets)
     kept = _draw(np.flatnonzero(groups >= 0), seed, 1000)
     rows, groups = embeddings[kept], groups[kept]
-    bins = _bins(rows, rows)
-    pairs = groups[:, None] != groups
-    bins, first, second = bins[pairs], *np.nonzero(pairs)
+    first, second = np.nonzero(groups[:, None] != groups)
+    bins = _bins(np.concatenate([each.copy() for _, each in distance_blocks(rows, rows)]))
+    bins = bins[first, second]
     whole = np.bincount(bins, minlength=STEPS)
-    probabilities, share = estimate_same_person(UnlabelledPairs(whole, "two cameras", len(rows)))
+    probabilities, share = estimate_same_person(whole)
     fewest, most = (
         np.cumsum(whole * (1 - trusted)) for trusted in (probabilities, probabilities**16)
     )
@@ -332,7 +331,7 @@ def bootstrap_unlabelled(
         drawn = np.bincount(bins, times[first] * times[second], STEPS)
         if not drawn.any():
             continue
-        trust = _strangers(estimate_same_person(UnlabelledPairs(drawn, "two cameras", size))[0])
+        trust = _strangers(estimate_same_person(drawn)[0])
         below = np.cumsum(drawn * trust)
         found.append(np.searchsorted(below, false_accept_rate * below[-1], side="right") - 1)
     low, high = np.quantile(found or [0, STEPS - 1], [0.025, 0.975]).astype(int)
@@ -356,8 +355,7 @@ def _draw(rows: Indices, seed: int, largest: int = LARGEST) -> Indices:
     return np.sort(np.random.default_rng(seed).choice(rows, largest, replace=False))
 
 
-def _bins(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.int64]:
-    distances = np.concatenate([block.copy() for _, block in distance_blocks(rows, others)])
+def _bins(distances: NDArray[np.float32]) -> NDArray[np.int64]:
     numbers = np.ceil(distances * (STEPS / 2)).astype(np.int64) - 1
     return np.asarray(np.clip(numbers, 0, STEPS - 1))
 

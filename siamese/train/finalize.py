@@ -23,8 +23,7 @@ from siamese.evaluate import (
 from siamese.evaluate.report_images import describe_camera
 from siamese.images import read_image
 from siamese.inference import load_model
-from siamese.metrics.bootstrap import bootstrap_error_rates
-from siamese.metrics.calibration import fit_calibration
+from siamese.metrics.bootstrap import calibrate_pairs
 from siamese.metrics.masks import Protocol, query_rows
 from siamese.metrics.rank_lists import nearest
 from siamese.models.checkpoint import save_checkpoint
@@ -62,9 +61,7 @@ def calibrate_and_save(
         The score report.
     """
     pairs = pairs_of(gallery)
-    calibration = fit_calibration(pairs)
-    accepts, rejects = bootstrap_error_rates(sample_of(gallery), calibration.threshold)
-    calibration = replace(calibration, false_accept_interval=accepts, false_reject_interval=rejects)
+    calibration = calibrate_pairs(pairs, sample_of(gallery))
     history = read_history(folder)
     card: dict[str, Any] = {
         **scores.to_dict(),
