@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from siamese.cli.program import Flag, counting, open_console
+from siamese.cli.program import Flag, Json, counting, open_console
 from siamese.errors import InputError
 
 # Text: `Path` folds the slashes of an address.
@@ -131,7 +131,7 @@ def read_limits(words: Sequence[str] | None) -> int | dict[str, int] | None:
 
 def verify_records(
     folder: Annotated[Place, tyro.conf.Positional],
-    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+    json_: Json = False,
 ) -> int:
     """Read every record of a set and say which file is broken, and where.
 
@@ -168,7 +168,7 @@ def inspect(
     folder: Annotated[Place, tyro.conf.Positional],
     pattern: str | None = None,
     output: Path | None = None,
-    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+    json_: Json = False,
 ) -> int:
     """Say what a dataset folder is, what is wrong with it, and how to fix it.
 

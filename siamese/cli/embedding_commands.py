@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from siamese.cli.program import Flag, Stated, counting
+from siamese.cli.program import Flag, Json, Stated, counting
 from siamese.cli.verification_commands import open_model, open_or_name
 from siamese.preprocessing import UNSTATED, describe_preprocessing
 
@@ -51,7 +51,7 @@ def find_similar(
     model: Path | None = None,
     output: Path | None = None,
     preprocessing: Stated = UNSTATED,
-    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+    json_: Json = False,
 ) -> None:
     """Find the images of a folder that are nearest to an image, by its stored embeddings.
 

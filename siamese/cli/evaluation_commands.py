@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from siamese.cli.program import Flag, Stated, counting
+from siamese.cli.program import Flag, Json, Stated, counting
 from siamese.cli.verification_commands import open_model
 from siamese.errors import InputError
 from siamese.preprocessing import UNSTATED, describe_preprocessing
@@ -39,7 +39,7 @@ def evaluate(
     people: str | None = None,
     pattern: str | None = None,
     seed: int = 0,
-    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+    json_: Json = False,
 ) -> None:
     """Score a model on people it has not seen: Rank-k, mAP, mINP, EER, with 95 % intervals.
 
@@ -196,7 +196,7 @@ def compare(
     second: Annotated[Path, tyro.conf.Positional],
     samples: int = 2000,
     seed: int = 0,
-    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+    json_: Json = False,
 ) -> None:
     """Say whether the difference between two score reports is more than noise.
 

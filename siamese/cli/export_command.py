@@ -4,11 +4,9 @@ import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import tyro
-
-from siamese.cli.program import Flag, import_quietly
+from siamese.cli.program import Flag, Json, import_quietly
 
 
 def export(
@@ -17,7 +15,7 @@ def export(
     format: Literal["onnx", "savedmodel", "litert", "keras"] = "onnx",  # noqa: A002
     half: Flag = False,
     images: Path | None = None,
-    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+    json_: Json = False,
 ) -> None:
     """Write a model as ONNX, SavedModel or LiteRT, once it is seen to agree with the original.
 

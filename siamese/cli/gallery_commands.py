@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from siamese.cli.program import Flag, Stated, counting, open_console
+from siamese.cli.program import Flag, Json, Stated, counting, open_console
 from siamese.cli.verification_commands import open_or_name
 from siamese.errors import InputError
 from siamese.preprocessing import UNSTATED, Preprocessing, describe_preprocessing
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from siamese.gallery import Gallery, SearchResult
     from siamese.inference import Model
 
-Json = Annotated[Flag, tyro.conf.arg(name="json")]
 
 ANSWERS: dict[str | None, str] = {
     "same": "this person is in the gallery",

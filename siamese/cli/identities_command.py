@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from siamese.cli.program import Flag, Stated, counting
+from siamese.cli.program import Json, Stated, counting
 from siamese.cli.verification_commands import open_model
 from siamese.preprocessing import UNSTATED
 
@@ -22,7 +22,7 @@ def identities(
     profile: Path | None = None,
     false_accept_rate: float = 0.01,
     preprocessing: Stated = UNSTATED,
-    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+    json_: Json = False,
 ) -> None:
     """Find out which images show one person, across cameras, without a label.
 

@@ -16,6 +16,8 @@ from siamese.errors import InputError
 from siamese.preprocessing import Preprocessing
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
+Json: TypeAlias = Annotated[Flag, tyro.conf.arg(name="json")]
+"""The option --json."""
 Stated: TypeAlias = Annotated[Preprocessing, tyro.conf.arg(name="")]
 """The options --image_size, --channels, --pixels, --mean and --deviation."""
 

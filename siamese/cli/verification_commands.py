@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from siamese.cli.program import Flag, Stated, import_quietly
+from siamese.cli.program import Flag, Json, Stated, import_quietly
 from siamese.preprocessing import UNSTATED, Preprocessing
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def verify(
     camera2: int | None = None,
     preprocessing: Stated = UNSTATED,
     output: Path | None = None,
-    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+    json_: Json = False,
     exit_code: Flag = False,
 ) -> int:
     """Say whether two images show the same person, and how sure that is.
@@ -182,7 +182,7 @@ def explain(
     img2: Annotated[Path, tyro.conf.Positional],
     model: Path | None = None,
     output: Path = Path("explained.png"),
-    json_: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+    json_: Json = False,
 ) -> None:
     """Show where on both images of a pair the model found them alike.
 

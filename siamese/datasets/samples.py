@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,23 +184,26 @@ def is_image_name(name: str) -> bool:
 
 def image_names(folder: str | Path) -> list[str]:
     """Lists the names of the images that lie directly in a folder, sorted."""
-    return sorted(name for name, inner in _entries(folder) if not inner and is_image_name(name))
+    return sorted(name for name, inner in _entries(folder, is_image_name) if not inner)
 
 
 def folder_names(folder: str | Path) -> list[str]:
     """Lists the names of the folders that lie directly in a folder, sorted; hidden ones are not."""
-    return sorted(name for name, inner in _entries(folder) if inner and _seen(name))
+    return sorted(name for name, inner in _entries(folder, _seen) if inner)
 
 
-def _entries(folder: str | Path) -> Iterator[tuple[str, bool]]:
-    """The names of what lies directly in a folder, and whether each is a folder."""
+def _entries(folder: str | Path, named: Callable[[str], bool]) -> Iterator[tuple[str, bool]]:
+    """The names, of those wanted, that lie directly in a folder, and whether each is a folder."""
     if is_remote(folder):
-        yield from ((name, state is None) for name, state in list_remote(folder).items())
+        remote = list_remote(folder).items()
+        yield from ((name, state is None) for name, state in remote if named(name))
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            if _is_folder(entry) or _is_file(entry):
-                yield entry.name, _is_folder(entry)
+            if named(entry.name):  # its type may cost a question to the file system
+                inner = _is_folder(entry)
+                if inner or _is_file(entry):
+                    yield entry.name, inner
 
 
 def holds_folder(folder: Path, name: str) -> bool:

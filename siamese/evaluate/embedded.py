@@ -126,6 +126,29 @@ def embed_records(
     return EmbeddedImages(embeddings, people, cameras, name_images(people, names)), tracklets
 
 
+def read_record_pictures(
+    folder: str | Path, rows: set[int], image_size: tuple[int, int]
+) -> dict[int, NDArray[np.uint8]]:
+    """Reads some images of the validation part of a record set; one more pass over its shards.
+
+    Args:
+        folder: The folder of the record set.
+        rows: Numbers of the images, in the order of `embed_records`.
+        image_size: Height and width in pixels of the model's input.
+
+    Returns:
+        RGB images `(height, width, 3)` by row.
+    """
+    from siamese.loader.from_records import batch_image_size, evaluation_batches
+    from siamese.records import read_manifest, shard_paths
+
+    manifest = read_manifest(folder)
+    size = batch_image_size(manifest.parts["validation"], image_size)
+    batches = evaluation_batches(shard_paths(folder, manifest, "validation"), image_size=size)
+    images = (image for batch in batches for image in batch.images)
+    return {row: image for row, image in enumerate(images) if row in rows}
+
+
 def embed_samples(
     model: Model,
     samples: Sequence[Sample],

@@ -18,6 +18,7 @@ from siamese.evaluate.embedded import (
     embed_records,
     embed_tracklets,
     name_tracklet,
+    read_record_pictures,
 )
 from siamese.evaluate.score_report import FrameCounts, PooledFrames
 from siamese.images import read_image
@@ -302,31 +303,12 @@ def _list_records(model: Model, records: Path, flip: bool, progress: Progress | 
         names=names,
         parts=None,
         embed=lambda rows, *_: images.embeddings[rows],
-        read=lambda rows: _read_record_pictures(records, set(rows), model.image_size),
+        read=lambda rows: read_record_pictures(records, set(rows), model.image_size),
         dataset="records",
         source="validation part of a record set: the first of each person and camera asks",
         notes=notes,
         sources=manifest.held_out_sources,
     )
-
-
-def _read_record_pictures(
-    records: Path, rows: set[int], image_size: tuple[int, int]
-) -> dict[int, Image]:
-    """Reads the images of some rows of the validation part; one more pass over the shards."""
-    from siamese.loader.from_records import batch_image_size, evaluation_batches
-    from siamese.records import read_manifest, shard_paths
-
-    manifest = read_manifest(records)
-    shards = shard_paths(records, manifest, "validation")
-    size = batch_image_size(manifest.parts["validation"], image_size)
-    pictures: dict[int, Image] = {}
-    first = 0
-    for batch in evaluation_batches(shards, image_size=size):
-        for row in rows & set(range(first, first + len(batch.images))):
-            pictures[row] = batch.images[row - first]
-        first += len(batch.images)
-    return pictures
 
 
 def _name(sample: Sample, root: Path, data: Path) -> str:

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.datasets import list_samples, recognise
-from siamese.datasets.splits import refuse_duplicates, split_samples
+from siamese.datasets.splits import SplitRule, refuse_duplicates, split_samples
 from siamese.datasets.triplets import find_triplets
 from siamese.errors import InputError
 from siamese.evaluate import EmbeddedImages, embed_records, name_images
+from siamese.evaluate.embedded import read_record_pictures
 from siamese.images import read_bytes
 from siamese.inference.reading import Progress
 from siamese.loader.from_files import array_batches, read_images
@@ -233,12 +234,7 @@ class RecordData(TrainingData):
 
     def pictures(self, rows: set[int]) -> dict[int, Images]:
         """As `TrainingData`; one more pass over the shards."""
-        from siamese.loader.from_records import batch_image_size, evaluation_batches
-
-        size = batch_image_size(self.manifest.parts["validation"], self.recipe.model.image_size)
-        batches = evaluation_batches(self._shards("validation"), image_size=size)
-        images = (image for batch in batches for image in batch.images)
-        return {row: image for row, image in enumerate(images) if row in rows}
+        return read_record_pictures(self.folder, rows, self.recipe.model.image_size)
 
     def describe(self) -> dict[str, Any]:
         """As `TrainingData`."""
@@ -263,7 +259,7 @@ class MemoryData(TrainingData):
     It is split as `siamese records make` splits by default: by identity, with seed 0.
     """
 
-    validation_size = 0.3
+    split = SplitRule()
 
     def __init__(
         self, folder: str | Path, recipe: Recipe, process: int = 0, processes: int = 1
@@ -271,7 +267,9 @@ class MemoryData(TrainingData):
         super().__init__(recipe, process, processes)
         samples = list_samples(folder, "train")
         refuse_duplicates(samples)
-        train, held_out = split_samples(samples, "identity", self.validation_size, 0)
+        train, held_out = split_samples(
+            samples, self.split.by, self.split.validation_size, self.split.random_seed
+        )
         self.triplets: list[list[str]] = []
         if recognise(folder).name == "triplet-csv":
             self.triplets = find_triplets(folder, train)
@@ -324,7 +322,7 @@ class MemoryData(TrainingData):
         """As `TrainingData`."""
         return {
             "labels": self.labels,
-            "split": {"by": "identity", "validation_size": self.validation_size, "random_seed": 0},
+            "split": self.split.to_dict(),
             "images": {"train": self.images, "validation": len(self.held_out.images)},
             **super().describe(),
         }
