@@ -156,6 +156,10 @@ def test_rank_list_frames_correct_places_green_and_wrong_ones_red() -> None:
     figure = plots.plot_rank_lists([(PERSON, "0001")], [places])
     colours = [to_hex(patch.get_edgecolor()) for patch in figure.axes[0].patches]
     assert colours == [plots.NEUTRAL, plots.SAME, plots.DIFFERENT, plots.NEUTRAL]
+    words = {text.get_text() for text in figure.axes[0].texts}
+    assert {"query", "rank 1", "rank 3", "0001"} <= words
+    plain = plots.plot_rank_lists([(PERSON, "identity 0")], [places], titles=False)
+    assert {text.get_text() for text in plain.axes[0].texts} == {"identity 0", "1.0"}
 
 
 def test_images_of_any_shape_stay_in_their_cells_and_keep_their_shape() -> None:

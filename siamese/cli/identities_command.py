@@ -98,8 +98,8 @@ def _draw(found: "Identities", path: Path, rows: int = 8, columns: int = 8) -> N
         heads.append((pictures[0], f"identity {number}"))
         lines.append(
             [
-                plots.RankedImage(picture, None, f"{found.confidence[each]:.0%}")
+                plots.RankedImage(picture, None, f"{min(found.confidence[each], 0.999):.1%}")
                 for picture, each in zip(pictures[1:], members[1:], strict=True)
             ]
         )
-    plots.save(plots.plot_rank_lists(heads, lines), path)
+    plots.save(plots.plot_rank_lists(heads, lines, titles=False), path)

@@ -38,13 +38,17 @@ class RankedImage:
 
 
 def plot_rank_lists(
-    queries: Sequence[tuple[Image, str]], ranked: Sequence[Sequence[RankedImage]]
+    queries: Sequence[tuple[Image, str]],
+    ranked: Sequence[Sequence[RankedImage]],
+    *,
+    titles: bool = True,
 ) -> Figure:
     """Draws a row for each query: itself, then its ranks, framed green if correct, red if not.
 
     Args:
         queries: Picture and caption of each; a line longer than 14 letters loses its middle.
         ranked: The places of each, nearest first.
+        titles: Write "query" and the ranks above the columns.
 
     Returns:
         A figure.
@@ -57,8 +61,8 @@ def plot_rank_lists(
         for column, place in enumerate(places):
             colour = {True: SAME, False: DIFFERENT, None: NEUTRAL}[place.correct]
             _lay(axes, place.image, 1.1 * column + 1.25, top, colour, place.caption)
-    titles = ["query", *(f"rank {place}" for place in range(1, columns))]
-    for column, title in enumerate(titles):
+    names = ["query", *(f"rank {place}" for place in range(1, columns))] if titles else []
+    for column, title in enumerate(names):
         left = 1.1 * column + (0.15 if column else 0)
         axes.text(left + 0.5, 0.12, title, size=8, color=NEUTRAL, ha="center", va="bottom")
     return figure
