@@ -382,7 +382,7 @@ def test_other_schema_version_is_refused(records: Path, tmp_path: Path) -> None:
         json.dumps({**values, "labels": ["0002", "0003"]}),
     ):
         (folder / MANIFEST).write_text(text)
-        with pytest.raises(InputError, match=r"is not a manifest .* Remove this file"):
+        with pytest.raises(InputError, match=r"is not a manifest .* Give another folder"):
             verify_records(folder)
 
 
@@ -945,7 +945,7 @@ def test_foreign_file_in_the_way_is_not_overwritten(pedestrians: Path, tmp_path:
     (tmp_path / "set" / "mars_validation_00000-of-00001.tfrecord").unlink()
     assert not is_record_set(tmp_path / "set")
     before = _content(tmp_path / "set")
-    with pytest.raises(InputError, match=r"mars_train_00000-of-00001.tfrecord: is there already"):
+    with pytest.raises(InputError, match=r"has mars_train_00000-of-00001.tfrecord, .*--output_dir"):
         build_records(pedestrians, tmp_path / "set")
     assert _content(tmp_path / "set") == before
 
@@ -980,17 +980,29 @@ def test_triplets_of_the_user_are_not_overwritten(tmp_path: Path) -> None:
     assert other.read_text().startswith("anchor")
 
 
-def test_our_records_without_a_manifest_are_no_set_of_the_earlier_project(
+def test_only_a_manifest_or_a_plan_proves_that_records_are_ours(
     pedestrians: Path, records: Path, tmp_path: Path
 ) -> None:
+    # Others write the key image/class/text too, and some of their shards have our names.
     folder = tmp_path / "set"
     shutil.copytree(records, folder)
     (folder / MANIFEST).unlink()
+    (folder / "data_summary.txt").unlink()
+    before = _content(folder)
     assert not is_record_set(folder)
     with pytest.raises(InputError, match="no complete record set"):
         read_manifest(folder)
-    assert build_records(pedestrians, folder)[2]
-    assert _content(folder) == _content(records)
+    for options in ({}, {"num_shards": 2}, {"name": "other"}):
+        with pytest.raises(InputError, match=r"set: has .* already, which no manifest"):
+            build_records(pedestrians, folder, **options)
+        assert _content(folder) == before
+    (folder / ".building").mkdir()
+    (folder / ".building" / "thesis.txt").write_text("mine")
+    for path in folder.glob("*.t*"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"set: has \.building already"):
+        build_records(pedestrians, folder)
+    assert (folder / ".building" / "thesis.txt").read_text() == "mine"
 
 
 def test_several_or_damaged_sets_of_the_earlier_project_are_named(

@@ -43,12 +43,7 @@ def has_legacy_records(folder: str | Path, name: str | None = None) -> bool:
         return False
     sets = _find_sets(folder)
     first = [_first_keys(files["train"][0]) for key, files in sets.items() if name in (None, key)]
-    return any(keys and "image/class/text" not in keys for keys in first)
-
-
-def is_of_another_program(path: Path) -> bool:
-    """Returns whether a file is there that this program did not write, or that cannot be read."""
-    return path.exists() and "image/class/text" not in _first_keys(path)
+    return any("image/encoded" in keys and "image/class/text" not in keys for keys in first)
 
 
 def _first_keys(path: Path) -> set[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b, file_digest
 from pathlib import Path
@@ -11,13 +12,13 @@ from siamese.datasets import Sample
 from siamese.errors import InputError
 from siamese.files import remove, whole_file
 from siamese.filesystem import FileState, as_path, make_folder, remove_folder
-from siamese.records.legacy import is_of_another_program
-from siamese.records.manifest import MANIFEST, Shard, Skipped
+from siamese.records.manifest import MANIFEST, Manifest, Shard, Skipped
 from siamese.records.shards import BUILDING, OnCorrupt, ShardJob, WrittenShard
 
 SHARD_BYTES = 128 * 2**20
 """A shard is about this large where no number of shards is asked for."""
 _PLAN = "plan.json"
+_NOTE = re.compile(r"\.?plan\..*|.+\.tfrecord(\.gz)?\..+")  # what this program has in BUILDING
 
 
 def plan_part(
@@ -86,46 +87,48 @@ def begin(
         File name to finished shard.
 
     Raises:
-        InputError: A name is taken by a file of another program.
+        InputError: A name is taken by a file that no manifest and no plan of this program lists.
     """
     building = folder / BUILDING
-    ours = (building / _PLAN).exists()
-    if (folder / MANIFEST).exists():
-        manifest = _read_json(folder / MANIFEST)
-        if not isinstance(manifest, dict) or "schema_version" not in manifest:
-            raise _taken(folder, [MANIFEST])
+    manifest, old = _read_manifest(folder), _read_json(building / _PLAN)
+    planned = old.get("shards") if isinstance(old, dict) else None
+    mine = set(planned) if isinstance(planned, dict) else set()
+    if manifest is not None:
+        mine |= {MANIFEST, *(each.file for part in manifest.parts.values() for each in part.shards)}
+    if mine:
+        mine |= set(texts)
+    # What a file holds proves nothing: others write records with the keys of ours.
+    asked = (*(job.file for job in jobs), *texts, MANIFEST)
+    taken = [name for name in asked if name not in mine and (folder / name).exists()]
+    if building.is_dir() and not all(_NOTE.fullmatch(each.name) for each in building.iterdir()):
+        taken.append(BUILDING)
+    if taken:
+        one = len(taken) == 1
+        raise InputError(
+            f"{folder}: has {', '.join(taken[:3])}{'' if len(taken) < 4 else ', ...'} already, "
+            f"which no manifest of this program lists, and records would replace. Remove "
+            f"{'it' if one else 'them'}, or give another folder for the records (--output_dir, of "
+            "train --records)."
+        )
+    if manifest is not None:
         remove(folder / MANIFEST)
-        ours = True
-    old = _read_json(building / _PLAN)
     if old == plan:
         finished = {job.path: _finished(building, job) for job in jobs}
         return {each.shard.file: each for each in finished.values() if each is not None}
-    if isinstance(old, dict):
-        for file in old.get("shards", ()):
-            remove(folder / file)
-    for job in jobs:
-        if is_of_another_program(as_path(job.path)):
-            raise InputError(
-                f"{job.path}: is there already, and not of this program, or damaged. Remove it, or "
-                "give another output folder or name."
-            )
-    # Beside a shard of ours they are ours too, though somebody removed the manifest.
-    if not ours and not any(as_path(job.path).exists() for job in jobs):
-        taken = [name for name in texts if (folder / name).exists()]
-        if taken:
-            raise _taken(folder, taken)
+    for file in mine.intersection(planned or ()):
+        remove(folder / file)
     remove_folder(building)
     make_folder(building)
     write_text(building / _PLAN, json.dumps(plan))
     return {}
 
 
-def _taken(folder: Path, names: Sequence[str]) -> InputError:
-    return InputError(
-        f"{folder}: has {', '.join(names)} already, perhaps not of this program, which records "
-        f"would replace. Remove {'it' if len(names) == 1 else 'them'}, or give another output "
-        "folder."
-    )
+def _read_manifest(folder: Path) -> Manifest | None:
+    """Reads the manifest, if there is one and it is of this program."""
+    try:
+        return Manifest.from_values(_read_json(folder / MANIFEST))
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return None
 
 
 def _finished(building: Path, job: ShardJob) -> WrittenShard | None:

@@ -56,7 +56,8 @@ def read_manifest(folder: str | Path, check_shards: bool = True) -> Manifest:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: is not a manifest of a record set ({_explain(error)}). "
-            "Remove this file and build the records again, or give another folder."
+            "Give another folder for the records; or, if it was one, remove it together with its "
+            ".tfrecord files and build them again."
         ) from None
     for part in manifest.parts.values() if check_shards else ():
         for shard in part.shards:
