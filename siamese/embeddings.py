@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.datasets import Sample, list_samples
+from siamese.datasets.coverage import drop_damaged
 from siamese.datasets.samples import read_name, walk_images
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 from siamese.files import whole_file
 from siamese.filesystem import as_path
+from siamese.images import naming_all_damaged
 from siamese.inference import ImageLike, Model, load_model, reopen_model
 from siamese.inference.channels import warn_of_channels
 from siamese.inference.reading import Progress
@@ -60,6 +62,7 @@ def embed_folder(
     model: str | Path | Model | None = None,
     *,
     flip: bool = False,
+    on_corrupt: OnCorrupt = "error",
     progress: Progress | None = None,
 ) -> Embeddings:
     """Embeds all images of a folder into one file.
@@ -73,6 +76,7 @@ def embed_folder(
         output: The file to write: `.csv`, `.npz` or `.parquet` (with pyarrow).
         model: A model file, an open model, or None as for `siamese.load_model`.
         flip: Average each embedding with that of the mirrored image.
+        on_corrupt: "error" or "skip", see `list_all`.
         progress: Called with the images done and all images.
 
     Returns:
@@ -83,7 +87,7 @@ def embed_folder(
     """
     folder, output = Path(folder), Path(output)
     check_output(output)
-    samples = list_all(folder)
+    samples = list_all(folder, on_corrupt)
     opened = model if isinstance(model, Model) else load_model(model)
     warn_of_channels(opened, [each.path for each in samples])
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +103,8 @@ def embed_folder(
                 if progress is not None:
                     progress(before + done, len(samples))
 
-            embeddings = opened.embed([each.path for each in block], flip=flip, progress=report)
+            with naming_all_damaged([each.path for each in samples]):
+                embeddings = opened.embed([each.path for each in block], flip=flip, progress=report)
             with whole_file(path) as temporary:
                 np.save(temporary, embeddings)
         found.append(np.load(path, allow_pickle=False))
@@ -120,17 +125,19 @@ def embed_folder(
     return store
 
 
-def list_all(folder: Path) -> list[Sample]:
+def list_all(folder: Path, on_corrupt: OnCorrupt = "error") -> list[Sample]:
     """Lists every image under a folder, with what a dataset or its name tells about it.
 
     Args:
         folder: Any folder of images.
+        on_corrupt: "skip": every image is read, those that cannot be used are left out, and a
+            warning names them; "error": they are left to who reads them.
 
     Returns:
         Samples sorted by path; the person is "" where nothing tells it.
 
     Raises:
-        InputError: There is no such folder, or no image in it.
+        InputError: There is no such folder, or no image in it that can be used.
     """
     if not as_path(folder).is_dir():
         what = "is a file" if as_path(folder).exists() else "no such folder"
@@ -146,7 +153,7 @@ def list_all(folder: Path) -> list[Sample]:
     for path in (folder / name for name in names):
         told = known.get(path) or read_name(path.name) or Sample(str(path), "")
         samples.append(Sample(str(path), told.person, told.camera, told.tracklet, told.frame))
-    return samples
+    return drop_damaged(samples, on_corrupt)
 
 
 def find_similar_images(

@@ -1,4 +1,9 @@
-"""The one error that is the user's to fix."""
+"""The one error that is the user's to fix, and what to do at a damaged image."""
+
+from typing import Literal, TypeAlias
+
+OnCorrupt: TypeAlias = Literal["error", "skip"]
+"""What damaged images do: they end the work, or are left out and counted."""
 
 
 class InputError(ValueError):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from siamese.datasets import Sample
 from siamese.embeddings import list_all
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 from siamese.evaluate import embed_samples
 from siamese.files import whole_file
 from siamese.inference import Model, load_model
@@ -81,6 +81,7 @@ def find_identities(
     *,
     profile: Profile | None = None,
     false_accept_rate: float = 1e-2,
+    on_corrupt: OnCorrupt = "error",
     progress: Progress | None = None,
 ) -> Identities:
     """Finds out which images of a folder show one person, across cameras.
@@ -95,6 +96,7 @@ def find_identities(
         profile: Of these cameras, as `siamese.calibrate` makes it; by default the model's own
             calibration is taken.
         false_accept_rate: Of the threshold, above 0 and below 1.
+        on_corrupt: What damaged images do: "error" names them all and ends, "skip" leaves them out.
         progress: Called with the images done and all images.
 
     Returns:
@@ -104,7 +106,7 @@ def find_identities(
         InputError: The folder, an image or the model cannot be used, there is no calibration, or
             the profile is of another model.
     """
-    samples = list_all(Path(folder))
+    samples = list_all(Path(folder), on_corrupt)
     opened = model if isinstance(model, Model) else load_model(model)
     calibration = opened.calibration
     if profile is not None:

@@ -1,8 +1,13 @@
 """One way to read an image file, for the record writer, the verdict and every other stage."""
 
+import contextlib
 import io
+import os
+import re
 import struct
 import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,23 @@ from PIL import Image, UnidentifiedImageError
 
 from siamese.errors import InputError
 from siamese.filesystem import as_path, is_remote, reaching
+
+KINDS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM", "JPEG2000")
+"""What an image is, by its content, for every stage. Pillow's other readers are never tried: some
+of them start other programs."""
+
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".gif", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pnm", ".jp2",
+)  # fmt: skip
+"""Files of these suffixes (compared in lower case) are images, perhaps damaged ones; all others are
+where their first bytes say so."""
+
+_BEGINNINGS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|BM.{4}\0{4}|RIFF.{4}WEBP|GIF8[79]a|II[*+]\0|MM\0[*+]|P[1-6]\s"
+    rb"|\0\0\0\x0cjP  ",
+    re.DOTALL,
+)
 
 MAXIMUM_PIXELS = 50_000_000
 """Larger images are refused before they are decoded (a decompression bomb fits in a few kB)."""
@@ -29,6 +51,7 @@ _TURNS = {
 }
 """Turns that undo each orientation. Pillow's `exif_transpose` also writes the EXIF part anew, which
 a damaged one does not survive."""
+_NO_IMAGE = "Remove it, copy it again, or save it as JPEG or PNG."
 _DAMAGE = (OSError, SyntaxError, EOFError, IndexError, ValueError)
 """Exceptions that Pillow raises on damaged files, by format."""
 
@@ -59,6 +82,11 @@ def read_bytes(path: str | Path) -> bytes:
         OSError: It is at an address that cannot be reached, or refuses access: no fault of the
             image, which may be whole.
     """
+    if re.match("https?:/", str(path)):
+        raise InputError(
+            f"{path}: is on the web, and this program fetches nothing. Download it (curl -O), and "
+            "give the file."
+        )
     if is_remote(path):
         with reaching(path):
             try:
@@ -94,18 +122,35 @@ def decode_image(data: bytes, name: str | Path) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             # Pillow warns of a bomb from 89 M pixels on; our own, lower limit answers below.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=KINDS)
         return convert_image(image, name)
     except InputError:
         raise
     except Image.DecompressionBombError:
         raise InputError(f"{name}: has too many pixels. Give a crop of one person.") from None
     except UnidentifiedImageError:
-        raise InputError(f"{name}: is not an image. Remove it or copy it again.") from None
+        raise InputError(f"{name}: is not an image{_other(data)}. {_NO_IMAGE}") from None
     except _DAMAGE as error:
         raise InputError(
             f"{name}: is a damaged image ({error}). Remove it or copy it again."
         ) from None
+
+
+def begins_like_image(data: bytes) -> bool:
+    r"""Returns whether the first 16 bytes of a file are those of one of `KINDS`.
+
+    Example:
+        >>> begins_like_image(b"\xff\xd8\xff\xe0..."), begins_like_image(b"BMW drivers, a list")
+        (True, False)
+    """
+    return _BEGINNINGS.match(data) is not None
+
+
+def _other(data: bytes) -> str:
+    """Names kinds of pictures that phones and browsers make and nothing here reads."""
+    brand = data[4:12]
+    heif = brand.startswith(b"ftyphe") or brand in (b"ftypmif1", b"ftypmsf1")
+    return " but HEIC" if heif else " but AVIF" if brand == b"ftypavif" else ""
 
 
 def convert_image(image: Image.Image, name: str | Path = "image") -> NDArray[np.uint8]:
@@ -148,6 +193,52 @@ def read_exif(image: Image.Image, tag: int, part: int | None = None) -> Any:
         return (exif if part is None else exif.get_ifd(part)).get(tag)
     except (*_DAMAGE, KeyError, TypeError, struct.error):
         return None
+
+
+def find_damaged(paths: Sequence[str]) -> dict[str, str]:
+    """Reads image files and finds all that cannot be used.
+
+    Args:
+        paths: The files.
+
+    Returns:
+        Path to what is wrong with it, in words.
+    """
+
+    def look(path: str) -> str:
+        try:
+            read_image(path)
+        except InputError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        found = zip(paths, threads.map(look, paths), strict=True)
+        return {path: trouble for path, trouble in found if trouble}
+
+
+@contextlib.contextmanager
+def naming_all_damaged(paths: Sequence[str]) -> Iterator[None]:
+    """Lets an error about one image name all images that cannot be used, in one line.
+
+    Args:
+        paths: The images that are read in the block; they are read once more after an error.
+
+    Raises:
+        InputError: As in the block; where it is about an image, of all of them.
+    """
+    try:
+        yield
+    except InputError as error:
+        if not any(str(error).startswith(f"{path}: ") for path in paths):
+            raise
+        troubles = list(find_damaged([path for path in paths if not is_remote(path)]).values())
+        if len(troubles) < 2:
+            raise InputError(f"{error} Or leave it out: --on_corrupt skip.") from None
+        raise InputError(
+            f"{len(troubles):,} images cannot be used: {' '.join(troubles)} Or leave them out: "
+            "--on_corrupt skip."
+        ) from None
 
 
 def resize_image(image: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArray[np.uint8]:

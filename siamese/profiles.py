@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from siamese.embeddings import list_all
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 from siamese.files import whole_file
 from siamese.inference import Model, load_model
 from siamese.inference.reading import Progress
@@ -97,6 +97,7 @@ def calibrate(
     *,
     false_accept_rate: float = 1e-2,
     labels: bool = True,
+    on_corrupt: OnCorrupt = "error",
     progress: Progress | None = None,
 ) -> Profile:
     """Calibrates a model for the cameras of a folder of crops; nobody has to be known in it.
@@ -110,6 +111,7 @@ def calibrate(
         model: A model file, an open model, or None as for `siamese.load_model`.
         false_accept_rate: What the threshold is set for, above 0 and below 1.
         labels: Use people where they are known.
+        on_corrupt: What damaged images do: "error" names them all and ends, "skip" leaves them out.
         progress: Called with the images done and all images.
 
     Returns:
@@ -120,7 +122,7 @@ def calibrate(
     """
     from siamese.evaluate import embed_samples  # brings matplotlib, which verifying does not need
 
-    samples = list_all(Path(folder))
+    samples = list_all(Path(folder), on_corrupt)
     opened = model if isinstance(model, Model) else load_model(model)
     images = embed_samples(opened, samples, progress=progress)
     raw, people, cameras = images.embeddings, images.people, images.cameras

@@ -1,5 +1,6 @@
 """The one sampler: P x K batches, pairs, triplets as row numbers, in NumPy, for all backends."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -23,6 +24,36 @@ class SourceShares(NamedTuple):
 
     source: Rows
     weights: tuple[float, ...]
+
+
+def fit_groups(groups: int, num_identities: int, *, sampler: Sampler = "pk", hosts: int = 1) -> int:
+    """Finds how many groups a batch can have in a small set.
+
+    Args:
+        groups: Groups of images (or triplets) that the set has.
+        num_identities: How many a batch should have.
+        sampler: As `RowSampler` takes it; pairs come in fours.
+        hosts: Processes that share each batch evenly.
+
+    Returns:
+        `num_identities`, or the largest smaller number that the set and the sampler allow.
+
+    Raises:
+        InputError: The set is too small for any batch.
+
+    Example:
+        >>> fit_groups(5, 16), fit_groups(7, 16, sampler="pairs"), fit_groups(20, 16)
+        (5, 4, 16)
+    """
+    step = math.lcm(4 if sampler == "pairs" else 1, hosts)
+    fitting = min(num_identities, groups // step * step)
+    if fitting < max(2, step):
+        raise InputError(
+            f"training needs at least {max(2, step)} groups of images of one person in a batch. "
+            f"Received: {groups} in the training set. Add people; or use the pretrained model, "
+            "which needs none: siamese verify, siamese calibrate FOLDER."
+        )
+    return fitting
 
 
 class RowSampler:

@@ -15,6 +15,7 @@ from PIL import Image
 from siamese.app import uploads
 from siamese.app.uploads import dataset_root, inside, keep_archive, keep_files, read_upload
 from siamese.errors import InputError
+from siamese.gallery.sources import list_gallery_images
 from siamese.synthetic import draw_pedestrian
 
 
@@ -69,7 +70,7 @@ def test_what_is_called_an_image_but_is_none_is_refused(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"photo\.\w+: is not a JPEG, PNG, WebP or BMP image"):
+    with pytest.raises(InputError, match=r"photo\.\w+: is not an image of a kind"):
         read_upload(path)
 
 
@@ -118,6 +119,33 @@ def test_an_archive_gives_its_images_and_says_what_it_left_out(tmp_path: Path) -
     assert (kept.folder / "crops/anna/1.jpg").read_bytes() == person_bytes(1)
     assert keep_archive(archive, tmp_path / "home").folder == kept.folder
     assert [each.name for each in (tmp_path / "home").iterdir()] == [kept.folder.name]
+
+
+def test_an_archive_of_windows_keeps_its_people(tmp_path: Path) -> None:
+    names = ["people\\", "people\\anna\\", "people\\Thumbs.db"]
+    people = ("anna", "bert")
+    names += [f"people\\{person}\\{n}.jpg" for person in people for n in (1, 2)]
+    archive = tmp_path / "people.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for number, name in enumerate(names):
+            entry = zipfile.ZipInfo("x")
+            entry.filename = name  # its constructor would put "/"
+            file.writestr(entry, person_bytes(number) if name.endswith("jpg") else b"")
+    kept = keep_archive(archive, tmp_path / "home")
+    assert kept.images == 4
+    assert kept.left_out == ()
+    images = list_gallery_images(dataset_root(kept.folder))
+    assert sorted(image.person for image in images) == ["anna", "anna", "bert", "bert"]
+
+
+@pytest.mark.parametrize("around", ["", "people/", "people/people/"])
+def test_folders_around_the_people_are_nobody(tmp_path: Path, around: str) -> None:
+    files = {f"{around}{person}/{n}.jpg": person_bytes(n) for person in ("anna", "bert")
+             for n in (1, 2)}  # fmt: skip
+    archive = pack(tmp_path / "people.zip", {**files, f"__MACOSX/{around}anna/._1.jpg": b"\0"})
+    kept = keep_archive(archive, tmp_path / "home")
+    images = list_gallery_images(dataset_root(kept.folder))
+    assert sorted(image.person for image in images) == ["anna", "anna", "bert", "bert"]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +231,7 @@ def test_what_is_no_zip_file_is_refused_in_words(tmp_path: Path, data: bytes) ->
 
 
 def test_an_archive_without_images_or_with_a_password_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no JPEG, PNG, WebP or BMP image was found"):
+    with pytest.raises(InputError, match="no image was found"):
         keep_archive(pack(tmp_path / "a.zip", {"a.txt": b"text"}), tmp_path / "home")
     path = pack(tmp_path / "b.zip", {"a.jpg": person_bytes()})
     data = bytearray(path.read_bytes())

@@ -347,6 +347,31 @@ def test_read_only_folder_is_named_and_left_as_it_was(pedestrians: Path) -> None
         assert not is_record_set(root / "set")
 
 
+def test_records_of_a_read_only_dataset_go_where_one_may_write(
+    pedestrians: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch) / "crops"
+        shutil.copytree(pedestrians / "categories", root)
+        Path(scratch).chmod(0o777)
+        monkeypatch.chdir(scratch)
+        root.chmod(0o555)
+        superuser = os.geteuid() == 0
+        try:
+            if superuser:
+                os.setreuid(65_534, 0)  # `access` asks for the real user
+            folder, _, new = build_records(root)
+            again = build_records(root)
+        finally:
+            if superuser:
+                os.setreuid(0, 0)
+            root.chmod(0o755)
+        assert (folder, new) == (Path("crops-records"), True)
+        assert again[0] == folder
+        assert not again[2]
+        assert f"{root} may not be written: its records are in {scratch}" in caplog.text
+
+
 def test_file_in_place_of_the_folder_is_named(pedestrians: Path, tmp_path: Path) -> None:
     (tmp_path / "set").write_text("a file")
     with pytest.raises(OSError, match="set"):

@@ -30,12 +30,14 @@ from siamese.recipes import (
     demo,
     fine_tune,
 )
+from siamese.records import read_manifest
+from siamese.sampler import fit_groups
 from siamese.train import train
 from siamese.train.devices import OneDevice
 from siamese.train.objective import build_training_model
 from siamese.train.optimizer import build_optimizer
 from siamese.train.run_dir import free_folder, hold_folder, read_history
-from siamese.train.training_data import MemoryData
+from siamese.train.training_data import MemoryData, open_training_data
 
 SMALL: dict[str, Any] = {"backbone": "conv4", "weights": "none", "image_size": (64, 32)}
 
@@ -287,14 +289,23 @@ def test_run_of_other_people_is_not_resumed(
         train(tmp_path / "other", run=trained)
 
 
-def test_too_small_a_set_is_refused_before_anything_is_written(
-    records: Path, tmp_path: Path
+def test_batches_of_a_small_set_are_smaller_and_it_is_said(
+    records: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     recipe = change_recipe(demo(), **SMALL)
-    recipe = Recipe(**{**vars(recipe), "batches": BatchSection(num_identities=500)})
-    with pytest.raises(InputError, match="`num_identities` must be at most"):
-        train(records, recipe, run=tmp_path / "run", log=tmp_path / "log")
-    assert not list(tmp_path.iterdir())
+    wanted = BatchSection(num_identities=500, num_instances=4)
+    source = open_training_data(records, Recipe(**{**vars(recipe), "batches": wanted}))
+    part = read_manifest(records).parts["train"]
+    groups = sum(-(-count // 4) for count in part.images_by_label.values())
+    assert source.recipe.batches == BatchSection(num_identities=groups, num_instances=4)
+    assert f"batches have {groups} groups of 4 images in place of 500" in caplog.text
+    assert "people to learn from" in caplog.text
+
+
+def test_sets_that_are_too_small_are_refused_with_what_helps() -> None:
+    for groups, options in ((1, {}), (3, {"sampler": "pairs"}), (2, {"hosts": 3})):
+        with pytest.raises(InputError, match=r"needs at least .* siamese calibrate"):
+            fit_groups(groups, 12, **options)
 
 
 @pytest.mark.parametrize(

@@ -202,5 +202,5 @@ def sent_files(event: gr.EventData, uploads: Path) -> dict[str, Path]:
             raise InputError(f"{name}: is not an uploaded file. Send the folder again.")
         files[name] = Path(path)
     if not files:
-        raise InputError("no JPEG, PNG, WebP or BMP image has arrived. Send a folder of crops.")
+        raise InputError("no image has arrived. Send a folder of crops.")
     return files

@@ -21,10 +21,12 @@ from PIL import Image
 
 from siamese.app.chart import calibration_at
 from siamese.app.uploads import Kept, dataset_root, inside
+from siamese.datasets import UNLABELLED, PeopleUnclearError
 from siamese.errors import InputError
 from siamese.explain import explain
-from siamese.gallery import Added, Gallery, GalleryImage, SearchResult, answer, open_image
+from siamese.gallery import Added, Gallery, GalleryImage, SearchResult, answer, open_or_blank
 from siamese.gallery.results import judge_result
+from siamese.gallery.sources import whole_path
 from siamese.inference import Model
 from siamese.inference.reading import Progress
 from siamese.metrics.calibration import LEANINGS, Calibration, Verdict
@@ -192,9 +194,21 @@ class Desk:
     # Gallery.
 
     def add(self, kept: Kept, *, progress: Progress | None = None) -> Added:
-        """Adds images that have been taken in."""
+        """Adds images that have been taken in; what cannot be used does not stay on the disk.
+
+        Where it is not clear which folders are people, nobody is named.
+        """
+        root = dataset_root(kept.folder)
         with self._writing:
-            return self.gallery.add(dataset_root(kept.folder), progress=progress)
+            try:
+                return self.gallery.add(root, progress=progress)
+            except PeopleUnclearError:
+                return self.gallery.add(root, pattern=UNLABELLED, progress=progress)
+            finally:
+                known = {e.path for e in self.gallery.images()} if len(self.gallery) else set()
+                for path in kept.folder.rglob("*"):
+                    if path.is_file() and whole_path(path) not in known:
+                        path.unlink()
 
     def name(self, images: Sequence[str], name: str) -> int:
         """Gives images a person's name and returns how many there were."""
@@ -330,4 +344,4 @@ def shrink(pixels: Pixels, longest: int) -> Image.Image:
 
 @lru_cache(maxsize=4000)
 def _thumbnail(path: str, height: int) -> Image.Image:
-    return shrink(open_image(path), height)
+    return shrink(open_or_blank(path), height)

@@ -12,7 +12,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -23,10 +23,9 @@ from PIL import Image, UnidentifiedImageError
 
 from siamese.datasets.samples import read_name
 from siamese.errors import InputError
-from siamese.images import decode_image
+from siamese.images import KINDS, decode_image
 from siamese.inference.reading import Progress
 
-KINDS = ("JPEG", "PNG", "WEBP", "BMP")
 MAXIMUM_BYTES = 20_000_000
 MAXIMUM_FILES = 20_000
 MAXIMUM_UNPACKED = 2_000_000_000
@@ -81,7 +80,7 @@ def read_upload(path: str | Path) -> NDArray[np.uint8]:
 
 
 def check_kind(data: bytes, name: str) -> None:
-    """Sees by its first bytes, not by its name, that a file is one of `KINDS`.
+    """Sees by its content, not by its name, that a file is one of `siamese.images.KINDS`.
 
     Args:
         data: The file's content.
@@ -91,13 +90,12 @@ def check_kind(data: bytes, name: str) -> None:
         InputError: It is not.
     """
     try:
-        # Pillow's other readers are never tried: some of them start other programs.
         Image.open(io.BytesIO(data), formats=KINDS).close()
     except Image.DecompressionBombError:
         raise InputError(f"{name}: has too many pixels. Give a crop of one person.") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+    except (UnidentifiedImageError, OSError, SyntaxError, EOFError, ValueError):
         raise InputError(
-            f"{name}: is not a JPEG, PNG, WebP or BMP image. Save it as one of these."
+            f"{name}: is not an image of a kind that is read here. Save it as JPEG or PNG."
         ) from None
 
 
@@ -202,7 +200,7 @@ def inside(path: str | Path, folder: Path) -> bool:
 
 
 def _keep(
-    names: Sequence[str],
+    names: Mapping[str, str],
     read: Callable[[str], bytes],
     digest: str,
     home: Path,
@@ -215,7 +213,7 @@ def _keep(
     scratch = Path(tempfile.mkdtemp(dir=home, prefix=".incoming-"))
     try:
         for place, name in enumerate(names, 1):
-            data, shown = read(name), PurePosixPath(name).name
+            data, shown = read(name), PurePosixPath(names[name]).name
             try:
                 if len(data) > MAXIMUM_BYTES:
                     raise InputError(_too_large(shown))
@@ -225,15 +223,13 @@ def _keep(
             else:
                 written += len(data)
                 _check_total(written)
-                target = scratch / name
+                target = scratch / names[name]
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
             if progress is not None:
                 progress(place, len(names))
         if len(left_out) == len(names):
-            raise InputError(
-                "no JPEG, PNG, WebP or BMP image was found. Give a zip file or a folder of crops."
-            )
+            raise InputError("no image was found. Give a zip file or a folder of crops.")
         # mkdtemp's folder is for its owner alone; this one is as any other new folder.
         scratch.chmod(0o755)
         if (home / digest).exists():  # came in before; what was erased since is wanted again
@@ -245,12 +241,16 @@ def _keep(
     return Kept(home / digest, len(names) - len(left_out), tuple(left_out[:100]))
 
 
-def _check_names(names: Iterable[str]) -> list[str]:
-    """Leaves out what no one packs on purpose; refuses too many names and those leading outside."""
-    kept = []
+def _check_names(names: Iterable[str]) -> dict[str, str]:
+    """Leaves out what no one packs on purpose; refuses too many names and those leading outside.
+
+    Returns:
+        Each name to the path that it means, with `/` also where Windows wrote other separators.
+    """
+    kept: dict[str, str] = {}
     for name in names:
         parts = PurePosixPath(name.replace("\\", "/")).parts
-        if any(part in _IGNORED or part.startswith("._") for part in parts):
+        if name.endswith("\\") or any(part in _IGNORED or part[:2] == "._" for part in parts):
             continue
         outside = not parts or ".." in parts or parts[0].startswith("/") or ":" in parts[0]
         if outside or "\0" in name:
@@ -259,7 +259,7 @@ def _check_names(names: Iterable[str]) -> list[str]:
             )
         if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts) or len(parts) > 20:
             raise InputError(f"the path {name[:40]!r}... is too long. Give shorter names.")
-        kept.append(name)
+        kept[name] = "/".join(parts)
     if len(kept) > MAXIMUM_FILES:
         raise InputError(
             f"at most {MAXIMUM_FILES:,} files can be added at a time. Received: {len(kept):,}. Add "

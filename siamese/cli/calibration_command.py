@@ -8,6 +8,7 @@ import tyro
 
 from siamese.cli.program import Json, Stated, counting
 from siamese.cli.verification_commands import open_model
+from siamese.errors import OnCorrupt
 from siamese.preprocessing import UNSTATED
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def calibrate(
     model: Path | None = None,
     false_accept_rate: float = 0.01,
     labels: Annotated[bool, tyro.conf.FlagConversionOff] = True,
+    on_corrupt: OnCorrupt = "error",
     preprocessing: Stated = UNSTATED,
     json_: Json = False,
 ) -> None:
@@ -34,18 +36,26 @@ def calibrate(
             the one that comes with the program.
         false_accept_rate: Share of strangers that the threshold is to accept.
         labels: Measure on people where at least 20 are known; False: as if nobody were.
+        on_corrupt: What damaged images do: error names them all and ends, skip leaves them out.
         preprocessing: Of a model made elsewhere, where its file does not say.
         json_: Print one JSON object and nothing else.
     """
     from siamese import profiles
+    from siamese.datasets.samples import walk_images
 
     opened = open_model(model, **preprocessing.given())
     with counting("images") as progress:
         profile = profiles.calibrate(
-            folder, opened, false_accept_rate=false_accept_rate, labels=labels, progress=progress
+            folder,
+            opened,
+            false_accept_rate=false_accept_rate,
+            labels=labels,
+            on_corrupt=on_corrupt,
+            progress=progress,
         )
     profile.write(output)
     summary = _summarise(profile, opened, output)
+    summary["found"] = len(walk_images(folder))
     if json_:
         print(json.dumps(summary, ensure_ascii=False))
     else:
@@ -76,7 +86,11 @@ def _print_summary(found: dict[str, Any], pairs: int) -> None:
     from siamese.metrics.unlabelled import PRIOR_IMAGES
 
     cameras: dict[int, int] = found["cameras"]
-    print(f"images       {found['images']:,}")
+    left_out = found["found"] - found["images"]
+    print(
+        f"images       {found['found']:,} found, {found['images']:,} used"
+        + (f"; left out: {left_out:,} damaged" if left_out else "")
+    )
     if cameras:
         shown = ", ".join(f"{number}: {count:,}" for number, count in list(cameras.items())[:12])
         print(f"cameras      {len(cameras)} ({shown}{', ...' if len(cameras) > 12 else ''})")

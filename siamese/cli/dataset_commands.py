@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from siamese.cli.program import Flag, Json, counting, open_console
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 
 # Text: `Path` folds the slashes of an address.
 Place = Annotated[str, tyro.conf.arg(metavar="PATH")]
@@ -30,7 +30,7 @@ def create_records(
     hold_out: Names = None,
     max_images_per_person: Limits = None,
     pattern: str | None = None,
-    on_corrupt: Literal["error", "skip"] = "error",
+    on_corrupt: OnCorrupt = "error",
     compress: Flag = False,
     engine: Literal["local", "ray"] = "local",
     address: str | None = None,
@@ -59,9 +59,10 @@ def create_records(
         max_images_per_person: Most images of a person, drawn evenly over cameras and tracklets; one
             number for all sources, or NAME=INT for some.
         pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
-            of your own form; or how to read them (docs/datasets.md): cuhk01, ilids, unlabelled, ...
-        on_corrupt: What a damaged image does: error ends the work, skip leaves the image out and
-            names it in manifest.json.
+            of your own form; or how to read them (docs/datasets.md): folders, names, unlabelled,
+            cuhk01, ...
+        on_corrupt: What damaged images do: error names them all and ends, skip leaves them out and
+            names them in manifest.json.
         compress: Write GZIP files (.tfrecord.gz).
         engine: local uses the processors of this computer, ray those of a Ray cluster.
         address: Address of a running Ray cluster; by default one is started on this computer.
@@ -178,7 +179,8 @@ def inspect(
         folder: A dataset folder, or a CSV file of identities or triplets; a path or an address
             such as s3://bucket/folder.
         pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
-            of your own form; or how to read them (docs/datasets.md): cuhk01, ilids, unlabelled, ...
+            of your own form; or how to read them (docs/datasets.md): folders, names, unlabelled,
+            cuhk01, ...
         output: Picture: some of the images, images a person, image sizes; none by default.
         json_: Print one JSON object and nothing else.
     """

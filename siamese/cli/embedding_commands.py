@@ -8,6 +8,7 @@ import tyro
 
 from siamese.cli.program import Flag, Json, Stated, counting
 from siamese.cli.verification_commands import open_model, open_or_name
+from siamese.errors import OnCorrupt
 from siamese.preprocessing import UNSTATED, describe_preprocessing
 
 
@@ -16,6 +17,7 @@ def embed(
     output: Path = Path("embeddings.npz"),
     model: Path | None = None,
     flip: Flag = False,
+    on_corrupt: OnCorrupt = "error",
     preprocessing: Stated = UNSTATED,
 ) -> None:
     """Embed all images of a folder into one file: image, person, camera, tracklet, embedding.
@@ -28,16 +30,21 @@ def embed(
         model: Model file, .keras, .onnx or .xml; by default the newest in runs, else `pretrained`,
             the one that comes with the program.
         flip: Average each embedding with that of the mirrored image.
+        on_corrupt: What damaged images do: error names them all and ends, skip leaves them out.
         preprocessing: Of a model made elsewhere, where its file does not say.
     """
+    from siamese.datasets import measure_coverage
     from siamese.embeddings import embed_folder
 
     opened = open_model(model, **preprocessing.given())
     with counting("images") as progress:
-        table = embed_folder(folder, output, opened, flip=flip, progress=progress)
+        table = embed_folder(
+            folder, output, opened, flip=flip, on_corrupt=on_corrupt, progress=progress
+        )
     people = len(set(table.people.tolist()) - {""})
     print(f"wrote        {output}")
     print(f"embeddings   {len(table):,} images of {table.embeddings.shape[1]} numbers")
+    print(f"images       {measure_coverage(folder, None, table.images.tolist()).describe()}")
     print(f"people       {people:,}" if people else "people       not known from these names")
     print(f"model        {opened.path} ({table.fingerprint})")
     if table.preprocessing is not None:
@@ -86,9 +93,10 @@ def find_similar(
             print(f"{rank:3}  {each.distance:.4f}  {person}  {each.image}")
     if output is not None:
         from siamese import plots
+        from siamese.gallery.sources import open_or_blank
 
         closest = [
-            plots.RankedImage(read_image(each.image), None, _caption(each.person, each.distance))
+            plots.RankedImage(open_or_blank(each.image), None, _caption(each.person, each.distance))
             for each in found
         ]
         figure = plots.plot_rank_lists([(pixels, image.name)], [closest])

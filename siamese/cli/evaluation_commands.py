@@ -8,7 +8,7 @@ import tyro
 
 from siamese.cli.program import Flag, Json, Stated, counting
 from siamese.cli.verification_commands import open_model
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 from siamese.preprocessing import UNSTATED, describe_preprocessing
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def evaluate(
     splits: int | None = None,
     people: str | None = None,
     pattern: str | None = None,
+    on_corrupt: OnCorrupt = "error",
     seed: int = 0,
     json_: Json = False,
 ) -> None:
@@ -72,7 +73,9 @@ def evaluate(
         people: Slice of the people of a folder, sorted by number: 316: leaves the first 316 out,
             :316 takes them.
         pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
-            of your own form; or how to read them (docs/datasets.md): cuhk01, ilids, ...
+            of your own form; or how to read them (docs/datasets.md): folders, names, cuhk01, ...
+        on_corrupt: What damaged images of a folder do: error names them all and ends, skip leaves
+            them out and counts them.
         seed: Of the draws: intervals, random rank lists, single shot, small_set.
         json_: Print one JSON object and nothing else.
     """
@@ -122,6 +125,7 @@ def evaluate(
             seed=seed,
             people=people,
             pattern=pattern,
+            on_corrupt=on_corrupt,
             flip=flip,
             metric=metric,
             output=output,
@@ -144,6 +148,7 @@ def evaluate(
             heat_maps=_heat_maps(opened) if heat_maps else None,
             people=people,
             pattern=pattern,
+            on_corrupt=on_corrupt,
             progress=progress,
         )
     if json_:

@@ -54,7 +54,8 @@ def add(
         model: Model file; by default the newest in runs, else `pretrained`,
             the one that comes with the program.
         pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
-            of your own form; or how to read them (docs/datasets.md): cuhk01, ilids, unlabelled, ...
+            of your own form; or how to read them (docs/datasets.md): folders, names, unlabelled,
+            cuhk01, ...
         anonymous: Do not read people from folder and file names.
         workers: Processes of a Ray cluster that read and embed; 0 does it in this process.
         preprocessing: Of a model made elsewhere; the gallery remembers it.
@@ -376,7 +377,7 @@ def _plot(
 ) -> None:
     """Frames say to which side the verdict leans: green same, red different, grey unsure."""
     from siamese import plots
-    from siamese.gallery import open_image
+    from siamese.gallery import open_image, open_or_blank
     from siamese.metrics.calibration import LEANINGS
 
     lists = dict(list(lists.items())[:20])  # more rows would not fit a screen
@@ -385,12 +386,12 @@ def _plot(
     if like is None:
         queries = [(open_image(name), Path(name).stem) for name in lists]
     else:
-        queries = [(open_image(gallery.images(person=like)[0].path), like)]
+        queries = [(open_or_blank(gallery.images(person=like)[0].path), like)]
 
     def place(match: "SearchResult") -> plots.RankedImage:
         camera = "" if match.camera is None else f"cam {match.camera}  "
         caption = f"{match.person or '?'}\n{camera}{match.distance:.2f}"
-        return plots.RankedImage(open_image(match.image), LEANINGS[match.verdict], caption)
+        return plots.RankedImage(open_or_blank(match.image), LEANINGS[match.verdict], caption)
 
     ranked = [[place(match) for match in matches] for matches in lists.values()]
     plots.save(plots.plot_rank_lists(queries, ranked), output)

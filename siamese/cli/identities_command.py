@@ -1,6 +1,7 @@
 """The command identities."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,7 @@ import tyro
 
 from siamese.cli.program import Json, Stated, counting
 from siamese.cli.verification_commands import open_model
+from siamese.errors import OnCorrupt
 from siamese.preprocessing import UNSTATED
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ def identities(
     model: Path | None = None,
     profile: Path | None = None,
     false_accept_rate: float = 0.01,
+    on_corrupt: OnCorrupt = "error",
     preprocessing: Stated = UNSTATED,
     json_: Json = False,
 ) -> None:
@@ -34,10 +37,12 @@ def identities(
             the one that comes with the program.
         profile: Profile of these cameras, which `siamese calibrate` wrote.
         false_accept_rate: Share of pairs of two people that the threshold takes for one.
+        on_corrupt: What damaged images do: error names them all and ends, skip leaves them out.
         preprocessing: Of a model made elsewhere, where its file does not say.
         json_: Print one JSON object and nothing else.
     """
     from siamese import identities as stage
+    from siamese.datasets import measure_coverage
     from siamese.profiles import read_profile
 
     stated = None if profile is None else read_profile(profile)
@@ -48,15 +53,18 @@ def identities(
             opened,
             profile=stated,
             false_accept_rate=false_accept_rate,
+            on_corrupt=on_corrupt,
             progress=progress,
         )
     found.write(output)
     if sheet is not None:
         _draw(found, sheet)
     count = int(found.numbers.max()) + 1
+    coverage = measure_coverage(folder, None, (each.path for each in found.samples))
     if json_:
         answer = {
             "images": len(found.numbers),
+            "coverage": asdict(coverage),
             "identities": count,
             "threshold": found.threshold,
             "links": [vars(each) for each in found.links],
@@ -67,7 +75,7 @@ def identities(
         }
         print(json.dumps(answer, ensure_ascii=False))
         return
-    print(f"images       {len(found.numbers):,}")
+    print(f"images       {coverage.describe()}")
     print(f"identities   {count:,}, joined up to a distance of {found.threshold:.4f}")
     print(f"unsure       {len(found.links):,} pairs of identities may be one person")
     if (scores := found.scores) is not None:

@@ -63,7 +63,10 @@ def _describe(error: OSError) -> str:
     if error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{error}. Free some space, or choose another folder."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{error}. Change the permissions, or choose another folder."
+        return (
+            f"{error}. Change the permissions, or choose another folder (--output_dir, --output; "
+            "of train --records, --run, --log)."
+        )
     if error.errno in (errno.EEXIST, errno.ENOTDIR) and error.filename is not None:
         path = Path(os.fsdecode(error.filename))
         for place in (path, *path.parents):

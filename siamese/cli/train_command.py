@@ -10,7 +10,7 @@ from siamese.aliases import BACKBONE_FLAG
 from siamese.cli.dataset_commands import Limits, Names, read_limits
 from siamese.cli.evaluation_commands import print_scores
 from siamese.cli.program import Flag, counting, import_quietly, open_console
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16", "auto"]
 
@@ -37,6 +37,8 @@ def train(
     validation_size: float | None = None,
     hold_out: Names = None,
     max_images_per_person: Limits = None,
+    pattern: str | None = None,
+    on_corrupt: OnCorrupt = "error",
     log: Path = Path("train.log"),
     patience: int | None = None,
     seeds: int | None = None,
@@ -77,6 +79,9 @@ def train(
             0.3.
         hold_out: Of several datasets those whose people are held out; by default all.
         max_images_per_person: Most images of a person; one number, or NAME=INT for some datasets.
+        pattern: How the file names are read, as `siamese records make` takes it.
+        on_corrupt: What damaged images do where records are made: error names them all and ends,
+            skip leaves them out.
         log: Folder of the TensorBoard logs.
         patience: End early after this many scorings without a better mAP; by default never.
         seeds: Train this many times, with the seed and those after it, and print mean and spread.
@@ -102,6 +107,7 @@ def train(
         "validation_size": validation_size,
         "hold_out": hold_out,
         "max_images_per_person": read_limits(max_images_per_person),
+        "pattern": pattern,
     }
     split: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     chosen = None
@@ -111,8 +117,8 @@ def train(
             raise InputError(
                 "--resume continues with the run's own recipe and split. Leave out --recipe, "
                 "--epochs, --backbone, --weights, --image_size, --seed, --precision, --set, "
-                "--teacher, --patience, --validation_size, --hold_out and --max_images_per_person, "
-                "or start a new run."
+                "--teacher, --patience, --validation_size, --hold_out, --max_images_per_person and "
+                "--pattern, or start a new run."
             )
     else:
         chosen = recipes.change_recipe(
@@ -132,7 +138,7 @@ def train(
     console = open_console()
     # Without TensorFlow nothing reads records: the images are held in memory.
     if importlib.util.find_spec("tensorflow") is not None:
-        records = _find_records(folders, records, split, console)
+        records = _find_records(folders, records, split, on_corrupt, console)
     elif len(folders) == 1 and not split:
         records = folders[0]
     else:
@@ -239,7 +245,11 @@ def _check_backbone(backbone: str, weights: str, asked: str | None) -> tuple[int
 
 
 def _find_records(
-    folders: tuple[Path, ...], records: Path | None, split: dict[str, Any], console: Any
+    folders: tuple[Path, ...],
+    records: Path | None,
+    split: dict[str, Any],
+    on_corrupt: OnCorrupt,
+    console: Any,
 ) -> Path:
     """Returns the records of datasets, built where they are missing.
 
@@ -247,6 +257,7 @@ def _find_records(
         folders: The datasets.
         records: Where their records are or go.
         split: How they are to be split, as far as that was said.
+        on_corrupt: What damaged images do.
         console: Where it is said what was found.
     """
     import_quietly("keras")
@@ -290,7 +301,14 @@ def _find_records(
         console.print(note, highlight=False, markup=False, soft_wrap=True)
         return data
     with counting("records") as progress:
-        new = build_records(folders, folder, **split, progress=progress)[2]
+        _, manifest, new = build_records(
+            folders, records, **split, on_corrupt=on_corrupt, progress=progress
+        )
     if new:
         console.print(f"wrote {folder}", highlight=False, soft_wrap=True)
+        for skip in manifest.skipped:
+            console.print(f"skipped: {skip.reason}", highlight=False, markup=False, soft_wrap=True)
+        if manifest.coverage:
+            images = f"images       {manifest.coverage.describe()}"
+            console.print(images, highlight=False, markup=False, soft_wrap=True)
     return folder

@@ -90,8 +90,14 @@ def _read_matrix(path: Path, variable: str) -> NDArray[np.int64]:
         raise InputError(f"{path}: no such file. Copy the folder `info` of MARS completely.")
     try:
         with local_copy(path) as copy:
-            content = loadmat(copy)
-    except (ValueError, TypeError, OSError, NotImplementedError) as error:
+            try:
+                content = loadmat(copy)
+            except NotImplementedError:  # version 7.3 is HDF5, with its axes turned round
+                import h5py
+
+                with h5py.File(copy) as file:
+                    content = {variable: np.asarray(file[variable]).T} if variable in file else {}
+    except (ValueError, TypeError, OSError, ImportError) as error:
         raise InputError(f"{path}: is not a MATLAB file ({error}). Copy it again.") from None
     matrix = content.get(variable)
     if matrix is None or matrix.ndim != 2 or matrix.size == 0:

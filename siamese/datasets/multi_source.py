@@ -3,11 +3,14 @@
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from siamese.datasets.layouts import list_samples, recognise
+from siamese.datasets.coverage import Coverage, measure_coverage
+from siamese.datasets.layouts import recognise
+from siamese.datasets.listing import list_cameras, list_samples
 from siamese.datasets.samples import Sample, sort_samples
+from siamese.datasets.tables import TABLE_SUFFIXES
 from siamese.errors import InputError
 from siamese.filesystem import reaching
 
@@ -32,6 +35,8 @@ class SourceDataset:
         samples: Its images, with people and cameras as the dataset has them.
         prefix: Put before its people's names; empty for a single dataset.
         camera_offset: Added to its camera numbers; 0 for the first or only dataset.
+        camera_names: The numbers of its cameras that are named otherwise, see `list_cameras`.
+        coverage: How many images its folder holds, and what is left out.
     """
 
     name: str
@@ -40,6 +45,8 @@ class SourceDataset:
     samples: tuple[Sample, ...]
     prefix: str = ""
     camera_offset: int = 0
+    camera_names: Mapping[str, int] = field(default_factory=dict)
+    coverage: Coverage | None = None
 
     def rename(self, samples: Sequence[Sample]) -> list[Sample]:
         """Gives samples the people and cameras that they have among all sources.
@@ -103,7 +110,16 @@ def list_sources(
             next_camera = max(cameras) + offset + 1
         prefix = f"{name}/" if len(folders) > 1 else ""
         sources.append(
-            SourceDataset(name, str(folder), layout.name, tuple(samples), prefix, offset)
+            SourceDataset(
+                name,
+                str(folder),
+                layout.name,
+                tuple(samples),
+                prefix,
+                offset,
+                list_cameras(layout),
+                measure_coverage(folder, layout, (sample.path for sample in samples)),
+            )
         )
         if prefix and len(cameras) == 1:
             logger.warning(
@@ -176,7 +192,9 @@ def _name_sources(folders: Sequence[str | Path]) -> list[str]:
     for folder in folders:
         text = str(folder)
         path = PurePosixPath(text) if "://" in text else Path(text).resolve()
-        base = name = (path.stem if path.suffix.lower() == ".csv" else path.name) or "source"
+        base = name = (
+            path.stem if path.suffix.lower() in TABLE_SUFFIXES else path.name
+        ) or "source"
         number = 1
         while name in names:
             number += 1

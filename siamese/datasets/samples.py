@@ -2,15 +2,13 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from siamese.errors import InputError
 from siamese.filesystem import FileState, is_remote, list_remote
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-"""Files with another suffix are not images of a dataset (compared in lower case)."""
+from siamese.images import IMAGE_SUFFIXES, begins_like_image
 
 NAME_FORMS: dict[str, re.Pattern[str]] = {
     # 0001C1T0002F003.jpg: identity, camera, tracklet, frame; junk is 00-1.
@@ -36,6 +34,13 @@ JUNK_PERSONS = frozenset({"-1", "00-1"})
 DISTRACTOR_PERSON = "0000"
 """Market-1501 and MARS name all people who are never asked for so: in the gallery, never a match.
 In any other dataset `0000` is a person like others."""
+
+_NO_IMAGE_SUFFIXES = (
+    ".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".html", ".log", ".mat",
+    ".npy", ".npz", ".pkl", ".parquet", ".tfrecord", ".gz", ".zip", ".tar", ".py", ".ipynb",
+    ".keras", ".h5", ".onnx", ".pth", ".pt", ".db", ".ini", ".partial", ".lance",
+)  # fmt: skip
+"""Files that lie beside images by the thousand: nobody looks into them."""
 
 _NOT_THERE = FileState(0, 0)
 _CAMERA_GROUP = re.compile(r"camera\d{1,18}", re.ASCII)
@@ -85,12 +90,15 @@ def read_name(name: str) -> Sample | None:
     return None
 
 
-def sample_from_match(match: re.Match[str], path: str) -> Sample:
+def sample_from_match(
+    match: re.Match[str], path: str, cameras: Mapping[str, int] | None = None
+) -> Sample:
     """Makes a sample of what the named groups of a pattern have matched.
 
     Args:
         match: A match of a pattern with at least the group `person`.
         path: The sample's path.
+        cameras: The numbers of cameras that are not called by numbers.
 
     Returns:
         The sample; a number whose group is absent or took no part in the match is -1, a person
@@ -108,6 +116,8 @@ def sample_from_match(match: re.Match[str], path: str) -> Sample:
             numbers["camera"] = int(group.removeprefix("camera"))
         elif group in ("camera", "tracklet", "frame"):
             number = read_number(text)
+            if number is None and cameras and group == "camera":
+                number = cameras.get(text)
             if number is None:
                 raise InputError(
                     f"{path}: group `{group}` of the pattern must match digits, 18 at most. "
@@ -178,13 +188,33 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def is_image_name(name: str) -> bool:
-    """Returns whether a file of this name counts as an image: a known suffix, and not hidden."""
+    """Returns whether a file of this name is an image whatever it holds, and not hidden."""
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+
+
+def _may_be_image(name: str) -> bool:
+    return not (name.startswith(".") or name.lower().endswith(_NO_IMAGE_SUFFIXES))
+
+
+def _is_image(entry: "os.DirEntry[str]") -> bool:
+    """Returns whether a file is an image: by its suffix, else by its first bytes."""
+    if not _is_file(entry):
+        return False
+    if is_image_name(entry.name):
+        return True
+    try:
+        with open(entry.path, "rb") as file:  # noqa: PTH123 - speed
+            return begins_like_image(file.read(16))
+    except OSError:
+        return False
 
 
 def image_names(folder: str | Path) -> list[str]:
     """Lists the names of the images that lie directly in a folder, sorted."""
-    return sorted(name for name, inner in _entries(folder, is_image_name) if not inner)
+    if is_remote(folder):
+        return sorted(name for name, inner in _entries(folder, is_image_name) if not inner)
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if _may_be_image(e.name) and _is_image(e))
 
 
 def folder_names(folder: str | Path) -> list[str]:
@@ -225,7 +255,7 @@ def walk_images(folder: str | Path) -> list[str]:
     if is_remote(folder):
         split = ((name, name.split("/")) for name in list_remote(folder, below=True))
         return sorted(n for n, p in split if is_image_name(p[-1]) and all(map(_seen, p[:-1])))
-    return sorted(name for name, entry in _walk(folder, "", ()) if _is_file(entry))
+    return sorted(name for name, entry in _walk(folder, "", ()) if _is_image(entry))
 
 
 def walk_dead_links(folder: str | Path) -> list[str]:
@@ -235,14 +265,14 @@ def walk_dead_links(folder: str | Path) -> list[str]:
     return sorted(
         name
         for name, entry in _walk(folder, "", ())
-        if entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110 - speed
+        if is_image_name(entry.name) and entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110 - speed
     )
 
 
 def _walk(
     folder: str | Path, prefix: str, above: tuple[os.stat_result, ...]
 ) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Yields files and dead links named like an image; follows links to folders."""
+    """Yields files and dead links that may be images; follows links to folders."""
     here = os.stat(folder)  # noqa: PTH116 - speed
     if any(os.path.samestat(here, each) for each in above):
         return  # a link to a folder that it is in
@@ -251,7 +281,7 @@ def _walk(
             if _is_folder(entry):
                 if _seen(entry.name):
                     yield from _walk(entry.path, f"{prefix}{entry.name}/", (*above, here))
-            elif is_image_name(entry.name):
+            elif _may_be_image(entry.name):
                 yield prefix + entry.name, entry
 
 

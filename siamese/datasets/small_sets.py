@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from siamese.datasets.people import FOLDERS, NAMES
 from siamese.datasets.samples import holds_folder, image_names
 from siamese.errors import InputError
 
@@ -163,7 +164,7 @@ SMALL_SETS = (
 
 _WORDS = re.compile("|".join(each.words for each in SMALL_SETS))
 
-READINGS = frozenset({UNLABELLED, *(each.name for each in SMALL_SETS)})
+READINGS = frozenset({UNLABELLED, FOLDERS, NAMES, *(each.name for each in SMALL_SETS)})
 """Words that `pattern` takes besides an expression."""
 
 

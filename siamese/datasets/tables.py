@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from siamese.datasets.people import number_cameras
 from siamese.datasets.samples import Sample, read_name, read_number
 from siamese.errors import InputError
 from siamese.filesystem import as_path, file_states, is_remote, join
 
 TRIPLET_COLUMNS = ("Anchor", "Positive", "Negative")
 IDENTITY_COLUMNS = ("identity", "path")
+TABLE_SUFFIXES = (".csv", ".tsv")
 NUMBER_COLUMNS = ("camera", "tracklet")
 
 
@@ -82,7 +84,8 @@ def read_identities(table: str | Path, image_folder: str | Path | None = None) -
     """Reads a CSV file with an identity a file.
 
     Args:
-        table: A CSV file with the columns identity and path, perhaps camera and tracklet.
+        table: A CSV file with the columns identity and path, perhaps camera and tracklet. Cameras
+            that are not numbered are numbered, see `list_cameras`.
         image_folder: What the paths are relative to. When None the CSV file's folder, or the one
             folder in it that has the first image.
 
@@ -95,6 +98,7 @@ def read_identities(table: str | Path, image_folder: str | Path | None = None) -
     """
     table = as_path(table)
     rows = _read_table(table, IDENTITY_COLUMNS)
+    cameras = number_cameras(cells["camera"] for _, cells in rows if cells.get("camera"))
     paths = _find_images(table, image_folder, [(line, [cells["path"]]) for line, cells in rows])
     samples = []
     for line, cells in rows:
@@ -102,6 +106,7 @@ def read_identities(table: str | Path, image_folder: str | Path | None = None) -
         for column in NUMBER_COLUMNS:
             text = cells.get(column, "")
             number = read_number(text) if text else -1
+            number = cameras.get(text) if number is None and column == "camera" else number
             if number is None:
                 raise InputError(
                     f"{table}: row {line}: {column} must be a whole number of at most 18 digits, "
@@ -112,6 +117,12 @@ def read_identities(table: str | Path, image_folder: str | Path | None = None) -
             raise InputError(f"{table}: row {line}: has no identity. Name it or remove the row.")
         samples.append(Sample(paths[cells["path"]], cells["identity"], **numbers))
     return samples
+
+
+def list_cameras(table: str | Path) -> dict[str, int]:
+    """Numbers the cameras of a table of identities that are named otherwise than by numbers."""
+    rows = _read_table(as_path(table), IDENTITY_COLUMNS)
+    return number_cameras(cells["camera"] for _, cells in rows if cells.get("camera"))
 
 
 def _samples_of_triplets(names: list[list[str]]) -> dict[str, Sample]:
@@ -140,7 +151,7 @@ def _find_images(
 ) -> dict[str, str]:
     """The path of every file that the rows name; each row comes with its line number."""
     if folder is None:  # the table's folder, or the one folder in it that has the first image
-        folder, first = table.parent, rows[0][1][0]
+        folder, first = table.parent, rows[0][1][0].replace("\\", "/")
         if not (folder / first).is_file():
             inside = [each for each in folder.iterdir() if (each / first).is_file()]
             folder = inside[0] if len(inside) == 1 else folder
@@ -150,6 +161,10 @@ def _find_images(
         for _, names in rows
         for name in names
     }
+    there = file_states(paths.values())
+    for name in paths:  # of Windows
+        if "\\" in name and paths[name] not in there:
+            paths[name] = join(home, str(PurePosixPath(name.replace("\\", "/"))))
     there = file_states(paths.values())
     for line, names in rows:
         for name in names:
@@ -167,12 +182,17 @@ def _read_table(table: Path, columns: Sequence[str] = ()) -> list[tuple[int, dic
     if not table.is_file():
         raise InputError(f"{table}: no such file. Give the path of a CSV file.")
     try:
-        # utf-8-sig, because spreadsheets write a byte order mark before the first column's name.
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
+        with table.open("rb") as raw:
+            begins = raw.read(4096)
+        # Spreadsheets write a byte order mark before the first column's name, of UTF-8 or UTF-16.
+        encoding = "utf-16" if begins[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        first = begins.replace(b"\0", b"").partition(b"\n")[0]
+        separator = max(",;\t", key=lambda each: first.count(each.encode()))
+        with table.open(newline="", encoding=encoding) as file:
+            reader = csv.reader(file, delimiter=separator)
             header = [cell.strip().lower() for cell in next(reader, [])]
             rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise InputError(f"{table}: must be UTF-8 text ({error}). Save it as UTF-8.") from None
     except csv.Error as error:
         raise InputError(

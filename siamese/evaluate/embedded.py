@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from siamese.datasets import Sample
 from siamese.errors import InputError
+from siamese.images import naming_all_damaged
 from siamese.inference import Model
 from siamese.inference.reading import Progress
 from siamese.metrics.blocks import Indices
@@ -173,7 +174,8 @@ def embed_samples(
     if not samples:
         raise InputError("at least one image is needed. Received: none. Check the folder.")
     paths = [sample.path for sample in samples]
-    embeddings = model.embed(paths, flip=flip, progress=progress)
+    with naming_all_damaged(paths):
+        embeddings = model.embed(paths, flip=flip, progress=progress)
     return EmbeddedImages.of_samples(check_finite(embeddings, paths, model), samples, paths)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from siamese import __version__
 from siamese.datasets import recognise
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 from siamese.evaluate import report, report_images
 from siamese.evaluate.query_gallery import QueryGallery, embed_query_gallery
 from siamese.evaluate.score_files import (
@@ -66,6 +66,7 @@ def evaluate(
     heat_maps: report_images.HeatMaps | None = None,
     people: str | None = None,
     pattern: str | None = None,
+    on_corrupt: OnCorrupt = "error",
     progress: Progress | None = None,
 ) -> ScoreReport:
     """Scores a model on a dataset's query and gallery, or on a record set.
@@ -94,6 +95,8 @@ def evaluate(
         people: A slice of the people of a folder, sorted by number, such as "316:"; records in it
             are not looked at.
         pattern: How the names in a folder are read, as `list_samples` takes it; likewise.
+        on_corrupt: What damaged images of a folder do: "error" names them all and ends, "skip"
+            leaves them out; the notes count them.
         progress: Called with the images done and all images.
 
     Returns:
@@ -120,6 +123,7 @@ def evaluate(
         most_frames=frames,
         people=people,
         pattern=pattern,
+        on_corrupt=on_corrupt,
         progress=progress,
     )
     embedded = time.perf_counter()

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.datasets import PartName, Sample, list_samples, recognise
+from siamese.datasets import PartName, Sample, list_samples, measure_coverage, recognise
+from siamese.datasets.coverage import drop_damaged
 from siamese.datasets.splits import choose_people
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 from siamese.evaluate.embedded import (
     EmbeddedImages,
     check_finite,
@@ -21,7 +22,7 @@ from siamese.evaluate.embedded import (
     read_record_pictures,
 )
 from siamese.evaluate.score_report import FrameCounts, PooledFrames
-from siamese.images import read_image
+from siamese.images import naming_all_damaged, read_image
 from siamese.inference import Model
 from siamese.inference.reading import Progress
 from siamese.metrics.blocks import Indices
@@ -109,6 +110,7 @@ def embed_query_gallery(
     most_frames: int | None = None,
     people: str | None = None,
     pattern: str | None = None,
+    on_corrupt: OnCorrupt = "error",
     progress: Progress | None = None,
 ) -> QueryGallery:
     """Finds out what a folder holds and embeds it.
@@ -126,6 +128,7 @@ def embed_query_gallery(
         most_frames: Of a longer tracklet so many frames are used, evenly spaced; None: all.
         people: A slice of the people of a folder, sorted by number; records in it are not taken.
         pattern: How the names in a folder are read; likewise.
+        on_corrupt: "error" or "skip", what a damaged image of a folder does.
         progress: Called with the images done and all images.
 
     Returns:
@@ -139,7 +142,9 @@ def embed_query_gallery(
         refuse_records(data)
     elif (records := _records_of(data)) is not None:
         return _join(_list_records(model, records, flip, progress), pooling, most_frames)
-    listing = _list_folder(model, data, flip, people, pattern, progress, pooling is None)
+    listing = _list_folder(
+        model, data, flip, people, pattern, progress, pooling is None, on_corrupt
+    )
     if listing.dataset == "mars":
         pooling = pooling or "mean"
     return _join(listing, pooling, most_frames)
@@ -215,6 +220,7 @@ def _list_folder(
     pattern: str | None,
     progress: Progress | None,
     single: bool,
+    on_corrupt: OnCorrupt,
 ) -> _Listing:
     layout = recognise(data, pattern)
     listed: dict[str, list[Sample]]
@@ -225,19 +231,23 @@ def _list_folder(
         listed = {"train": list_samples(data, "all", pattern)}
         source = "all images of a folder without queries: the first of each person and camera asks"
         notes = (*layout.notes, "Nothing says that the model was not trained on these people.")
+    named = {sample.path: sample for found in listed.values() for sample in found}
+    kept = {sample.path for sample in drop_damaged(list(named.values()), on_corrupt)}
+    notes = (*notes, *measure_coverage(data, layout, kept, sorted(set(named) - kept)).notes)
+    listed = {part: [s for s in found if s.path in kept] for part, found in listed.items()}
     if people is not None:
         everybody = [sample for part in listed.values() for sample in part]
         chosen = {s.path for s in choose_people(everybody, people, layout.distractors)}
         listed = {part: [s for s in found if s.path in chosen] for part, found in listed.items()}
         source += f"; people {people} by number"
-    named: dict[str, tuple[Sample, str]] = {}
+    by_path: dict[str, tuple[Sample, str]] = {}
     for part, found in listed.items():
         names = [_name(sample, Path(layout.parts[part]), data) for sample in found]
         if single and layout.name != "mars":
             _refuse_duplicates(data, part, names)
         for sample, name in zip(found, names, strict=True):
-            named.setdefault(sample.path, (sample, name))
-    samples, paths = [sample for sample, _ in named.values()], list(named)
+            by_path.setdefault(sample.path, (sample, name))
+    samples, paths = [sample for sample, _ in by_path.values()], list(by_path)
     row_of = {path: row for row, path in enumerate(paths)}
     parts = None
     if "query" in listed:
@@ -251,12 +261,13 @@ def _list_folder(
             if progress is not None:
                 progress(done + images, total)
 
-        found = model.embed(chosen, flip=flip, progress=count)
+        with naming_all_damaged(paths):
+            found = model.embed(chosen, flip=flip, progress=count)
         return check_finite(found, chosen, model)
 
     return _Listing(
         samples=samples,
-        names=[name for _, name in named.values()],
+        names=[name for _, name in by_path.values()],
         parts=parts,
         embed=embed,
         read=lambda rows: {row: read_image(paths[row]) for row in rows},
@@ -269,11 +280,11 @@ def _list_folder(
 
 def _records_of(data: Path) -> Path | None:
     """Finds the record set that is to be scored, unless the folder has a query part of its own."""
-    from siamese.records import is_record_set, read_manifest
+    from siamese.records import default_folder, is_record_set, read_manifest
 
     if is_record_set(data):
         return data
-    inside = data / "records"
+    inside = default_folder(data) if data.is_dir() else data / "records"
     if is_record_set(inside):
         layout = recognise(data, read_manifest(inside).pattern)
         return None if "query" in layout.parts else inside

@@ -12,9 +12,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from siamese.datasets import PartName, list_samples, recognise
+from siamese.datasets import PartName, list_samples, measure_coverage, recognise
+from siamese.datasets.coverage import drop_damaged
 from siamese.datasets.splits import choose_people
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 from siamese.evaluate.embedded import EmbeddedImages, embed_samples
 from siamese.evaluate.evaluation import describe_model
 from siamese.evaluate.query_gallery import refuse_records
@@ -113,6 +114,7 @@ def evaluate_small_set(
     seed: int = 0,
     people: str | None = None,
     pattern: str | None = None,
+    on_corrupt: OnCorrupt = "error",
     flip: bool = False,
     metric: Metric = "euclidean",
     output: str | Path | None = None,
@@ -135,6 +137,7 @@ def evaluate_small_set(
         seed: Of all draws; a split depends on it and its own number alone.
         people: A slice of the people, sorted by number, such as "316:"; None takes everybody.
         pattern: As `list_samples` takes it.
+        on_corrupt: As `evaluate` takes it.
         flip: Average each embedding with that of the mirrored image.
         metric: "euclidean" or "cosine".
         output: A folder for `small_set.json`; None writes nothing.
@@ -155,7 +158,10 @@ def evaluate_small_set(
     layout = recognise(data, pattern)
     parts = [part for part in ("query", "gallery") if part in layout.parts] or ["all"]
     listed = [each for part in parts for each in list_samples(data, cast(PartName, part), pattern)]
-    samples = list({each.path: each for each in listed}.values())
+    everything = list({each.path: each for each in listed}.values())
+    samples = drop_damaged(everything, on_corrupt)
+    kept = {each.path for each in samples}
+    damaged = [each.path for each in everything if each.path not in kept]
     if people is not None:
         samples = choose_people(samples, people, layout.distractors)
     plan = make_plan(samples, layout)
@@ -210,7 +216,11 @@ def evaluate_small_set(
         ],
         data=str(data),
         dataset=layout.name,
-        notes=[*layout.notes, "Nothing says that the model was not trained on these people."],
+        notes=[
+            *layout.notes,
+            "Nothing says that the model was not trained on these people.",
+            *measure_coverage(data, layout, kept, damaged).notes,
+        ],
         **describe_model(model),
         dimensions=int(images.embeddings.shape[1]),
         flip=flip,

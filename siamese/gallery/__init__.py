@@ -11,6 +11,15 @@ contents  names that a user gives -> rows; counts, and faults
 
 from siamese.gallery.database import Gallery
 from siamese.gallery.results import Added, Info, SearchResult, answer
-from siamese.gallery.sources import GalleryImage, open_image
+from siamese.gallery.sources import GalleryImage, open_image, open_or_blank
 
-__all__ = ["Added", "Gallery", "GalleryImage", "Info", "SearchResult", "answer", "open_image"]
+__all__ = [
+    "Added",
+    "Gallery",
+    "GalleryImage",
+    "Info",
+    "SearchResult",
+    "answer",
+    "open_image",
+    "open_or_blank",
+]

@@ -1,5 +1,6 @@
 """Folders, files and record sets -> images for a gallery, with who, where and when."""
 
+import logging
 import os
 import re
 from collections import defaultdict
@@ -17,11 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siamese.datasets import Sample, list_samples, recognise
+from siamese.datasets import PeopleUnclearError, Sample, list_samples, recognise
 from siamese.datasets.samples import JUNK_PERSONS, read_name, walk_images
+from siamese.datasets.tables import TABLE_SUFFIXES
 from siamese.errors import InputError
 from siamese.images import decode_image, read_bytes, read_exif, read_image
 from siamese.inference.reading import map_ahead
+
+logger = logging.getLogger(__name__)
 
 _RECORD = re.compile(r"\.tfrecord(\.gz)?#\d+$", re.ASCII)
 
@@ -111,13 +115,13 @@ def _list_path(path: Path, pattern: str | None) -> list[GalleryImage]:
             for each in shards
             for number in range(each.records)
         ]
-    if path.is_file() and path.suffix.lower() != ".csv":
+    if path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES:
         return [_to_image(path)]
     try:
         layout = recognise(path, pattern)
         samples = list_samples(path, "all", pattern, unlabelled=True)
-    except InputError:
-        if pattern is not None or not path.is_dir():
+    except InputError as error:
+        if pattern is not None or isinstance(error, PeopleUnclearError) or not path.is_dir():
             raise
         return [_to_image(path / name) for name in walk_images(path)]
     images = [_to_image(sample, layout.distractor_person) for sample in samples]
@@ -267,6 +271,15 @@ def open_image(path: str) -> NDArray[np.uint8]:
     if read.pixels is None:
         raise InputError(read.error)
     return read.pixels
+
+
+def open_or_blank(path: str) -> NDArray[np.uint8]:
+    """Reads the pixels of one image for a picture, a grey one where its file has gone."""
+    try:
+        return open_image(path)
+    except InputError as error:
+        logger.warning("%s A grey picture stands for it.", error)
+        return np.full((128, 64, 3), 160, np.uint8)
 
 
 def exists(path: str) -> bool:

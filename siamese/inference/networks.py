@@ -231,6 +231,11 @@ def open_network(path: Path, given: Preprocessing) -> Network:
         return OnnxNetwork(path, given)
     if suffix in (".xml", ".bin"):
         return OpenVinoNetwork(path, given)
+    if suffix in (".pth", ".pt", ".pkl", ".ckpt", ".safetensors", ".tar"):
+        raise InputError(
+            f"{path}: holds weights without a network. Export the model with torch.onnx.export and "
+            "give the .onnx file; or start a training from them: siamese train --weights."
+        )
     check_none_given(path, given)
     return KerasNetwork(path)
 
@@ -254,6 +259,12 @@ def _open_session(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's own errors share no other base
+        weights = path.with_name(f"{path.name}.data")
+        if re.search("external.?data|external initializer|[.]data", str(error), re.IGNORECASE):
+            raise InputError(
+                f"{path}: its weights are in a file of their own, as a rule {weights.name}, which "
+                "is not beside it or damaged. Copy both files into one folder."
+            ) from None
         raise InputError(
             f"{path}: is not an ONNX model, or a damaged one ({_shorten(error)}). Export it again."
         ) from None

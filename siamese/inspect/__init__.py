@@ -11,7 +11,15 @@ from pathlib import Path
 from statistics import median
 from typing import cast
 
-from siamese.datasets import UNLABELLED, Layout, PartName, Sample, list_samples, recognise
+from siamese.datasets import (
+    UNLABELLED,
+    Layout,
+    PartName,
+    Sample,
+    list_samples,
+    measure_coverage,
+    recognise,
+)
 from siamese.errors import InputError
 from siamese.filesystem import listed_once, reaching
 from siamese.inspect.findings import (
@@ -77,7 +85,8 @@ def _inspect(
         findings += camera_findings(parts, layout)
     findings += image_findings(statistics)
     findings += duplicate_findings(samples, statistics)
-    findings += folder_findings(layout, samples)
+    coverage = measure_coverage(folder, layout, (sample.path for sample in samples))
+    findings += folder_findings(layout, samples, coverage)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     nobody = ("", layout.distractor_person)
     named = [s for s in samples if s.person not in nobody]
@@ -90,6 +99,8 @@ def _inspect(
         image_sizes=Counter(each.size for each in statistics.values() if not each.trouble),
         contact_sheet=_spread([s for s in named or samples if not statistics[s.path].trouble], 24),
         findings=tuple(findings),
+        coverage=coverage,
+        folders=dict(layout.parts),
     )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from siamese.datasets import Layout, Sample
+from siamese.datasets import Coverage, Layout, Sample
+from siamese.datasets.coverage import NO_PART
 from siamese.datasets.samples import (
     JUNK_PERSONS,
     folder_names,
@@ -30,13 +31,18 @@ _EXAMPLES = 5
 
 
 def _found(
-    severity: Severity, examples: Sequence[str], what: str, fix: str, every: int = 0
+    severity: Severity,
+    examples: Sequence[str],
+    what: str,
+    fix: str,
+    every: int = 0,
+    shown: int | None = _EXAMPLES,
 ) -> Iterator[Finding]:
     """Yields a finding if there are examples; `#` in `what` is their number, perhaps of `every`."""
     if examples:
         number = f"{len(examples):,}" + (f" of {every:,}" if every else "")
-        shown = tuple(printable(example) for example in examples[:_EXAMPLES])
-        yield Finding(severity, what.replace("#", number, 1), shown, fix)
+        where = tuple(printable(example) for example in examples[:shown])
+        yield Finding(severity, what.replace("#", number, 1), where, fix)
 
 
 def people_findings(parts: Mapping[str, Sequence[Sample]], layout: Layout) -> Iterator[Finding]:
@@ -146,8 +152,9 @@ def image_findings(statistics: Mapping[str, ImageStatistics]) -> Iterator[Findin
         "error",
         [each.trouble for each in statistics.values() if each.trouble],
         "# images cannot be read.",
-        "Copy them again or remove them.",
+        "Copy them again or remove them, or leave them out by --on_corrupt skip.",
         every=len(statistics),
+        shown=None,
     )
     height, width = SMALLEST_SIZE
     yield from _found(
@@ -213,10 +220,17 @@ def duplicate_findings(
     )
 
 
-def folder_findings(layout: Layout, samples: Iterable[Sample]) -> Iterator[Finding]:
+def folder_findings(
+    layout: Layout, samples: Iterable[Sample], coverage: Coverage
+) -> Iterator[Finding]:
     """Finds folders without images, images that are left out, and folders that mix people."""
     if layout.name.endswith("-csv"):
         return
+    for each in coverage.left_out:
+        if each.reason == NO_PART:
+            what = f"{each.images:,} images lie {each.reason}: they are left out."
+            fix = "Give their folder by itself, or --pattern, if they belong to it."
+            yield Finding("note", what, (each.example,), fix)
     of_identities = layout.name in ("folders", "mars-categories")
     used = {s.path for s in samples}
     empty: list[str] = []

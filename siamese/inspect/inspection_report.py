@@ -3,8 +3,10 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from siamese.datasets import Coverage
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -64,6 +66,8 @@ class Report:
         image_sizes: Number of readable images by (height, width).
         contact_sheet: Paths of up to 24 readable images, spread over the people.
         findings: Errors first, notes last.
+        coverage: How many images the folder holds, and what is left out and why.
+        folders: The folder of each part, as it was understood.
     """
 
     folder: str
@@ -74,6 +78,8 @@ class Report:
     image_sizes: Counter[tuple[int, int]]
     contact_sheet: tuple[str, ...]
     findings: tuple[Finding, ...]
+    coverage: Coverage | None = None
+    folders: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def spoils(self) -> bool:
@@ -102,6 +108,9 @@ class Report:
             cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             lines.append("  ".join(cells))
         lines.append("(a person: fewest / median / most images)")
+        width = max(map(len, self.folders), default=0)
+        lines += [f"{part:<{width}}  {folder}" for part, folder in self.folders.items()]
+        lines += [f"images: {self.coverage.describe()}"] if self.coverage else []
         sizes = self._sizes()
         if sizes:
             shown = ", ".join(f"{h} x {w} ({images:,})" for (h, w), images in sizes[:5])

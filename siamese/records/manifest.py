@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from siamese.datasets import Coverage, LeftOut
+
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 LABELS = "labels.txt"
@@ -108,6 +110,9 @@ class Manifest:
         skipped: Images that were left out because they are damaged.
         schema_version: `SCHEMA_VERSION` of the writer.
         sources: The datasets, where there are several.
+        camera_names: The numbers of cameras that the dataset names otherwise; of several datasets
+            each as `source/name`.
+        coverage: How many images the folder held, and what was left out and why.
     """
 
     name: str
@@ -120,6 +125,8 @@ class Manifest:
     skipped: tuple[Skipped, ...] = field(default=())
     schema_version: int = SCHEMA_VERSION
     sources: tuple[Source, ...] = ()
+    camera_names: dict[str, int] = field(default_factory=dict)
+    coverage: Coverage | None = None
 
     @property
     def source_labels(self) -> dict[str, tuple[int, int]]:
@@ -132,10 +139,11 @@ class Manifest:
         return tuple(each.name for each in self.sources if each.people["validation"])
 
     def to_json(self) -> str:
-        """Returns the text of `manifest.json`; it has no `sources` where there is one dataset."""
+        """Returns the text of `manifest.json`, without what is empty of its last fields."""
         values = asdict(self)
-        if not self.sources:
-            del values["sources"]
+        for name in ("sources", "camera_names", "coverage"):
+            if not values[name]:
+                del values[name]
         return json.dumps(values, indent=1, ensure_ascii=False)
 
     @classmethod
@@ -153,12 +161,19 @@ class Manifest:
             raise TypeError("its labels are no table of people")
         skipped = tuple(Skipped(**each) for each in values.get("skipped", ()))
         sources = tuple(_read_source(each) for each in values.get("sources", ()))
-        return cls(**{**values, "parts": parts, "skipped": skipped, "sources": sources})
+        counts = values.get("coverage")
+        coverage = None
+        if counts is not None:
+            left_out = tuple(LeftOut(**each) for each in counts["left_out"])
+            coverage = Coverage(counts["found"], counts["used"], left_out)
+        read = {"parts": parts, "skipped": skipped, "sources": sources, "coverage": coverage}
+        return cls(**{**values, **read})
 
 
 def describe(manifest: Manifest) -> str:
     """Returns the data summary, a small table in plain text."""
     split = manifest.split
+    cameras = ", ".join(f"{number} {name}" for name, number in manifest.camera_names.items())
     lines = [
         f"record set   {manifest.name}",
         f"dataset      {manifest.dataset or 'not named'}",
@@ -166,6 +181,8 @@ def describe(manifest: Manifest) -> str:
         f"split        by {split.get('by', 'not known')}, "
         f"validation size {split.get('validation_size', 'not known')}, "
         f"seed {split.get('random_seed', 'not known')}",
+        *([f"cameras      {cameras}"] if cameras else []),
+        *([f"images       {manifest.coverage.describe()}"] if manifest.coverage else []),
         *_describe_caps(split.get("max_images_per_person")),
         *([f"skipped      {len(manifest.skipped)} damaged images"] if manifest.skipped else []),
         "",

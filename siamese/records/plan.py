@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from siamese.datasets import Sample
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 from siamese.files import remove, whole_file
 from siamese.filesystem import FileState, as_path, make_folder, remove_folder
 from siamese.records.manifest import MANIFEST, Manifest, Shard, Skipped
-from siamese.records.shards import BUILDING, OnCorrupt, ShardJob, WrittenShard
+from siamese.records.shards import BUILDING, ShardJob, WrittenShard
 
 SHARD_BYTES = 128 * 2**20
 """A shard is about this large where no number of shards is asked for."""

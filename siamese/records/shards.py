@@ -14,20 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import simplejpeg  # type: ignore[import-untyped]
 from PIL import Image
 
 from siamese.datasets import Sample
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 from siamese.files import whole_file
 from siamese.filesystem import as_path, is_remote, make_folder, read_each
 from siamese.images import MAXIMUM_PIXELS, ORIENTATION, decode_image, read_bytes, read_exif
 from siamese.records.manifest import Shard, Skipped
 from siamese.records.schema import frame_image
-
-OnCorrupt = Literal["error", "skip"]
 
 BUILDING = ".building"
 """Folder of what is not finished, in the folder of the records."""

@@ -6,6 +6,7 @@ shards; one with another plan removes them. The manifest comes last.
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -13,18 +14,29 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from siamese.datasets import Caps, DatasetPaths, Sample, SourceDataset, as_list, list_sources
+from siamese.datasets import (
+    Caps,
+    Coverage,
+    DatasetPaths,
+    Sample,
+    SourceDataset,
+    add_coverage,
+    as_list,
+    list_sources,
+)
 from siamese.datasets.splits import SplitBy, SplitRule, refuse_duplicates, split_sources
 from siamese.datasets.triplets import TRIPLETS, find_triplets, kept_triplets, write_triplets
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 from siamese.filesystem import (
     as_path,
     file_states,
+    is_remote,
     listed_once,
     make_folder,
     reaching,
     remove_folder,
 )
+from siamese.images import naming_all_damaged
 from siamese.records.counting import count_part, count_source, number_people
 from siamese.records.legacy import has_legacy_records
 from siamese.records.manifest import (
@@ -37,8 +49,10 @@ from siamese.records.manifest import (
     describe,
 )
 from siamese.records.plan import begin, plan_part, write_text
-from siamese.records.reader import read_manifest
-from siamese.records.shards import BUILDING, OnCorrupt, ShardJob, WrittenShard, write_shard
+from siamese.records.reader import is_record_set, read_manifest
+from siamese.records.shards import BUILDING, ShardJob, WrittenShard, write_shard
+
+logger = logging.getLogger(__name__)
 
 Engine = Callable[[Sequence[ShardJob], Callable[[int], None]], Iterable[WrittenShard]]
 """Writes shards, in any order, and calls back with the number of images done."""
@@ -70,8 +84,8 @@ def build_records(
     Args:
         dataset_dir: Any folder or CSV file that `siamese.datasets.recognise` knows; a local
             path or an address such as `s3://bucket/market1501`; or several of them.
-        folder: Where the records go, a path or an address; by default `records` in the dataset
-            folder. For several datasets it must be given.
+        folder: Where the records go, a path or an address; by default `default_folder`. For several
+            datasets it must be given.
         name: First part of the shards' names.
         validation_size: Expected share of people (tracklets, images) in validation, in (0, 1); of
             each source.
@@ -106,7 +120,15 @@ def build_records(
         )
     place = datasets[0] if folder is None else folder
     with reaching(place), listed_once():
+        elsewhere = folder is None and default_folder(place).name != "records"
         folder = default_folder(place) if folder is None else as_path(folder)
+        if elsewhere:
+            logger.warning(
+                "%s may not be written: its records are in %s. Choose another folder by "
+                "--output_dir, of train --records.",
+                place,
+                folder.absolute(),
+            )
         complete = (folder / MANIFEST).exists()
         sources = list_sources(datasets, pattern, max_images_per_person)
         if complete:
@@ -141,6 +163,12 @@ def build_records(
             compress=compress,
             triplets=triplets,
             sources=sources if len(sources) > 1 else (),
+            camera_names={
+                f"{each.prefix}{name}": number + each.camera_offset
+                for each in sources
+                for name, number in each.camera_names.items()
+            },
+            coverage=add_coverage([each.coverage for each in sources if each.coverage]),
             engine=engine,
             progress=progress,
         )
@@ -170,9 +198,19 @@ def _refuse_other_arguments(
 
 
 def default_folder(dataset_dir: str | Path) -> Path:
-    """Returns the folder of the records of a dataset, unless another one is named."""
+    """Returns the folder of the records of a dataset, unless another one is named.
+
+    It is `records` in the dataset's folder; where that may not be written and holds none,
+    `NAME-records` in the working directory.
+    """
     dataset_dir = as_path(dataset_dir)
-    return (dataset_dir.parent if dataset_dir.is_file() else dataset_dir) / "records"
+    home = dataset_dir.parent if dataset_dir.is_file() else dataset_dir
+    folder = home / "records"
+    if is_remote(home) or is_record_set(folder) or not home.is_dir():
+        return folder
+    if os.access(folder if folder.is_dir() else home, os.W_OK):
+        return folder
+    return Path(f"{home.resolve().name}-records")
 
 
 def check_source(folder: Path, manifest: Manifest, sources: Sequence[SourceDataset]) -> None:
@@ -226,6 +264,8 @@ def write_records(
     verify: bool = True,
     triplets: Sequence[Sequence[str]] | None = None,
     sources: Sequence[SourceDataset] = (),
+    camera_names: Mapping[str, int] | None = None,
+    coverage: Coverage | None = None,
     engine: Engine | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
@@ -251,6 +291,8 @@ def write_records(
         verify: Decode every image.
         triplets: Names of anchor, positive and negative, to be kept beside the records.
         sources: Where the samples are of several datasets: these, for the manifest.
+        camera_names: The numbers of cameras that are named otherwise, for the manifest.
+        coverage: How many images were found and left out, for the manifest.
         engine: What writes the shards; by default threads of this process.
         progress: Called with the images done and all images.
 
@@ -299,9 +341,10 @@ def write_records(
             progress(done, total)
 
     step(0)
-    for each in (engine or local_engine())(missing, step):
-        write_text(folder / BUILDING / f"{each.shard.file}.json", json.dumps(asdict(each)))
-        written[each.shard.file] = each
+    with naming_all_damaged([each.path for job in missing for each in job.samples]):
+        for each in (engine or local_engine())(missing, step):
+            write_text(folder / BUILDING / f"{each.shard.file}.json", json.dumps(asdict(each)))
+            written[each.shard.file] = each
     skipped = [skip for job in every_job for skip in written[job.file].skipped]
     left_out = {skip.file for skip in skipped}
     kept = {
@@ -321,6 +364,8 @@ def write_records(
         pattern,
         tuple(skipped),
         sources=tuple(count_source(source, kept, labels) for source in sources),
+        camera_names=dict(camera_names or {}),
+        coverage=coverage,
     )
     for part, counts in manifest.parts.items():
         if not counts.images:

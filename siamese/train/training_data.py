@@ -1,6 +1,7 @@
 """The images of a run: a record set, or image files held in memory."""
 
 import functools
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from siamese.datasets import list_samples, recognise
 from siamese.datasets.splits import SplitRule, refuse_duplicates, split_samples
-from siamese.datasets.triplets import find_triplets
+from siamese.datasets.triplets import find_triplets, kept_triplets
 from siamese.errors import InputError
 from siamese.evaluate import EmbeddedImages, embed_records, name_images
 from siamese.evaluate.embedded import read_record_pictures
@@ -25,8 +26,14 @@ from siamese.inference.reading import Progress
 from siamese.loader.from_files import array_batches, read_images
 from siamese.models.embedder import embed
 from siamese.recipes import Recipe
+from siamese.sampler import fit_groups
 from siamese.train.objective import pair_targets
 from siamese.train.teacher import embed_crops, open_teacher
+
+logger = logging.getLogger(__name__)
+
+FEW_PEOPLE = 20
+"""Fewer training people than this teach nothing about others."""
 
 TEACHER = "teacher"
 """The folder of what teachers said: beside the records, or in the run folder where there are none
@@ -79,6 +86,37 @@ class TrainingData:
                 "`unlabelled` must be 0 without a teacher, as nothing is known of those images. "
                 f"Received: {batches.unlabelled}. Give --teacher, or a recipe with 0."
             )
+
+    def fit_batches(self, counts: Sequence[int], triplets: int = 0) -> None:
+        """Makes batches smaller where the set is small, and says so.
+
+        Args:
+            counts: Images of each training person.
+            triplets: Given triplets, where batches are drawn from them.
+
+        Raises:
+            InputError: The set is too small for any batch.
+        """
+        batches = self.recipe.batches
+        groups = triplets or sum(-(-count // batches.num_instances) for count in counts)
+        fitting = fit_groups(
+            groups, batches.num_identities, sampler=batches.sampler, hosts=self.hosts["hosts"]
+        )
+        if len(counts) < FEW_PEOPLE:
+            logger.warning(
+                "%d people to learn from: the model will know them and hardly anybody else. The "
+                "pretrained model needs none (siamese calibrate fits its thresholds to your "
+                "cameras); the recipe fine_tune starts from it.",
+                len(counts),
+            )
+        if fitting < batches.num_identities:
+            logger.warning(
+                "batches have %d groups of %d images in place of %d: the training set has no more.",
+                fitting,
+                batches.num_instances,
+                batches.num_identities,
+            )
+            self.recipe = replace(self.recipe, batches=replace(batches, num_identities=fitting))
 
     def reading(self) -> AbstractContextManager[None]:
         """Returns what goes around all that reads images: says in one line what is damaged."""
@@ -184,6 +222,8 @@ class RecordData(TrainingData):
         self.image_size = batch_image_size(part, recipe.model.image_size)
         unknown = self.manifest.parts.get("unlabelled")
         self.set_unlabelled(unknown.images if unknown is not None else 0)
+        given = kept_triplets(folder) if recipe.batches.sampler == "triplets" else []
+        self.fit_batches(list(part.images_by_label.values()), len(given))
 
     def reading(self) -> AbstractContextManager[None]:
         """As `TrainingData`."""
@@ -283,6 +323,9 @@ class MemoryData(TrainingData):
         height, width = self.train.images.shape[1:3]
         self.image_size = (height, width)
         self.set_unlabelled(int((self.train.labels < 0).sum()))
+        known = self.train.labels[self.train.labels >= 0]
+        given = self.triplets if recipe.batches.sampler == "triplets" else []
+        self.fit_batches(np.unique(known, return_counts=True)[1].tolist(), len(given))
 
     def ask_teacher(self, folder: Path, progress: Progress) -> None:
         """As `TrainingData`; the files are read once more, as large as they are."""

@@ -1,0 +1,244 @@
+"""Decides whether the folders of a dataset are people, cameras, parts, dates or sequences.
+
+It is decided once, when a folder is recognised; every command that needs people takes the answer.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from siamese.datasets.samples import (
+    NAME_FORMS,
+    folder_names,
+    image_names,
+    read_name,
+    walk_images,
+)
+from siamese.errors import InputError
+from siamese.filesystem import is_remote
+
+FOLDERS, NAMES = "folders", "names"
+"""Words that `pattern` takes: each folder is a person; the file names say who, in a known form."""
+
+PART_FOLDERS: Mapping[str, tuple[str, ...]] = {
+    "train": ("bounding_box_train", "bbox_train", "train_all", "image_train", "images_train",
+              "train", "training", "train_set", "trainset"),
+    "query": ("query", "queries", "probe", "image_query", "images_query", "query_images",
+              "bounding_box_query", "bbox_query"),
+    "gallery": ("bounding_box_test", "bbox_test", "gallery", "image_gallery", "image_test",
+                "images_test", "gallery_images", "bounding_box_gallery", "test"),
+}  # fmt: skip
+"""What the folder of each part is called, in lower case; the first that is there is taken."""
+
+OFFICIAL_FOLDERS = ("bounding_box_train", "bounding_box_test", "bbox_train", "bbox_test")
+"""No person is called so, whatever else lies beside."""
+
+_CAMERA = re.compile(
+    r"(?:.*[^a-z])?(?:cam|camera|kamera|cctv|view|channel|ch)[ _-]?(?:\d{1,3}|[a-z])|c\d{1,2}", re.I
+)
+_PART = re.compile(
+    r"(?:(?:images?|imgs?|bbox|bounding_box|crops?)[ _-])?"
+    r"(?:train|training|test|testing|val|valid|validation|dev|trainval|query|queries|probe|gallery)"
+    r"(?:[ _-]?(?:all|set|images?|data|\d{1,2}))?|distractors?|multi[ _-]query|gt_bbox|gt_query",
+    re.I,
+)
+_DATE = re.compile(
+    r"(?:.*\D)?(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?:\D.*)?"
+    r"|\d\d?[-_.]\d\d?[-_.](?:19|20)\d\d|(?:mon|tues|wednes|thurs|fri|satur|sun)day",
+    re.I,
+)
+_SEQUENCE = re.compile(
+    r"(?:seq|sequence|video|vid|clip|scene|session|day|shift)[ _-]?\d{1,6}|"
+    r"(?:images?|imgs?|crops?|frames?|pictures?|raw|data|jpe?gs?)", re.I
+)  # fmt: skip
+_WORDS = {"cameras": _CAMERA, "parts": _PART, "dates": _DATE, "sequences": _SEQUENCE}
+_MOST_FOLDERS = 64
+_MOST_SHARING = 8  # more folders than this with the same file names are people with numbered images
+_LAST_FOLDER = "(?P<person>[^/]+)/[^/]+$"
+_FIRST_FOLDER = "^(?P<person>[^/]+)/"
+_CAMERA_FOLDER = r"[^/]*?(?P<camera>\d+|[A-Za-z])/"
+_IN_CAMERAS = tuple(
+    f"^{_CAMERA_FOLDER}{person}"
+    for person in (r"(?P<person>[^_./-]+)[_.-]", r"[^/\d]*(?P<person>\d+)[^/]*$")
+)
+
+
+class PeopleUnclearError(InputError):
+    """A folder may be read in several ways, and only its owner can say which is right."""
+
+
+def find_parts(root: Path) -> dict[str, str]:
+    """Finds the folders of the parts of a dataset, whatever they are called.
+
+    Args:
+        root: The dataset's folder.
+
+    Returns:
+        Part to the folder's name; nothing where the names might as well be people's or leave open
+        what asks and what is searched.
+    """
+    there = {name.lower(): name for name in folder_names(root)}
+    found = {
+        part: there[alias]
+        for part, aliases in PART_FOLDERS.items()
+        for alias in aliases[::-1]
+        if alias in there
+    }
+    official = any(name in there for name in OFFICIAL_FOLDERS)
+    return found if official or {"query", "gallery"} <= found.keys() else {}
+
+
+def sample_tree(root: Path) -> list[str]:
+    """Lists images below a folder, as paths relative to it: all of some folders, evenly chosen."""
+    if is_remote(root):
+        return walk_images(root)
+    folders = folder_names(root)
+    chosen = folders[:: -(-len(folders) // _MOST_FOLDERS) or 1]
+    return image_names(root) + [f"{each}/{n}" for each in chosen for n in walk_images(root / each)]
+
+
+def find_crossed_folders(names: Iterable[str]) -> tuple[str, str] | None:
+    """Reads `person/camera/image` and `camera/person/image`, where folders are called like cameras.
+
+    Args:
+        names: Paths below the dataset's folder.
+
+    Returns:
+        An expression that reads them, and the same in words; None where it is something else.
+    """
+    pairs = [parts[:2] for name in names if len(parts := name.split("/")) == 3]
+    outer, inner = ({pair[place] for pair in pairs} for place in (0, 1))
+    cameras = [bool(each) and all(map(_CAMERA.fullmatch, each)) for each in (outer, inner)]
+    # Two folders may be two datasets, each in folders of its cameras.
+    if cameras == [False, True] and len(outer) > 2 and not any(map(_word_of, outer)):
+        return f"^(?P<person>[^/]+)/{_CAMERA_FOLDER}[^/]+$", "person/camera/image"
+    if cameras == [True, False] and not any(map(_word_of, inner)):
+        return f"^{_CAMERA_FOLDER}{_LAST_FOLDER}", "camera/person/image"
+    return None
+
+
+def refuse_other_folders(root: Path, names: Sequence[str]) -> None:
+    """Makes sure that the folders of a dataset can be people.
+
+    Args:
+        root: The folder that holds them.
+        names: Some of the images, as paths below it.
+
+    Raises:
+        PeopleUnclearError: File names say other people than the folders do, or the folders are
+            called like cameras, parts, dates or sequences, or a few folders have the same file
+            names. The message has the flag for each reading.
+    """
+    paths = [name.split("/") for name in names if "/" in name]
+    folders = sorted({parts[0] for parts in paths})
+    deep = sum(len(parts) > 2 for parts in paths) > len(paths) / 2
+    kind = _kind_of(folders)
+    if deep:
+        shown = ", ".join(folders[:3])
+        raise PeopleUnclearError(
+            f"{root}: its folders ({shown}) hold folders{f' and are {kind}' if kind else ''}: who "
+            f"is a person? Give --pattern '{_LAST_FOLDER}' if the last folder of each path is, "
+            f"'{_FIRST_FOLDER}' if the first one is, names if the file names tell; or one of the "
+            "folders by itself."
+        )
+    reason = f"its folders ({', '.join(folders[:3])}) are called like {kind}" if kind else ""
+    by_name = _disagreement(paths)
+    reason = by_name or reason or _sharing(folders, paths)
+    if reason:
+        raise PeopleUnclearError(f"{root}: {reason}. {_choices(paths, bool(by_name), kind)}")
+
+
+def _word_of(folder: str) -> str:
+    return next((kind for kind, form in _WORDS.items() if form.fullmatch(folder)), "")
+
+
+def _kind_of(folders: Sequence[str]) -> str:
+    """Returns what at least half of the folders are called like; "" where they may be people."""
+    kinds = Counter(map(_word_of, folders))
+    words = len(folders) - kinds.pop("", 0)
+    return kinds.most_common(1)[0][0] if words > 1 and 2 * words >= len(folders) else ""
+
+
+def _disagreement(paths: Iterable[Sequence[str]]) -> str:
+    """Says where the people of file names of a known form are not those of the folders."""
+    people, folders = defaultdict(set), defaultdict(set)
+    for folder, *_, name in paths:
+        if read := read_name(name):
+            people[folder].add(read.person)
+            folders[read.person].add(folder)
+    for where, what in (
+        (people, "its folder {} holds images named after {} people ({})"),
+        (folders, "images named after person {} lie in {} folders ({})"),
+    ):
+        several = {key: sorted(found) for key, found in where.items() if len(found) > 1}
+        if 2 * len(several) > len(where):
+            key, found = next(iter(sorted(several.items())))
+            return what.format(key, len(found), ", ".join(found[:3]))
+    return ""
+
+
+def _sharing(folders: Sequence[str], paths: Sequence[Sequence[str]]) -> str:
+    """Says where a few folders hold the same long list of names, as cameras or days do."""
+    if not 2 <= len(folders) <= _MOST_SHARING:
+        return ""
+    times = Counter(
+        stem for stem, _ in {(parts[-1].rpartition(".")[0], parts[0]) for parts in paths}
+    )
+    if len(times) < max(20, 10 * len(folders)) or sum(n > 1 for n in times.values()) * 2 < len(
+        times
+    ):
+        return ""
+    return f"its {len(folders)} folders hold images of the same {len(times)} names"
+
+
+def _choices(paths: Sequence[Sequence[str]], named: bool, kind: str) -> str:
+    """Names the flag of each reading, the one that fits best first."""
+    readings = []
+    if named or sum(read_name(parts[-1]) is not None for parts in paths) * 2 > len(paths):
+        example = next(parts[-1] for parts in paths if read_name(parts[-1]))
+        readings.append(f"--pattern names (people as in {example})")
+    elif fits := [each for each in _IN_CAMERAS if _joins_folders(each, paths)]:
+        readings.append(f"--pattern '{fits[0]}' (cameras by folder, people by file name)")
+    elif kind:
+        readings.append("--pattern unlabelled (nobody is known)")
+    readings.append("--pattern folders (each folder is a person)")
+    if not any("unlabelled" in each for each in readings):
+        readings.append("--pattern unlabelled (nobody is known)")
+    return f"Say how they are to be read: {', '.join(readings)}, or an expression of your own."
+
+
+def _joins_folders(expression: str, paths: Iterable[Sequence[str]]) -> bool:
+    """Returns whether an expression finds people, many of them in several folders."""
+    form, seen = re.compile(expression), defaultdict(set)
+    for parts in paths:
+        if match := form.search("/".join(parts)):
+            seen[match["person"]].add(parts[0])
+    return len(seen) > 1 and 3 * sum(len(each) > 1 for each in seen.values()) >= len(seen)
+
+
+def commonest_form(names: Iterable[str], forms: Iterable[str]) -> str | None:
+    """Returns the form of `NAME_FORMS` that most of the names have; None where none has any."""
+    names = list(names)
+    counts = {form: sum(map(bool, map(NAME_FORMS[form].match, names))) for form in forms}
+    form = max(counts, key=counts.__getitem__)
+    return form if counts[form] else None
+
+
+def number_cameras(texts: Iterable[str]) -> dict[str, int]:
+    """Numbers cameras that are named otherwise than by numbers.
+
+    Args:
+        texts: What cameras are called; numbers may be among them.
+
+    Returns:
+        Each name that is no number to a number above all that are, in sorted order.
+
+    Example:
+        >>> number_cameras(["b", "a", "b"]), number_cameras(["2", "gate"])
+        ({'a': 1, 'b': 2}, {'gate': 3})
+    """
+    texts = set(texts)
+    highest = max((int(text) for text in texts if text.isdecimal()), default=0)
+    named = sorted(text for text in texts if not text.isdecimal())
+    return {text: number for number, text in enumerate(named, start=highest + 1)}
