@@ -60,7 +60,7 @@ def test_every_stage_sees_the_same_images(tmp_path):
     kept = keep_files(sent, tmp_path / "home")
     assert kept.images == len(everyone)
     assert walk_images(kept.folder) == everyone
-    records = build_records(root, tmp_path / "records")[0]
+    records = build_records(root, tmp_path / "records", split="image")[0]
     assert sum(part.images for part in read_manifest(records).parts.values()) == len(everyone)
     assert inspect_folder(root).parts["train"].images == len(everyone)
 

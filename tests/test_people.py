@@ -9,7 +9,7 @@ import pytest
 
 from siamese.cli import main
 from siamese.datasets import PeopleUnclearError, list_samples, list_sources, recognise
-from siamese.gallery.sources import list_gallery_images
+from siamese.gallery.sources import cover_source, list_gallery_images
 from siamese.inspect import inspect_folder
 from siamese.records import build_records, read_manifest
 
@@ -139,6 +139,28 @@ def test_people_and_cameras_in_folders_are_read(tmp_path, form, cameras):
     ]
 
 
+def test_a_few_folders_in_folders_do_not_hide_the_people_around(tmp_path):
+    for person in ("anna", "bert", "carl", "dora"):
+        draw(tmp_path, *(f"{person}/{n}.jpg" for n in range(5)), f"{person}/cam1/1.jpg")
+    assert recognise(tmp_path).name == "folders"
+    [source] = list_sources([tmp_path])
+    assert source.coverage.describe() == (
+        "24 found, 20 used; left out: 4 deeper than the folders of people (anna/cam1/1.jpg)"
+    )
+
+
+def test_records_of_such_folders_stay_in_use(tmp_path):
+    root = tmp_path / "crops"
+    for camera in ("cam1", "cam2", "cam3", "cam4"):
+        for n in range(3):
+            miniatures.draw_image(root / camera / f"{n}.jpg")
+    folder, _, new = build_records(root, pattern="folders")
+    assert new
+    path = folder / "manifest.json"  # as 0.1.0 wrote it
+    path.write_text(path.read_text().replace('"pattern": "folders"', '"pattern": null'))
+    assert not build_records(root)[2]
+
+
 def test_cameras_that_are_letters_keep_their_names_in_the_manifest(tmp_path, capsys):
     root = tmp_path / "crops"
     for person in ("anna", "bert", "carl", "dora"):
@@ -240,6 +262,15 @@ def test_every_image_that_is_left_out_is_counted_by_its_reason(tmp_path, capsys)
     report = inspect_folder(root)
     assert f"images: {counts}\n" in report.text() + "\n"
     assert report.to_dict()["coverage"]["left_out"][0]["images"] == 6
+
+
+def test_a_gallery_takes_what_lies_beside_and_says_what_it_leaves(tmp_path):
+    root = draw(tmp_path, "anna/1.jpg", "bert/more/1.jpg", "carl/1.jpg", "dora/1.jpg", "cover.jpg")
+    assert [each.describe() for each in cover_source(root)] == ["5 found, 5 used"]
+    draw(tmp_path / "market", *(f"bounding_box_train/{name}" for name in MARKET), "query/x.jpg")
+    [counts] = cover_source(tmp_path / "market")
+    assert (counts.found, counts.used) == (7, 6)
+    assert cover_source(root / "cover.jpg") == []
 
 
 def test_parts_and_folders_beside_them_are_counted(tmp_path):

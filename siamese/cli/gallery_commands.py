@@ -63,8 +63,9 @@ def add(
     """
     from siamese.gallery import sources
 
+    coverage = []
     for each in source:  # a wrong path is answered before the model is opened
-        sources.list_gallery_images(each, pattern=pattern)
+        coverage += sources.cover_source(each, pattern=pattern)
     opened = _open(gallery, model, preprocessing)
     counts = {"added": 0, "replaced": 0, "unchanged": 0}
     refused: list[str] = []
@@ -82,6 +83,8 @@ def add(
         console = open_console()
         for sentence in refused:
             console.print(sentence, highlight=False, soft_wrap=True, markup=False)
+        for each in coverage:
+            print(f"images       {each.describe()}")
         print(
             f"added        {counts['added']:,} images; {counts['replaced']:,} had changed, "
             f"{counts['unchanged']:,} were there already, {len(refused):,} cannot be used"

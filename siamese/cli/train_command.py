@@ -290,7 +290,7 @@ def _find_records(
         if (folder / MANIFEST).exists() and (len(folders) > 1 or not data.samefile(folder)):
             manifest = read_manifest(folder)
             limits = manifest.split.get("max_images_per_person")
-            sources = list_sources(folders, manifest.pattern, limits)
+            sources = list_sources(folders, manifest.reading, limits)
             check_source(folder, manifest, sources)
             renew_triplets(folder, manifest, sources)
         return folder

@@ -39,6 +39,7 @@ from siamese.filesystem import as_path
 
 PartName = Literal["train", "query", "gallery", "all"]
 
+MARKET_FOLDERS = ("bounding_box_train", "bounding_box_test")
 DISTRACTOR_SETS = ("mars", "mars-names", "market1501", "prid2011", "grid")
 MARKET_FORMS = ("market1501", "dukemtmc-reid", "cuhk03-np")
 MSMT17_FOLDERS = (("train", "test"), ("mask_train_v2", "mask_test_v2"))
@@ -143,8 +144,10 @@ def recognise(folder: str | Path, pattern: str | None = None) -> Layout:
     if pattern in READINGS:
         return _small_set(root, small_set_named(pattern, root))
     if pattern is not None:
-        parts = _places(root, find_parts(root)) or {"train": str(root)}
-        return Layout("pattern", str(root), parts, pattern=pattern)
+        parts = find_parts(root)
+        if not set(parts.values()) & set(MARKET_FOLDERS):  # the pattern may read other folders
+            return Layout("pattern", str(root), {"train": str(root)}, pattern=pattern)
+        return Layout("pattern", str(root), _places(root, parts), pattern=pattern)
     found = _recognise_folder(root)
     if found is None:
         found = _unlabelled(root) if image_names(root) else _recognise_below(root)

@@ -123,7 +123,7 @@ def list_cameras(layout: Layout) -> dict[str, int]:
         where all cameras are numbers.
     """
     if layout.name == "identity-csv":
-        return tables.list_cameras(layout.folder)
+        return tables.list_table_cameras(layout.folder)
     if (
         layout.pattern is None
         or "camera" not in (form := compile_pattern(layout.pattern)).groupindex

@@ -107,7 +107,10 @@ def find_crossed_folders(names: Iterable[str]) -> tuple[str, str] | None:
     Returns:
         An expression that reads them, and the same in words; None where it is something else.
     """
+    names = list(names)
     pairs = [parts[:2] for name in names if len(parts := name.split("/")) == 3]
+    if 2 * len(pairs) <= len(names):
+        return None
     outer, inner = ({pair[place] for pair in pairs} for place in (0, 1))
     cameras = [bool(each) and all(map(_CAMERA.fullmatch, each)) for each in (outer, inner)]
     # Two folders may be two datasets, each in folders of its cameras.

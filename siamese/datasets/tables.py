@@ -119,7 +119,7 @@ def read_identities(table: str | Path, image_folder: str | Path | None = None) -
     return samples
 
 
-def list_cameras(table: str | Path) -> dict[str, int]:
+def list_table_cameras(table: str | Path) -> dict[str, int]:
     """Numbers the cameras of a table of identities that are named otherwise than by numbers."""
     rows = _read_table(as_path(table), IDENTITY_COLUMNS)
     return number_cameras(cells["camera"] for _, cells in rows if cells.get("camera"))

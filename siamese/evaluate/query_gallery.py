@@ -286,7 +286,7 @@ def _records_of(data: Path) -> Path | None:
         return data
     inside = default_folder(data) if data.is_dir() else data / "records"
     if is_record_set(inside):
-        layout = recognise(data, read_manifest(inside).pattern)
+        layout = recognise(data, read_manifest(inside).reading)
         return None if "query" in layout.parts else inside
     return None
 

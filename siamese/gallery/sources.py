@@ -18,7 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siamese.datasets import PeopleUnclearError, Sample, list_samples, recognise
+from siamese.datasets import (
+    Coverage,
+    PeopleUnclearError,
+    Sample,
+    list_samples,
+    measure_coverage,
+    recognise,
+)
 from siamese.datasets.samples import JUNK_PERSONS, read_name, walk_images
 from siamese.datasets.tables import TABLE_SUFFIXES
 from siamese.errors import InputError
@@ -134,6 +141,26 @@ def _list_path(path: Path, pattern: str | None) -> list[GalleryImage]:
             if str(home / name) not in known and not JUNK_PERSONS & set(Path(name).parts)
         ]
     return images
+
+
+def cover_source(source: str | Path, *, pattern: str | None = None) -> list[Coverage]:
+    """Counts the images of a folder that go into a gallery; nothing for record sets and files.
+
+    Args:
+        source: As `list_gallery_images` takes it.
+        pattern: Likewise.
+
+    Raises:
+        InputError: From `list_gallery_images`.
+    """
+    home = whole_path(source)
+    used = [image.path for image in list_gallery_images(source, pattern=pattern)]
+    if not Path(home).is_dir() or (Path(home) / "manifest.json").is_file():
+        return []
+    try:
+        return [measure_coverage(home, recognise(home, pattern), used)]
+    except InputError:
+        return [measure_coverage(home, None, used)]
 
 
 def _to_image(

@@ -129,6 +129,12 @@ class Manifest:
     coverage: Coverage | None = None
 
     @property
+    def reading(self) -> str | None:
+        """Returns the pattern that reads the dataset's folder again as it was read."""
+        folders = self.dataset in ("folders", "mars-categories")
+        return self.pattern or ("folders" if folders else None)
+
+    @property
     def source_labels(self) -> dict[str, tuple[int, int]]:
         """Names the sources with training people, with the first and the last label of theirs."""
         return {each.name: each.labels for each in self.sources if each.labels is not None}

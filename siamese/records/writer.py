@@ -130,9 +130,10 @@ def build_records(
                 folder.absolute(),
             )
         complete = (folder / MANIFEST).exists()
-        sources = list_sources(datasets, pattern, max_images_per_person)
-        if complete:
-            manifest = read_manifest(folder)
+        manifest = read_manifest(folder) if complete else None
+        reading = manifest.reading if manifest and pattern is None else pattern
+        sources = list_sources(datasets, reading, max_images_per_person)
+        if manifest:
             given = {"hold_out": None, "max_images_per_person": None, **rule.to_dict()}
             asked = {"name": name, "compress": compress, "pattern": pattern, **given}
             _refuse_other_arguments(folder, manifest, asked, num_shards)
