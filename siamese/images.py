@@ -83,9 +83,10 @@ def read_bytes(path: str | Path) -> bytes:
             image, which may be whole.
     """
     if re.match("https?:/", str(path)):
+        address = re.sub("^(https?):/+", r"\1://", str(path))
         raise InputError(
-            f"{path}: is on the web, and this program fetches nothing. Download it (curl -O), and "
-            "give the file."
+            f"{address}: is on the web, and this program fetches nothing. Download it (curl -O), "
+            "and give the file."
         )
     if is_remote(path):
         with reaching(path):

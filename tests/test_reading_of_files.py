@@ -52,7 +52,7 @@ def test_images_on_the_web_are_not_fetched(capsys, command):
     address = "https://example.org/a.jpg"
     assert main([command, address] + [address] * (command == "verify")) == 2
     text = capsys.readouterr().err
-    assert "is on the web, and this program fetches nothing. Download it" in text
+    assert f"error: {address}: is on the web, and this program fetches nothing. Download it" in text
     assert text.count("\n") == 1
 
 
