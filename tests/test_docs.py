@@ -94,7 +94,7 @@ def _run(words: list[str], train: bool) -> int:
     command = SCRIPTS[words[1]] if words[0] == "python" else cli.COMMANDS[words[1]]
     if command is cli.train and train:
         return cli.run(cli.train, [*words[2:], *SHORT])
-    if command in (cli.train, cli.COMMANDS["app"]):
+    if command in (cli.train, cli.COMMANDS["app"], cli.COMMANDS["serve"]):
         assert not isinstance(command, Mapping)
 
         return _parse(command, words[2:])

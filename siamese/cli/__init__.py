@@ -9,13 +9,13 @@ import inspect as inspect_module
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import tyro
 
 import siamese
 from siamese.cli import gallery_commands
-from siamese.cli.app_command import app
+from siamese.cli.app_command import app, serve
 from siamese.cli.augment_command import augment
 from siamese.cli.calibration_command import calibrate
 from siamese.cli.dataset_commands import create_records, draw, inspect, verify_records
@@ -23,8 +23,9 @@ from siamese.cli.embedding_commands import embed, find_similar
 from siamese.cli.evaluation_commands import compare, evaluate
 from siamese.cli.examples import EXAMPLES
 from siamese.cli.export_command import export
+from siamese.cli.help_text import value_of, write_help
 from siamese.cli.identities_command import identities
-from siamese.cli.program import guard
+from siamese.cli.program import guard, speaking
 from siamese.cli.train_command import train
 from siamese.cli.verification_commands import explain, verify
 from siamese.errors import InputError
@@ -32,8 +33,6 @@ from siamese.errors import InputError
 __all__ = ["COMMANDS", "Command", "create_records", "main", "run", "train", "verify"]
 
 Command = Callable[..., int | None]
-
-_METAVARS = {Path | None: "PATH", str | None: "TEXT", int | None: "INT", float | None: "FLOAT"}
 
 COMMANDS: dict[str, Command | Mapping[str, Command]] = {
     "inspect": inspect,
@@ -49,6 +48,7 @@ COMMANDS: dict[str, Command | Mapping[str, Command]] = {
     "find_similar": find_similar,
     "export": export,
     "app": app,
+    "serve": serve,
     "draw": draw,
     "augment": augment,
     "gallery": {
@@ -115,23 +115,21 @@ def run(command: Command, arguments: Sequence[str] | None = None, name: str | No
     Returns:
         The exit code, as `main`.
     """
-    text = inspect_module.cleandoc(command.__doc__ or "").split("\nArgs:")[0].rstrip()
-    examples = EXAMPLES.get(name.removeprefix("siamese "), ()) if name else ()
-    # A line that begins with a letter would be joined to the one before it.
-    manual = "\n".join([text, "", *(f"$ {example}" for example in examples)]).rstrip()
-    return guard(
-        functools.partial(
-            tyro.cli,
-            _with_metavars(command),
-            prog=name,
-            description=manual,
-            args=arguments,
-            use_underscores=True,
-        )
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    quiet, verbose = (bool({*words} & names) for names in ({"-q", "--quiet"}, {"-v", "--verbose"}))
+    words = [word for word in words if word not in ("-q", "--quiet", "-v", "--verbose")]
+    if {*words} & {"-h", "--help"}:
+        examples = EXAMPLES.get(name.removeprefix("siamese "), ()) if name else ()
+        print(write_help(command, name or Path(sys.argv[0]).name, examples, verbose))
+        return 0
+    parse = functools.partial(
+        tyro.cli, _with_values(command), prog=name, args=words, use_underscores=True
     )
+    with speaking(quiet=quiet, verbose=verbose):
+        return guard(parse, words)
 
 
-def _with_metavars(command: Command) -> Command:
+def _with_values(command: Command) -> Command:
     """Shows options that may be left out by the kind of value: PATH in place of {None}|PATH."""
 
     @functools.wraps(command)
@@ -141,8 +139,11 @@ def _with_metavars(command: Command) -> Command:
     del shown.__wrapped__  # tyro would look at what it wraps
     shown.__signature__ = inspect_module.signature(command)  # type: ignore[attr-defined]
     shown.__annotations__ = {
-        name: Annotated[hint, tyro.conf.arg(metavar=_METAVARS[hint])] if hint in _METAVARS else hint
+        name: Annotated[hint, tyro.conf.arg(metavar=value_of(hint))]
+        if type(None) in get_args(hint)
+        else hint
         for name, hint in get_type_hints(command, include_extras=True).items()
+        if name != "return"
     }
     return shown
 

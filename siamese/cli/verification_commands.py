@@ -61,41 +61,62 @@ def open_or_name(model: Path | None, preprocessing: Preprocessing) -> "Model | P
 
 def verify(
     images: tyro.conf.Positional[tuple[Path, ...]] = (),
-    img1: Annotated[Path | None, tyro.conf.arg(aliases=["-i1"], metavar="PATH")] = None,
-    img2: Annotated[Path | None, tyro.conf.arg(aliases=["-i2"], metavar="PATH")] = None,
     model: Path | None = None,
+    output: Path | None = None,
+    json_: Json = False,
+    pairs: Path | None = None,
     prior: float = 0.5,
     profile: Path | None = None,
     camera1: int | None = None,
     camera2: int | None = None,
-    preprocessing: Stated = UNSTATED,
-    output: Path | None = None,
-    json_: Json = False,
     exit_code: Flag = False,
+    img1: Annotated[Path | None, tyro.conf.arg(aliases=["-i1"], metavar="PATH")] = None,
+    img2: Annotated[Path | None, tyro.conf.arg(aliases=["-i2"], metavar="PATH")] = None,
+    preprocessing: Stated = UNSTATED,
 ) -> int:
     """Say whether two images show the same person, and how sure that is.
 
     Args:
         images: The two images.
-        img1: The first image, in place of the two above.
-        img2: The second image.
         model: Model file; by default the newest in runs, else `pretrained`,
             the one that comes with the program.
+        output: Picture of the pair with the verdict; with --pairs the table. By default none, and
+            the table is printed.
+        json_: Print one JSON object and nothing else; with --pairs one in each line.
+        pairs: CSV file of pairs, with the columns img1 and img2, in place of images. Its rows come
+            out with their verdicts, as CSV.
         prior: How probable it was before that both show one person, above 0 and below 1.
         profile: Profile of your own cameras, which `siamese calibrate` wrote.
         camera1: Number in the profile of the camera of the first image; by default as its name
             tells, else that of no camera.
         camera2: The same for the second image.
-        preprocessing: Of a model made elsewhere, where its file does not say.
-        output: Picture of the pair with the verdict; by default pair.png, with --json none.
-        json_: Print one JSON object and nothing else.
         exit_code: Exit with 0 for the same person (also probably), 1 for different people, 3 for
             unsure; errors exit with 2.
+        img1: The first image, in place of the two above.
+        img2: The second image.
+        preprocessing: Of a model made elsewhere, where its file does not say.
     """
     from siamese.errors import InputError
     from siamese.images import read_image
 
     paths = [*images, *(path for path in (img1, img2) if path is not None)]
+    if pairs is not None:
+        if paths or exit_code or camera1 is not None or camera2 is not None:
+            raise InputError(
+                "--pairs goes without images, cameras and --exit_code. Put them into the columns "
+                "img1, img2, camera1 and camera2."
+            )
+        from siamese.cli.pair_table import read_pairs, verify_table
+
+        rows = read_pairs(pairs)
+        chosen = None
+        if profile is not None:
+            from siamese.profiles import read_profile
+
+            chosen = read_profile(profile)
+        opened = open_model(model, **preprocessing.given())
+        verify_table(rows, opened, prior, chosen, output, json_)
+        return 0
     if len(paths) != 2:
         raise InputError(
             f"two images are needed. Received: {len(paths)}. Give siamese verify a.jpg b.jpg, or "
@@ -117,8 +138,6 @@ def verify(
         )
     opened = open_model(model, **preprocessing.given())
     answer = opened.verify(pixels[0], pixels[1], prior, **stated)
-    if output is None and not json_:
-        output = Path("pair.png")
     # The answer before the picture, which may fail.
     if json_:
         print(json.dumps(answer.to_dict(), ensure_ascii=False))

@@ -93,6 +93,7 @@ class Model:
         tells_channels: Whether the file itself says in which order it takes colours.
         image_size: Height and width in pixels that images are resized to.
         dimensions: Length of an embedding.
+        network: What computes the embeddings.
     """
 
     def __init__(self, path: Path, network: Network) -> None:
@@ -106,7 +107,7 @@ class Model:
         self.tells_channels = network.tells_channels
         self.image_size = network.image_size
         self.dimensions = network.dimensions
-        self._network = network
+        self.network = network
 
     def __repr__(self) -> str:
         height, width = self.image_size
@@ -147,7 +148,7 @@ class Model:
             total = len(images)
         batches = read_batches(images, self.image_size, batch_size)
         parts, done = [np.zeros((0, self.dimensions), np.float32)], 0
-        for found in embed_batches(self._network.run, batches, flip=flip):
+        for found in embed_batches(self.network.run, batches, flip=flip):
             parts.append(found)
             done += len(found)
             if progress is not None:
@@ -182,11 +183,23 @@ class Model:
                 profile is of another model.
         """
         pixels = [_read_one(image) for image in (a, b)]  # a wrong image is answered at once
-        calibration = self.calibration
+        calibration = self.choose_calibration(profile)
+        batches = read_batches(pixels, self.image_size, 1)
+        rows = np.concatenate(list(embed_batches(self.network.run_once, batches)))
+        if profile is not None:
+            rows = profile.standardise(rows, cameras)
+        return self.judge(float(exact_distances(*rows)), calibration, prior)
+
+    def choose_calibration(self, profile: "Profile | None" = None) -> Calibration:
+        """Returns the calibration of a profile, else the model's own.
+
+        Raises:
+            InputError: There is none, or the profile is of another model.
+        """
         if profile is not None:
             profile.check(self.fingerprint, self.path)
-            calibration = profile.calibration
-        if calibration is None:
+            return profile.calibration
+        if self.calibration is None:
             fix = "Finish the training with train_siamese_network.py --resume"
             if self.preprocessing is not None:
                 fix = "Make a profile with siamese calibrate and give it as --profile"
@@ -194,11 +207,7 @@ class Model:
                 f"{self.path}: holds no calibration, because its training has not ended or because "
                 f"it was made elsewhere. {fix}"
             )
-        batches = read_batches(pixels, self.image_size, 1)
-        rows = np.concatenate(list(embed_batches(self._network.run_once, batches)))
-        if profile is not None:
-            rows = profile.standardise(rows, cameras)
-        return self.judge(float(exact_distances(*rows)), calibration, prior)
+        return self.calibration
 
     def judge(self, distance: float, calibration: Calibration, prior: float = 0.5) -> Verification:
         """Says what a distance between two of the model's embeddings means.
