@@ -29,10 +29,23 @@ from siamese.cli.program import guard, speaking
 from siamese.cli.train_command import train
 from siamese.cli.verification_commands import explain, verify
 from siamese.errors import InputError
+from siamese.extras import require
 
 __all__ = ["COMMANDS", "Command", "create_records", "main", "run", "train", "verify"]
 
 Command = Callable[..., int | None]
+
+_GALLERY: dict[str, Command] = {
+    "add": gallery_commands.add,
+    "search": gallery_commands.search,
+    "merge": gallery_commands.merge,
+    "remove": gallery_commands.remove,
+    "info": gallery_commands.info,
+    "export": gallery_commands.export,
+    "verify": gallery_commands.verify_gallery,
+    "reembed": gallery_commands.reembed,
+    "index": gallery_commands.index,
+}
 
 COMMANDS: dict[str, Command | Mapping[str, Command]] = {
     "inspect": inspect,
@@ -51,19 +64,28 @@ COMMANDS: dict[str, Command | Mapping[str, Command]] = {
     "serve": serve,
     "draw": draw,
     "augment": augment,
-    "gallery": {
-        "add": gallery_commands.add,
-        "search": gallery_commands.search,
-        "merge": gallery_commands.merge,
-        "remove": gallery_commands.remove,
-        "info": gallery_commands.info,
-        "export": gallery_commands.export,
-        "verify": gallery_commands.verify_gallery,
-        "reembed": gallery_commands.reembed,
-        "index": gallery_commands.index,
-    },
+    "gallery": _GALLERY,
 }
 """A command, or a group of commands such as `siamese records make`."""
+
+_NEEDS: dict[Any, str] = {
+    create_records: "records",
+    verify_records: "records",
+    train: "train",
+    explain: "train",
+    augment: "train",
+    calibrate: "evaluate",
+    identities: "evaluate",
+    evaluate: "evaluate",
+    compare: "evaluate",
+    export: "export",
+    app: "app",
+    serve: "serve",
+    **dict.fromkeys(_GALLERY.values(), "gallery"),
+}
+"""The extra without which a command can do nothing."""
+_PICTURES = (inspect, verify, find_similar, gallery_commands.search)
+"""Commands whose --output is a picture, which matplotlib draws."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,21 +145,31 @@ def run(command: Command, arguments: Sequence[str] | None = None, name: str | No
         print(write_help(command, name or Path(sys.argv[0]).name, examples, verbose))
         return 0
     parse = functools.partial(
-        tyro.cli, _with_values(command), prog=name, args=words, use_underscores=True
+        tyro.cli,
+        _shown(command, name or "this command"),
+        prog=name,
+        args=words,
+        use_underscores=True,
     )
     with speaking(quiet=quiet, verbose=verbose):
         return guard(parse, words)
 
 
-def _with_values(command: Command) -> Command:
-    """Shows options that may be left out by the kind of value: PATH in place of {None}|PATH."""
+def _shown(command: Command, name: str) -> Command:
+    """Prepares a command for tyro: checks what it needs, and shows PATH in place of {None}|PATH."""
+    signature = inspect_module.signature(command)
 
     @functools.wraps(command)
     def shown(*given: Any, **named: Any) -> int | None:
+        if command in _NEEDS:
+            require(f"`{name}`", _NEEDS[command])
+        options = signature.bind(*given, **named).arguments
+        if command in _PICTURES and options.get("output") and not options.get("pairs"):
+            require("a picture", "evaluate")
         return command(*given, **named)
 
     del shown.__wrapped__  # tyro would look at what it wraps
-    shown.__signature__ = inspect_module.signature(command)  # type: ignore[attr-defined]
+    shown.__signature__ = signature  # type: ignore[attr-defined]
     shown.__annotations__ = {
         name: Annotated[hint, tyro.conf.arg(metavar=value_of(hint))]
         if type(None) in get_args(hint)

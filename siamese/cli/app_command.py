@@ -43,14 +43,8 @@ def app(
     _check_port(port)
     name_and_password = _read_login(login if login is not None else os.environ.get(LOGIN))
     console = open_console()
-    try:
-        from siamese.app import page
-    except ImportError as error:
-        if error.name is None or error.name.startswith("siamese"):
-            raise
-        raise InputError(
-            f'the page needs {error.name}. Install it: pip install "siamese-reid[app,gallery]"'
-        ) from None
+    from siamese.app import page
+
     with console.status("opening the model"):
         if model is None or model.suffix == ".keras":
             import_quietly("keras")
@@ -103,16 +97,10 @@ def serve(
     token = token if token is not None else os.environ.get(TOKEN)
     if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
         raise InputError("--token must be printable ASCII characters. Received: another one.")
-    try:
-        import uvicorn
+    import uvicorn
 
-        from siamese.server import build_service
-    except ImportError as error:
-        if error.name is None or error.name.startswith("siamese"):
-            raise
-        raise InputError(
-            f'the service needs {error.name}. Install it: pip install "siamese-reid[serve]"'
-        ) from None
+    from siamese.server import build_service
+
     if gallery is not None:  # a missing gallery is answered at once
         from siamese.gallery import Gallery
 

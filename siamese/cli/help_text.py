@@ -12,10 +12,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import tyro
 
+from siamese.cli.program import Flag
+
 _WORDS = {Path: "PATH", str: "TEXT", int: "INT", float: "FLOAT", bool: "True|False"}
 _FIRST = 3
 _INDENT = 24
-_FLAG = tyro.conf.FlagCreatePairsOff[bool].__metadata__[0]  # type: ignore[index]
+_SWITCH = get_args(Flag)[1]
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def _walk(command: Any, parameters: Any) -> Iterator[Parameter]:
         config = next((each for each in marks if hasattr(each, "aliases")), None)
         flag = "--" + (getattr(config, "name", None) or name)
         value = getattr(config, "metavar", None) or value_of(plain)
-        if _FLAG in marks:
+        if _SWITCH in marks:
             value = ""
         positional = tyro.conf.Positional in marks
         if positional and parameter.default is not inspect.Parameter.empty:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeAlias
 import tyro
 
 from siamese.errors import InputError
+from siamese.extras import is_extra, missing
 from siamese.preprocessing import Preprocessing
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
@@ -64,6 +65,10 @@ def guard(call: Callable[[], Any], words: Sequence[str] = ()) -> int:
         message = _name_flags(" ".join(str(error).split()), words)
         if _volume.get() > 0:
             traceback.print_exc()
+    except ImportError as error:
+        if not is_extra(error.name):
+            raise
+        message = str(missing("this", str(error.name)))
     except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
         return 0
     except OSError as error:
@@ -86,7 +91,7 @@ def _name_flags(message: str, words: Sequence[str]) -> str:
         name = re.escape(flag.lstrip("-").replace("-", "_"))
         if flag.startswith("-") and name:
             message = message.replace(f"`{name}`", flag)
-            message = re.sub(rf"(?<![\w.-]){name}=", lambda _, flag=flag: f"{flag} ", message)
+            message = re.sub(rf"(?<![\w.-]){name}=", f"{flag} ", message)
     return message
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import simplejpeg  # type: ignore[import-untyped]
 from PIL import Image
 
 from siamese.datasets import Sample
@@ -179,6 +178,8 @@ def _read_jpeg_header(header: bytes) -> tuple[int, int] | None:
     # Exif and XMP may say that the image is turned, and MPF that there are several.
     if not header.startswith(b"\xff\xd8") or any(mark in header for mark in _MARKS):
         return None
+    import simplejpeg  # type: ignore[import-untyped]
+
     try:
         # A header that only seems to end here, within a thumbnail, is not read: it is cut off.
         height, width, colours, _ = simplejpeg.decode_jpeg_header(header)
@@ -198,6 +199,8 @@ def _is_whole_jpeg(data: bytes) -> bool:
     Decoding to an eighth of the size reads every bit of the file, which is where damage shows, and
     leaves out the transform and the colours, which cannot fail.
     """
+    import simplejpeg
+
     try:
         simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=8)
     except ValueError:

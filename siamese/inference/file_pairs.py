@@ -15,12 +15,10 @@ from siamese.metrics.masks import UNKNOWN_CAMERA
 if TYPE_CHECKING:
     from siamese.profiles import Profile
 
-Pair = tuple[str | Path, str | Path]
-
 
 def verify_pairs(
     model: Model,
-    pairs: Sequence[Pair],
+    pairs: Sequence[tuple[str | Path, str | Path]],
     prior: float = 0.5,
     *,
     profile: "Profile | None" = None,
