@@ -17,6 +17,7 @@ from siamese.datasets import Sample, list_samples
 from siamese.datasets.coverage import drop_damaged
 from siamese.datasets.samples import read_name, walk_images
 from siamese.errors import InputError, OnCorrupt
+from siamese.extras import missing
 from siamese.files import whole_file
 from siamese.filesystem import as_path
 from siamese.images import naming_all_damaged
@@ -360,8 +361,5 @@ def check_output(path: str | Path) -> str:
         try:
             import pyarrow  # noqa: F401
         except ImportError:
-            raise InputError(
-                f"{path}: needs pyarrow, which is not installed. Install it with pip install "
-                "pyarrow, or write .npz"
-            ) from None
+            raise missing(f"{path}:", "pyarrow") from None
     return suffix

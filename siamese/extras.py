@@ -11,7 +11,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "gallery": ("lancedb", "pyarrow", "google_crc32c", "simplejpeg"),
     "app": ("gradio", "scipy", "matplotlib", "lancedb", "pyarrow", "google_crc32c", "simplejpeg"),
     "serve": ("fastapi", "uvicorn", "python_multipart"),
-    "export": ("tf2onnx", "onnx", "keras"),
+    "export": ("tf2onnx", "onnx"),
     "openvino": ("openvino",),
     "cluster": ("ray", "upath", "google_crc32c", "simplejpeg"),
 }

@@ -55,7 +55,7 @@ def test_the_core_answers_and_names_the_extra_of_the_rest(tmp_path: Path) -> Non
         "gallery|add|crops": "gallery",
         "gallery|info": "gallery",
         "records|make|--dataset_dir|crops": "records",
-        "export": "export",
+        "export": "train",
         "app": "app",
         "serve": "serve",
     }

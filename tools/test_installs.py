@@ -50,7 +50,7 @@ REFUSED = {
     f"verify {PAIR} --output pair.png": "evaluate",
     "records make --dataset_dir crops": "records",
     "gallery add crops": "gallery",
-    "export": "export",
+    "export": "train",
     "app": "app",
     "serve": "serve",
 }

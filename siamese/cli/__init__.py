@@ -78,7 +78,7 @@ _NEEDS: dict[Any, str] = {
     identities: "evaluate",
     evaluate: "evaluate",
     compare: "evaluate",
-    export: "export",
+    export: "train",
     app: "app",
     serve: "serve",
     **dict.fromkeys(_GALLERY.values(), "gallery"),
