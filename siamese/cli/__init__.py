@@ -142,8 +142,8 @@ def run(command: Command, arguments: Sequence[str] | None = None, name: str | No
     words = [word for word in words if word not in ("-q", "--quiet", "-v", "--verbose")]
     if {*words} & {"-h", "--help"}:
         examples = EXAMPLES.get(name.removeprefix("siamese "), ()) if name else ()
-        print(write_help(command, name or Path(sys.argv[0]).name, examples, verbose))
-        return 0
+        shown = write_help(command, name or Path(sys.argv[0]).name, examples, verbose)
+        return guard(functools.partial(print, shown))
     parse = functools.partial(
         tyro.cli,
         _shown(command, name or "this command"),

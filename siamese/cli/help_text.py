@@ -87,7 +87,7 @@ def write_help(command: Callable[..., Any], name: str, examples: Sequence[str], 
     lines = [f"usage: {name} {' '.join([each.value for each in given] + ['[OPTIONS]'])}"]
     for paragraph in paragraphs if full else paragraphs[:1]:
         lines += ["", *textwrap.wrap(paragraph, width)]
-    lines += ["", *(f"  {example}" for example in (examples if full else examples[:2])), ""]
+    lines += ["", *(f"$ {example}" for example in (examples if full else examples[:2])), ""]
     for each in given + own[:_FIRST]:
         lines += _describe(each, width, full)
     if own[_FIRST:]:
