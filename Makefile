@@ -5,12 +5,13 @@ BIN := .venv/bin
 DEMO := demo
 INSTALL := $(shell command -v uv >/dev/null && echo "uv pip install --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet")
 
-.PHONY: help demo test lint types layers pytest notebooks docs test-slow mutants parity counts benchmark clean
+.PHONY: help demo test lint types layers pytest notebooks docs test-slow test-installs mutants parity counts benchmark clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .venv/ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, $(PYTHON) is older: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(INSTALL) -r requirements.txt
 	$(INSTALL) --no-deps -e .
@@ -56,6 +57,9 @@ notebooks: .venv/ready-to-develop  ## run every notebook
 
 docs: .venv/ready-to-develop  ## the documentation as a site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+test-installs: .venv/ready  ## build the wheel and try each extra in an environment of its own: gigabytes
+	$(BIN)/python tools/test_installs.py build/installs $(EXTRAS)
 
 test-slow: .venv/ready-to-develop  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

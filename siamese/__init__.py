@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from siamese.embeddings import find_similar_images
     from siamese.errors import InputError
     from siamese.identities import find_identities
-    from siamese.inference import Model, Verification, load_model
+    from siamese.inference import CropEmbedder, Model, Verification, load_model
     from siamese.models.pair import pair_model
     from siamese.profiles import calibrate, read_profile
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CropEmbedder",
     "Gallery",
     "InputError",
     "Model",
@@ -44,6 +45,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _HOMES = {
+    "CropEmbedder": "siamese.inference",
     "Gallery": "siamese.gallery",
     "InputError": "siamese.errors",
     "Model": "siamese.inference",

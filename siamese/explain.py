@@ -90,7 +90,7 @@ def explain(a: ImageLike, b: ImageLike, model: str | Path | Model | None = None)
 
 def _open(model: str | Path | Model | None) -> Model:
     """Opens a model with Keras behind it."""
-    if isinstance(model, Model) and isinstance(model._network, KerasNetwork):
+    if isinstance(model, Model) and isinstance(model.network, KerasNetwork):
         return model
     path = model.path if isinstance(model, Model) else find_model(model)
     if path.suffix.lower() not in (".onnx", ".xml", ".bin"):
@@ -121,8 +121,8 @@ def _split(model: Model) -> Callable[[NDArray[np.float32]], tuple[NDArray[np.flo
     from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR
     from siamese.models.layers import GeneralisedMean
 
-    assert isinstance(model._network, KerasNetwork)
-    embedder = model._network.embedder
+    assert isinstance(model.network, KerasNetwork)
+    embedder = model.network.embedder
     try:
         feature_extractor = embedder.get_layer(FEATURE_EXTRACTOR)
         pool = feature_extractor.get_layer("pool")

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.errors import InputError
+from siamese.extras import missing
 from siamese.images import resize_image
 from siamese.inference import Images
 from siamese.inference.networks import METADATA, OnnxNetwork
@@ -189,10 +190,7 @@ def _check_output(output: Path, kind: Format, half: bool) -> None:
             import onnx  # noqa: F401
             import tf2onnx  # noqa: F401
         except ImportError as error:
-            raise InputError(
-                f"export to ONNX needs {error.name}, which is not installed. Install it with pip "
-                "install onnx tf2onnx onnxruntime"
-            ) from None
+            raise missing("export to ONNX", str(error.name), "export") from None
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def test_model_says_whom_it_imitates(taught: Path, network: Path) -> None:
     assert line.startswith(f"distilled from colours.onnx ({load_model(network).fingerprint})")
     assert json.loads((taught / "scores.json").read_text())["distilled_from"] == [line]
     assert model.metadata["recipe"]["distillation"]["teachers"] == [str(network)]
-    assert "projection" not in {layer.name for layer in model._network.embedder.layers}  # type: ignore[attr-defined]
+    assert "projection" not in {layer.name for layer in model.network.embedder.layers}  # type: ignore[attr-defined]
 
 
 def test_progress_of_the_teacher_is_shown(taught: Path) -> None:

@@ -55,7 +55,7 @@ def _files(people: Path) -> list[Path]:
 
 def _judging(model: Model, slope: float, centre: float) -> Model:
     """The model with another logistic curve."""
-    other = Model(model.path, model._network)
+    other = Model(model.path, model.network)
     assert model.calibration is not None
     other.calibration = replace(model.calibration, slope=slope, centre=centre)
     return other

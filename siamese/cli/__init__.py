@@ -9,13 +9,13 @@ import inspect as inspect_module
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import tyro
 
 import siamese
 from siamese.cli import gallery_commands
-from siamese.cli.app_command import app
+from siamese.cli.app_command import app, serve
 from siamese.cli.augment_command import augment
 from siamese.cli.calibration_command import calibrate
 from siamese.cli.dataset_commands import create_records, draw, inspect, verify_records
@@ -23,17 +23,29 @@ from siamese.cli.embedding_commands import embed, find_similar
 from siamese.cli.evaluation_commands import compare, evaluate
 from siamese.cli.examples import EXAMPLES
 from siamese.cli.export_command import export
+from siamese.cli.help_text import value_of, write_help
 from siamese.cli.identities_command import identities
-from siamese.cli.program import guard
+from siamese.cli.program import guard, speaking
 from siamese.cli.train_command import train
 from siamese.cli.verification_commands import explain, verify
 from siamese.errors import InputError
+from siamese.extras import require
 
 __all__ = ["COMMANDS", "Command", "create_records", "main", "run", "train", "verify"]
 
 Command = Callable[..., int | None]
 
-_METAVARS = {Path | None: "PATH", str | None: "TEXT", int | None: "INT", float | None: "FLOAT"}
+_GALLERY: dict[str, Command] = {
+    "add": gallery_commands.add,
+    "search": gallery_commands.search,
+    "merge": gallery_commands.merge,
+    "remove": gallery_commands.remove,
+    "info": gallery_commands.info,
+    "export": gallery_commands.export,
+    "verify": gallery_commands.verify_gallery,
+    "reembed": gallery_commands.reembed,
+    "index": gallery_commands.index,
+}
 
 COMMANDS: dict[str, Command | Mapping[str, Command]] = {
     "inspect": inspect,
@@ -49,22 +61,31 @@ COMMANDS: dict[str, Command | Mapping[str, Command]] = {
     "find_similar": find_similar,
     "export": export,
     "app": app,
+    "serve": serve,
     "draw": draw,
     "augment": augment,
-    "gallery": {
-        "add": gallery_commands.add,
-        "search": gallery_commands.search,
-        "merge": gallery_commands.merge,
-        "remove": gallery_commands.remove,
-        "info": gallery_commands.info,
-        "export": gallery_commands.export,
-        "verify": gallery_commands.verify_gallery,
-        "reembed": gallery_commands.reembed,
-        "calibrate": gallery_commands.calibrate_gallery,
-        "index": gallery_commands.index,
-    },
+    "gallery": _GALLERY,
 }
 """A command, or a group of commands such as `siamese records make`."""
+
+_NEEDS: dict[Any, str] = {
+    create_records: "records",
+    verify_records: "records",
+    train: "train",
+    explain: "train",
+    augment: "train",
+    calibrate: "evaluate",
+    identities: "evaluate",
+    evaluate: "evaluate",
+    compare: "evaluate",
+    export: "train",
+    app: "app",
+    serve: "serve",
+    **dict.fromkeys(_GALLERY.values(), "gallery"),
+}
+"""The extra without which a command can do nothing."""
+_PICTURES = (inspect, verify, find_similar, gallery_commands.search)
+"""Commands whose --output is a picture, which matplotlib draws."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,34 +137,45 @@ def run(command: Command, arguments: Sequence[str] | None = None, name: str | No
     Returns:
         The exit code, as `main`.
     """
-    text = inspect_module.cleandoc(command.__doc__ or "").split("\nArgs:")[0].rstrip()
-    examples = EXAMPLES.get(name.removeprefix("siamese "), ()) if name else ()
-    # A line that begins with a letter would be joined to the one before it.
-    manual = "\n".join([text, "", *(f"$ {example}" for example in examples)]).rstrip()
-    return guard(
-        functools.partial(
-            tyro.cli,
-            _with_metavars(command),
-            prog=name,
-            description=manual,
-            args=arguments,
-            use_underscores=True,
-        )
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    quiet, verbose = (bool({*words} & names) for names in ({"-q", "--quiet"}, {"-v", "--verbose"}))
+    words = [word for word in words if word not in ("-q", "--quiet", "-v", "--verbose")]
+    if {*words} & {"-h", "--help"}:
+        examples = EXAMPLES.get(name.removeprefix("siamese "), ()) if name else ()
+        shown = write_help(command, name or Path(sys.argv[0]).name, examples, verbose)
+        return guard(functools.partial(print, shown))
+    parse = functools.partial(
+        tyro.cli,
+        _shown(command, name or "this command"),
+        prog=name,
+        args=words,
+        use_underscores=True,
     )
+    with speaking(quiet=quiet, verbose=verbose):
+        return guard(parse, words)
 
 
-def _with_metavars(command: Command) -> Command:
-    """Shows options that may be left out by the kind of value: PATH in place of {None}|PATH."""
+def _shown(command: Command, name: str) -> Command:
+    """Prepares a command for tyro: checks what it needs, and shows PATH in place of {None}|PATH."""
+    signature = inspect_module.signature(command)
 
     @functools.wraps(command)
     def shown(*given: Any, **named: Any) -> int | None:
+        if command in _NEEDS:
+            require(f"`{name}`", _NEEDS[command])
+        options = signature.bind(*given, **named).arguments
+        if command in _PICTURES and options.get("output") and not options.get("pairs"):
+            require("a picture", "evaluate")
         return command(*given, **named)
 
     del shown.__wrapped__  # tyro would look at what it wraps
-    shown.__signature__ = inspect_module.signature(command)  # type: ignore[attr-defined]
+    shown.__signature__ = signature  # type: ignore[attr-defined]
     shown.__annotations__ = {
-        name: Annotated[hint, tyro.conf.arg(metavar=_METAVARS[hint])] if hint in _METAVARS else hint
+        name: Annotated[hint, tyro.conf.arg(metavar=value_of(hint))]
+        if type(None) in get_args(hint)
+        else hint
         for name, hint in get_type_hints(command, include_extras=True).items()
+        if name != "return"
     }
     return shown
 

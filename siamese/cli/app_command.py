@@ -1,16 +1,23 @@
-"""The command app."""
+"""The commands app and serve."""
 
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
 from pathlib import Path
 
-from siamese.cli.program import import_quietly, open_console
+from siamese.cli.program import Stated, import_quietly, open_console
+from siamese.cli.verification_commands import open_model
 from siamese.errors import InputError
+from siamese.preprocessing import UNSTATED
 
 LOGIN = "SIAMESE_LOGIN"
+TOKEN = "SIAMESE_TOKEN"
+AT_ONCE = 200
+"""Connections of the service; more are answered with 503."""
+_LOCAL = ("127.0.0.1", "localhost", "::1")
 _PAIRS = ((0, 1), (0, 2), (4, 5))
 """Of the seven drawn images: one person, two people, another person."""
 
@@ -33,18 +40,11 @@ def app(
         port: Port to listen at.
         login: NAME:PASSWORD that visitors must give; by default what SIAMESE_LOGIN says, else none.
     """
-    if not 0 <= port <= 65535:
-        raise InputError(f"--port must be 0 to 65535. Received: {port}")
+    _check_port(port)
     name_and_password = _read_login(login if login is not None else os.environ.get(LOGIN))
     console = open_console()
-    try:
-        from siamese.app import page
-    except ImportError as error:
-        if error.name is None or error.name.startswith("siamese"):
-            raise
-        raise InputError(
-            f'the page needs {error.name}. Install it: pip install "siamese-reid[app,gallery]"'
-        ) from None
+    from siamese.app import page
+
     with console.status("opening the model"):
         if model is None or model.suffix == ".keras":
             import_quietly("keras")
@@ -57,7 +57,7 @@ def app(
         drawn = write_test_images(Path(folder))
         examples = [(drawn[one], drawn[other]) for one, other in _PAIRS]
         served = page.launch(desk, host=host, port=port, login=name_and_password, examples=examples)
-    if host not in ("127.0.0.1", "localhost", "::1") and name_and_password is None:
+    if host not in _LOCAL and name_and_password is None:
         print(
             f"note: whoever reaches {host} can use the page and change the gallery; --login "
             "NAME:PASSWORD asks for a password",
@@ -70,6 +70,60 @@ def app(
         threading.Event().wait()
     finally:
         served.close(verbose=False)
+
+
+def serve(
+    gallery: str | None = None,
+    model: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token: str | None = None,
+    preprocessing: Stated = UNSTATED,
+) -> None:
+    """Answer other programs over HTTP: /verify, /embed, /search, described by /openapi.json.
+
+    Images that come at the same time are computed together. Ctrl-C ends it.
+
+    Args:
+        gallery: Folder of the gallery that /search looks in; by default there is no /search.
+        model: Model file; by default the newest in runs, else the one that comes along.
+        host: Address to listen at: 127.0.0.1 for this machine alone, 0.0.0.0 for its network.
+        port: Port to listen at; 0 for a free one.
+        token: What callers must send as Authorization: Bearer TOKEN; by default what SIAMESE_TOKEN
+            says, else nothing.
+        preprocessing: Of a model made elsewhere, where its file does not say.
+    """
+    _check_port(port)
+    token = token if token is not None else os.environ.get(TOKEN)
+    if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
+        raise InputError("--token must be printable ASCII characters. Received: another one.")
+    import uvicorn
+
+    from siamese.server import build_service
+
+    if gallery is not None:  # a missing gallery is answered at once
+        from siamese.gallery import Gallery
+
+        Gallery(gallery).info()
+    service = build_service(open_model(model, **preprocessing.given()), gallery, token)
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise InputError(f"cannot listen at {host} port {port}: {error.strerror}.") from None
+    if host not in _LOCAL and token is None:
+        print(f"note: whoever reaches {host} may ask; --token asks for a token", file=sys.stderr)
+    shown = f"[{host}]" if ":" in host else host
+    print(f"http://{shown}:{listening.getsockname()[1]}/openapi.json", flush=True)
+    config = uvicorn.Config(
+        service, log_level="warning", server_header=False, limit_concurrency=AT_ONCE
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _check_port(port: int) -> None:
+    if not 0 <= port <= 65535:
+        raise InputError(f"--port must be 0 to 65535. Received: {port}")
 
 
 def _read_login(login: str | None) -> tuple[str, str] | None:

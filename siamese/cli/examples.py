@@ -23,6 +23,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "verify": (
         "siamese verify a.jpg b.jpg",
+        "siamese verify --pairs pairs.csv --output verdicts.csv",
         "siamese verify -i1 a.jpg -i2 b.jpg --model runs/osnet/model.keras --json",
         "siamese verify -i1 a.jpg -i2 b.jpg --profile profile.json --camera1 1 --camera2 2",
     ),
@@ -49,6 +50,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "siamese export --format litert --output model.tflite",
     ),
     "app": ("siamese app --gallery people", "siamese app --login me:secret --port 8000"),
+    "serve": (
+        "siamese serve --gallery people --port 8000",
+        "siamese serve --host 0.0.0.0 --token secret",
+    ),
     "draw": ("siamese draw drawn --people 200 --cameras 4 --frames 3",),
     "augment": ("siamese augment a.jpg b.jpg --recipe osnet", "siamese augment a.jpg --each"),
     "gallery add": ("siamese gallery add crops --gallery people",),
@@ -62,6 +67,5 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "gallery export": ("siamese gallery export people.parquet --gallery people",),
     "gallery verify": ("siamese gallery verify --gallery people",),
     "gallery reembed": ("siamese gallery reembed --gallery people",),
-    "gallery calibrate": ("siamese gallery calibrate --gallery people",),
     "gallery index": ("siamese gallery index --gallery people",),
 }

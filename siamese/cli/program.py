@@ -3,16 +3,22 @@
 import contextlib
 import errno
 import importlib
+import logging
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import tyro
 
 from siamese.errors import InputError
+from siamese.extras import is_extra, missing
 from siamese.preprocessing import Preprocessing
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
@@ -22,15 +28,47 @@ Stated: TypeAlias = Annotated[Preprocessing, tyro.conf.arg(name="")]
 """The options --image_size, --channels, --pixels, --mean and --deviation."""
 
 
-def guard(call: Callable[[], Any]) -> int:
-    """The exit code of a command; what a user can fix becomes one line."""
+_volume: ContextVar[int] = ContextVar("volume", default=0)
+"""How much is said beside results: -1 nothing but errors, 0 notes, 1 also where errors arose."""
+_MINUTE = 60
+
+
+@contextlib.contextmanager
+def speaking(*, quiet: bool, verbose: bool) -> Iterator[None]:
+    """Sets how much is said beside results: -q and -v."""
+    logger, handler = logging.getLogger("siamese"), logging.StreamHandler()
+    token, level = _volume.set(verbose - quiet), logger.level
+    if quiet or verbose:
+        logger.setLevel(logging.ERROR if quiet else logging.INFO)
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        _volume.reset(token)
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+def guard(call: Callable[[], Any], words: Sequence[str] = ()) -> int:
+    """The exit code of a command; what a user can fix becomes one line.
+
+    Args:
+        call: What is done.
+        words: What was typed, as errors name it.
+    """
     try:
         try:
             code: int | None = call()
         finally:
             _flush()
     except InputError as error:
-        message = " ".join(str(error).split())
+        message = _name_flags(" ".join(str(error).split()), words)
+        if _volume.get() > 0:
+            traceback.print_exc()
+    except ImportError as error:
+        if not is_extra(error.name):
+            raise
+        message = str(missing("this", str(error.name)))
     except BrokenPipeError:  # the reader of our output has gone, as in `... | head`
         return 0
     except OSError as error:
@@ -44,6 +82,17 @@ def guard(call: Callable[[], Any]) -> int:
         return code or 0
     print(f"error: {message}", file=sys.stderr)
     return 2
+
+
+def _name_flags(message: str, words: Sequence[str]) -> str:
+    """Names parameters of Python as they were typed: `--batch_size` for `batch_size`."""
+    for word in words:
+        flag = word.partition("=")[0]
+        name = re.escape(flag.lstrip("-").replace("-", "_"))
+        if flag.startswith("-") and name:
+            message = message.replace(f"`{name}`", flag)
+            message = re.sub(rf"(?<![\w.-]){name}=", f"{flag} ", message)
+    return message
 
 
 def _flush() -> None:
@@ -109,15 +158,34 @@ def open_console() -> Any:
     """Opens standard error for progress and notes: standard output stays for results."""
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, quiet=_volume.get() < 0)
 
 
 @contextlib.contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error while something counts; nothing where that is no terminal."""
-    from rich.progress import Progress
+    """A bar with the time left on standard error; where that is no terminal, a line a minute."""
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     console = open_console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        yield _minutes(what, console)
+        return
+    columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=console.quiet) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _minutes(what: str, console: Any) -> Callable[[int, int], None]:
+    started = time.monotonic()
+    told = [started]
+
+    def tell(done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - told[0] >= _MINUTE and done:
+            told[0] = now
+            left = (now - started) / done * (total - done) / _MINUTE
+            line = f"{done:,} of {total:,} {what}, {left:.0f} minutes left"
+            console.print(line, highlight=False, soft_wrap=True)
+
+    return tell

@@ -16,9 +16,7 @@ Precision = Literal["float32", "mixed_float16", "mixed_bfloat16", "auto"]
 
 
 def train(
-    data: Annotated[
-        tuple[Path, ...] | None, tyro.conf.arg(metavar="{None}|PATH [PATH ...]")
-    ] = None,
+    data: Annotated[tuple[Path, ...] | None, tyro.conf.arg(metavar="PATH [PATH ...]")] = None,
     recipe: str | None = None,
     run: Path | None = None,
     resume: Flag = False,

@@ -13,7 +13,6 @@ from siamese.preprocessing import UNSTATED, Preprocessing
 if TYPE_CHECKING:
     from siamese.explain import Explanation
     from siamese.inference import Model, Verification
-    from siamese.profiles import Profile
 
 
 def open_model(model: Path | None, **options: Any) -> "Model":
@@ -60,58 +59,64 @@ def open_or_name(model: Path | None, preprocessing: Preprocessing) -> "Model | P
     return path
 
 
-def open_profile(path: Path | None) -> "Profile | None":
-    """Reads what the option --profile gave, if anything."""
-    from siamese.profiles import read_profile
-
-    return None if path is None else read_profile(path)
-
-
-def camera_of(image: Path) -> int:
-    """Reads the number of the camera from a file name; -1 where it does not tell."""
-    from siamese.datasets.samples import read_name
-
-    told = read_name(image.name)
-    return -1 if told is None else told.camera
-
-
 def verify(
     images: tyro.conf.Positional[tuple[Path, ...]] = (),
-    img1: Annotated[Path | None, tyro.conf.arg(aliases=["-i1"], metavar="PATH")] = None,
-    img2: Annotated[Path | None, tyro.conf.arg(aliases=["-i2"], metavar="PATH")] = None,
     model: Path | None = None,
+    output: Path | None = None,
+    json_: Json = False,
+    pairs: Path | None = None,
     prior: float = 0.5,
     profile: Path | None = None,
     camera1: int | None = None,
     camera2: int | None = None,
-    preprocessing: Stated = UNSTATED,
-    output: Path | None = None,
-    json_: Json = False,
     exit_code: Flag = False,
+    img1: Annotated[Path | None, tyro.conf.arg(aliases=["-i1"], metavar="PATH")] = None,
+    img2: Annotated[Path | None, tyro.conf.arg(aliases=["-i2"], metavar="PATH")] = None,
+    preprocessing: Stated = UNSTATED,
 ) -> int:
     """Say whether two images show the same person, and how sure that is.
 
     Args:
         images: The two images.
-        img1: The first image, in place of the two above.
-        img2: The second image.
         model: Model file; by default the newest in runs, else `pretrained`,
             the one that comes with the program.
+        output: Picture of the pair with the verdict; with --pairs the table. By default none, and
+            the table is printed.
+        json_: Print one JSON object and nothing else; with --pairs one in each line.
+        pairs: CSV file of pairs, with the columns img1 and img2, in place of images. Its rows come
+            out with their verdicts, as CSV.
         prior: How probable it was before that both show one person, above 0 and below 1.
         profile: Profile of your own cameras, which `siamese calibrate` wrote.
         camera1: Number in the profile of the camera of the first image; by default as its name
             tells, else that of no camera.
         camera2: The same for the second image.
-        preprocessing: Of a model made elsewhere, where its file does not say.
-        output: Picture of the pair with the verdict; by default pair.png, with --json none.
-        json_: Print one JSON object and nothing else.
         exit_code: Exit with 0 for the same person (also probably), 1 for different people, 3 for
             unsure; errors exit with 2.
+        img1: The first image, in place of the two above.
+        img2: The second image.
+        preprocessing: Of a model made elsewhere, where its file does not say.
     """
     from siamese.errors import InputError
     from siamese.images import read_image
 
     paths = [*images, *(path for path in (img1, img2) if path is not None)]
+    if pairs is not None:
+        if paths or exit_code or camera1 is not None or camera2 is not None:
+            raise InputError(
+                "--pairs goes without images, cameras and --exit_code. Put them into the columns "
+                "img1, img2, camera1 and camera2."
+            )
+        from siamese.cli.pair_table import read_pairs, verify_table
+
+        rows = read_pairs(pairs)
+        chosen = None
+        if profile is not None:
+            from siamese.profiles import read_profile
+
+            chosen = read_profile(profile)
+        opened = open_model(model, **preprocessing.given())
+        verify_table(rows, opened, prior, chosen, output, json_)
+        return 0
     if len(paths) != 2:
         raise InputError(
             f"two images are needed. Received: {len(paths)}. Give siamese verify a.jpg b.jpg, or "
@@ -120,15 +125,19 @@ def verify(
     pixels = [read_image(path) for path in paths]  # a wrong path is answered at once
     from siamese.metrics.calibration import LEANINGS
 
-    stated = open_profile(profile)
-    one, other = (
-        camera_of(path) if number is None else number
-        for number, path in zip((camera1, camera2), paths, strict=True)
-    )
+    stated: dict[str, Any] = {}
+    if profile is not None:
+        from siamese.datasets.samples import read_name
+        from siamese.profiles import read_profile
+
+        told = [read_name(path.name) for path in paths]
+        stated["profile"] = read_profile(profile)
+        stated["cameras"] = tuple(
+            number if number is not None else each.camera if each is not None else -1
+            for number, each in zip((camera1, camera2), told, strict=True)
+        )
     opened = open_model(model, **preprocessing.given())
-    answer = opened.verify(pixels[0], pixels[1], prior, profile=stated, cameras=(one, other))
-    if output is None and not json_:
-        output = Path("pair.png")
+    answer = opened.verify(pixels[0], pixels[1], prior, **stated)
     # The answer before the picture, which may fail.
     if json_:
         print(json.dumps(answer.to_dict(), ensure_ascii=False))
@@ -184,11 +193,6 @@ def _print_verdict(answer: "Verification") -> None:
         f"error rates  at this threshold {answer.false_accept_rate:.1%} of the pairs of two people "
         f"are accepted, {missed} of the pairs of one person are missed"
     )
-    if answer.unlikeness is not None and answer.unlikeness > 1:
-        print(
-            f"unlike       the calibration's images ({answer.unlikeness:.1f} times the limit), so "
-            "these rates do not hold: run siamese calibrate on crops of your cameras"
-        )
     print(f"model        {answer.model} ({answer.fingerprint})")
 
 

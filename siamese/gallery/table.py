@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.errors import InputError
+from siamese.extras import missing
 
 ROWS = "images"
 NEW_ROWS = "images_of_the_next_model"
@@ -354,9 +355,7 @@ class Table:
             try:
                 import lancedb
             except ImportError:
-                raise InputError(
-                    'a gallery needs LanceDB. Install it: pip install "siamese-reid[gallery]"'
-                ) from None
+                raise missing("a gallery", "lancedb") from None
             self._database = lancedb.connect(self.uri, read_consistency_interval=timedelta(0))
         return self._database
 

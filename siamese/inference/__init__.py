@@ -4,10 +4,14 @@ model         what `siamese.load_model` gives, and which file it opens
 networks      what computes: Keras, onnxruntime or OpenVINO; files of ours or of others
 preprocessor  RGB 0 to 255 to what a network made elsewhere takes
 channels      finds a model that gets its colours in the wrong order
+file_pairs    many pairs of files to verdicts
+crops         a frame and boxes to embeddings, as trackers ask
 reading       images of any kind to arrays and batches
 """
 
 from siamese.inference.channels import doubt_channels
+from siamese.inference.crops import CropEmbedder
+from siamese.inference.file_pairs import verify_pairs
 from siamese.inference.model import (
     Model,
     Verification,
@@ -19,6 +23,7 @@ from siamese.inference.model import (
 from siamese.inference.reading import ImageLike, Images
 
 __all__ = [
+    "CropEmbedder",
     "ImageLike",
     "Images",
     "Model",
@@ -28,4 +33,5 @@ __all__ = [
     "find_model",
     "load_model",
     "reopen_model",
+    "verify_pairs",
 ]

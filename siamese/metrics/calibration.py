@@ -7,8 +7,6 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from siamese.errors import InputError
 from siamese.metrics.blocks import Floats, Metric
@@ -97,7 +95,7 @@ class Calibration:
             InputError: The prior is not between 0 and 1.
         """
         nearness = self.slope * (self.centre - np.asarray(distances, np.float64))
-        return np.asarray(expit(nearness + _log_odds(prior)), np.float64)
+        return logistic(nearness + _log_odds(prior))
 
     def verdict(self, distance: float, prior: float = 0.5) -> Verdict:
         """Says in a word how probable it is that two images show one person.
@@ -264,11 +262,6 @@ def fit_calibration(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Ca
     )
 
 
-def known_rate(rate: float) -> float | None:
-    """Gives None in place of NaN: what is not known without labels."""
-    return None if np.isnan(rate) else rate
-
-
 def measure_reliability(calibration: Calibration, pairs: PairCounts) -> Reliability:
     """Compares predicted probabilities with what came true, at a prior of 50 : 50.
 
@@ -329,7 +322,19 @@ def _log_odds(prior: float) -> float:
     return float(np.log(prior) - np.log1p(-prior))
 
 
+def logistic(logits: ArrayLike) -> Floats:
+    """Computes `1 / (1 + exp(-x))` without overflow, exact to the last digits far below 0 too.
+
+    Example:
+        >>> logistic([-1000.0, 0.0, 1000.0]).tolist()
+        [0.0, 0.5, 1.0]
+    """
+    return np.asarray(np.exp(-np.logaddexp(0, -np.asarray(logits, np.float64))), np.float64)
+
+
 def _fit(pairs: PairCounts) -> tuple[float, float]:
+    from scipy.optimize import minimize  # reading a calibration does without SciPy
+
     distances, same, different = pairs.weights()
     middle = float(distances @ (same + different))
     spread = float(np.sqrt((distances - middle) ** 2 @ (same + different)))
@@ -343,7 +348,7 @@ def _fit(pairs: PairCounts) -> tuple[float, float]:
     def cross_entropy(values: Floats) -> tuple[float, Floats]:
         logits = values[1] - values[0] * scaled
         loss = float(total @ np.logaddexp(0, logits) - aim @ logits)
-        excess = total * expit(logits) - aim
+        excess = total * logistic(logits) - aim
         return loss, np.array([-excess @ scaled, excess.sum()])
 
     best = minimize(cross_entropy, [1.0, 0.0], jac=True, method="L-BFGS-B").x

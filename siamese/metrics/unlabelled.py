@@ -10,11 +10,10 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, log_ndtr
 
 from siamese.errors import InputError
 from siamese.metrics.blocks import Floats, Indices, distance_blocks
-from siamese.metrics.calibration import Calibration, fit_calibration
+from siamese.metrics.calibration import Calibration, fit_calibration, logistic
 from siamese.metrics.masks import UNKNOWN_CAMERA
 from siamese.metrics.pairs import PairCounts
 
@@ -208,7 +207,7 @@ def estimate_same_person(counts: Indices) -> tuple[Floats, float]:
     share, different = 0.005, (0.0, middle, spread)
     for _ in range(_ROUNDS):
         odds = _log_density(cosines, 0.0, *same) - _log_density(cosines, *different)
-        found = expit(np.clip(odds + np.log(share) - np.log1p(-share), -60, 60))
+        found = logistic(np.clip(odds + np.log(share) - np.log1p(-share), -60, 60))
         share = float(np.clip(found @ weights, 1e-5, 0.3))
         different, deviation = _fit_skew_normal(cosines, (1 - found) * weights)
         mean, own = _moments(cosines, found * weights + 1e-12)
@@ -366,6 +365,8 @@ def _strangers(probabilities: Floats) -> Floats:
 
 def _log_density(values: Floats, shape: float, location: float, scale: float) -> Floats:
     """Returns the logarithm of a skew normal density, up to a constant."""
+    from scipy.special import log_ndtr  # reading a profile does without SciPy
+
     scaled = (values - location) / scale
     return np.asarray(log_ndtr(shape * scaled) - scaled**2 / 2 - np.log(scale))
 

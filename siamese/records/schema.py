@@ -7,6 +7,7 @@ record (4). TensorFlow takes ten seconds to import; records need a few lines of 
 
 import functools
 import gzip
+import importlib
 import io
 import struct
 import zlib
@@ -14,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
@@ -106,7 +106,7 @@ def frame_image(
         )
     )
     start, crc = _frame_start(len(features))
-    return b"".join((start, features, _masked(google_crc32c.extend(crc, features))))
+    return b"".join((start, features, _masked(_crc32c().extend(crc, features))))
 
 
 def decode_example(record: bytes) -> dict[str, Value]:
@@ -206,8 +206,14 @@ def _read(file: io.BufferedIOBase, offset: int, size: int) -> bytes:
         raise DamagedRecord(offset, f"cannot be read ({error})") from None
 
 
+@functools.cache
+def _crc32c() -> Any:
+    """Returns the module, which a program that only asks for a folder's kind does without."""
+    return importlib.import_module("google_crc32c")
+
+
 def _checksum(data: bytes) -> bytes:
-    return _masked(google_crc32c.value(data))
+    return _masked(_crc32c().value(data))
 
 
 def _masked(crc: int) -> bytes:
@@ -241,7 +247,7 @@ def _shape(image_size: tuple[int, int], tracklet: int) -> bytes:
 def _frame_start(size: int) -> tuple[bytes, int]:
     """All that comes before the entries of a record of so many bytes, and the checksum so far."""
     start = _record_start(size)
-    return _length(len(start) + size) + start, google_crc32c.value(start)
+    return _length(len(start) + size) + start, _crc32c().value(start)
 
 
 @functools.lru_cache(maxsize=65_536)

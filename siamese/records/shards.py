@@ -5,6 +5,7 @@ Every function here works alike in a thread of this process and in a task on a c
 
 import functools
 import hashlib
+import importlib
 import io
 import os
 import zlib
@@ -14,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import simplejpeg  # type: ignore[import-untyped]
 from PIL import Image
 
 from siamese.datasets import Sample
@@ -175,13 +176,19 @@ def _size_of_plain_jpeg(data: bytes) -> tuple[int, int] | None:
     return (_known_jpeg_header if end < _SHORT else _read_jpeg_header)(data[:end])
 
 
+@functools.cache
+def _simplejpeg() -> Any:
+    """Returns the module, which a program that only asks for a folder's kind does without."""
+    return importlib.import_module("simplejpeg")
+
+
 def _read_jpeg_header(header: bytes) -> tuple[int, int] | None:
     # Exif and XMP may say that the image is turned, and MPF that there are several.
     if not header.startswith(b"\xff\xd8") or any(mark in header for mark in _MARKS):
         return None
     try:
         # A header that only seems to end here, within a thumbnail, is not read: it is cut off.
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(header)
+        height, width, colours, _ = _simplejpeg().decode_jpeg_header(header)
     except ValueError:
         return None
     if colours not in ("YCbCr", "RGB", "Gray") or height * width > MAXIMUM_PIXELS:
@@ -199,7 +206,7 @@ def _is_whole_jpeg(data: bytes) -> bool:
     leaves out the transform and the colours, which cannot fail.
     """
     try:
-        simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=8)
+        _simplejpeg().decode_jpeg(data, "GRAY", min_height=1, min_width=1, min_factor=8)
     except ValueError:
         return False
     return True
