@@ -83,8 +83,8 @@ def add(
         console = open_console()
         for sentence in refused:
             console.print(sentence, highlight=False, soft_wrap=True, markup=False)
-        for each in coverage:
-            print(f"images       {each.describe()}")
+        for covered in coverage:
+            print(f"images       {covered.describe()}")
         print(
             f"added        {counts['added']:,} images; {counts['replaced']:,} had changed, "
             f"{counts['unchanged']:,} were there already, {len(refused):,} cannot be used"
