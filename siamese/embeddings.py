@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -26,10 +26,14 @@ from siamese.inference.channels import warn_of_channels
 from siamese.inference.reading import Progress
 from siamese.vectors import Embeddings, nearest_rows
 
+if TYPE_CHECKING:
+    from siamese.profiles import Profile
+
 STORE_SUFFIXES = (".csv", ".npz", ".parquet")
 BLOCK = 1024
 """Images whose embeddings are written at a time: so many are computed again after a kill."""
 _FLIPPED = "-flip"
+_PROFILE = "-profile-"
 _DAMAGE = (OSError, EOFError, BadZipFile, ValueError, TypeError, LookupError, AttributeError)
 """What the readers raise on files that are damaged or others."""
 
@@ -64,6 +68,7 @@ def embed_folder(
     *,
     flip: bool = False,
     on_corrupt: OnCorrupt = "error",
+    profile: "Profile | None" = None,
     progress: Progress | None = None,
 ) -> Embeddings:
     """Embeds all images of a folder into one file.
@@ -78,18 +83,23 @@ def embed_folder(
         model: A model file, an open model, or None as for `siamese.load_model`.
         flip: Average each embedding with that of the mirrored image.
         on_corrupt: "error" or "skip", see `list_all`.
+        profile: Of the cameras, as `siamese.calibrate` makes it: embeddings are standardised. They
+            compare with others of this profile alone.
         progress: Called with the images done and all images.
 
     Returns:
         What was written.
 
     Raises:
-        InputError: The folder, an image, the model or the output cannot be used.
+        InputError: The folder, an image, the model or the output cannot be used, or the profile is
+            of another model.
     """
     folder, output = Path(folder), Path(output)
     check_output(output)
     samples = list_all(folder, on_corrupt)
     opened = model if isinstance(model, Model) else load_model(model)
+    if profile is not None:
+        profile.check(opened.fingerprint, opened.path)
     warn_of_channels(opened, [each.path for each in samples])
     output.parent.mkdir(parents=True, exist_ok=True)
     parts = output.with_name(f".{output.name}.parts")
@@ -111,14 +121,16 @@ def embed_folder(
         found.append(np.load(path, allow_pickle=False))
         if progress is not None:
             progress(first + len(block), len(samples))
+    cameras = np.array([each.camera for each in samples], np.int64)
+    rows = np.concatenate(found)
     store = Embeddings(
         images=np.array([each.path for each in samples]),
         people=np.array([each.person for each in samples]),
-        cameras=np.array([each.camera for each in samples], np.int64),
+        cameras=cameras,
         tracklets=np.array([each.tracklet for each in samples], np.int64),
         frames=np.array([each.frame for each in samples], np.int64),
-        embeddings=np.concatenate(found),
-        fingerprint=_space(opened, flip),
+        embeddings=rows if profile is None else profile.standardise(rows, cameras),
+        fingerprint=_space(opened, flip, profile),
         preprocessing=opened.preprocessing,
     )
     write_embeddings(store, output)
@@ -163,6 +175,8 @@ def find_similar_images(
     k: int = 5,
     *,
     model: str | Path | Model | None = None,
+    profile: "Profile | None" = None,
+    camera: int = -1,
 ) -> list[SimilarImage]:
     """Finds the stored images that are nearest to an image.
 
@@ -172,22 +186,30 @@ def find_similar_images(
         k: How many; fewer where there are no more.
         model: The model that made the embeddings: a file, which is opened as it was then, an open
             model, or None as for `siamese.load_model`.
+        profile: The one that the embeddings were standardised by, where they were.
+        camera: The number in the profile of the camera of the image, -1 where unknown.
 
     Returns:
         The nearest first; of equal distances the one stored first.
 
     Raises:
-        InputError: Something cannot be used, or another model made the embeddings.
+        InputError: Something cannot be used, or another model or profile made the embeddings.
     """
     if k < 1:
         raise InputError(f"`k` must be at least 1. Received: k={k}.")
     store = embeddings if isinstance(embeddings, Embeddings) else read_embeddings(embeddings)
     opened = model
     if not isinstance(opened, Model):
-        fingerprint = store.fingerprint.removesuffix(_FLIPPED)
+        fingerprint = store.fingerprint.partition("-")[0]
         opened = reopen_model(opened, fingerprint, store.preprocessing)
-    flip = store.fingerprint == _space(opened, flip=True)
-    if not flip and store.fingerprint != _space(opened, flip=False):
+    flip = store.fingerprint == _space(opened, True, profile)
+    if not flip and store.fingerprint != _space(opened, False, profile):
+        if store.fingerprint.partition("-")[0] == opened.fingerprint:
+            raise InputError(
+                f"these embeddings are {_describe_profile(store.fingerprint)}. Received: "
+                f"{_describe_profile(_space(opened, flip, profile))}. Give that profile or none, "
+                "as when they were made, or embed the folder again."
+            )
         raise InputError(
             f"these embeddings were made by the model {store.fingerprint}, but {opened.path} is "
             f"{opened.fingerprint}. Give that model, or embed the folder again."
@@ -195,6 +217,8 @@ def find_similar_images(
     query = opened.embed(image, flip=flip)
     if len(query) != 1:
         raise InputError(f"one image is needed. Received: {len(query)}. Give a single image.")
+    if profile is not None:
+        query = profile.standardise(query, [camera])
     [rows], [distances] = nearest_rows(store.embeddings, query, k)
     columns = (store.images, store.people, store.cameras, store.tracklets)
     found = [each[rows].tolist() for each in columns]
@@ -324,9 +348,15 @@ def _read_parquet(path: Path) -> dict[str, Any]:
     return {**columns, "embedding": vectors.reshape(len(read), -1), **origin}
 
 
-def _space(model: Model, flip: bool) -> str:
+def _space(model: Model, flip: bool, profile: "Profile | None" = None) -> str:
     """Returns what tells embeddings apart that do not compare."""
-    return model.fingerprint + (_FLIPPED if flip else "")
+    standardised = "" if profile is None else f"{_PROFILE}{profile.digest}"
+    return model.fingerprint + (_FLIPPED if flip else "") + standardised
+
+
+def _describe_profile(space: str) -> str:
+    _, marked, digest = space.partition(_PROFILE)
+    return f"standardised by the profile {digest}" if marked else "of no profile"
 
 
 def _start_or_resume(parts: Path, model: Model, samples: Sequence[Sample], flip: bool) -> None:

@@ -1,7 +1,7 @@
 """Stage: crops -> who is who: identities across cameras, without a label."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,13 @@ from siamese.files import whole_file
 from siamese.inference import Model, load_model
 from siamese.inference.reading import Progress
 from siamese.metrics.blocks import Floats, Indices, mean_rows
-from siamese.metrics.clustering import ClusterScores, cluster_people, score_clusters
+from siamese.metrics.calibration import Calibration
+from siamese.metrics.clustering import (
+    ClusterScores,
+    cluster_people,
+    pairs_apart,
+    score_clusters,
+)
 from siamese.metrics.masks import known_people
 from siamese.profiles import Profile
 
@@ -82,6 +88,8 @@ def find_identities(
     profile: Profile | None = None,
     false_accept_rate: float = 1e-2,
     on_corrupt: OnCorrupt = "error",
+    tracklets: bool = False,
+    frames: bool = False,
     progress: Progress | None = None,
 ) -> Identities:
     """Finds out which images of a folder show one person, across cameras.
@@ -97,6 +105,8 @@ def find_identities(
             calibration is taken.
         false_accept_rate: Of the threshold, above 0 and below 1.
         on_corrupt: What damaged images do: "error" names them all and ends, "skip" leaves them out.
+        tracklets: A tracklet is one person; see `group_images`.
+        frames: Two boxes of one frame are two people; likewise.
         progress: Called with the images done and all images.
 
     Returns:
@@ -118,11 +128,65 @@ def find_identities(
             "with siamese calibrate and give it as --profile"
         )
     images = embed_samples(opened, samples, progress=progress)
-    rows, people = images.embeddings, images.people
+    rows = images.embeddings
     if profile is not None:
         rows = profile.standardise(rows, images.cameras)
+    return group_images(
+        samples,
+        rows,
+        calibration,
+        false_accept_rate=false_accept_rate,
+        tracklets=tracklets,
+        frames=frames,
+    )
+
+
+def group_images(
+    samples: Sequence[Sample],
+    rows: NDArray[np.float32],
+    calibration: Calibration,
+    *,
+    false_accept_rate: float = 1e-2,
+    tracklets: bool = False,
+    frames: bool = False,
+) -> Identities:
+    """Finds out which images show one person, by their embeddings.
+
+    Args:
+        samples: The images.
+        rows: Their embeddings, `(images, dimensions)`, unit vectors.
+        calibration: Of distances between them.
+        false_accept_rate: Of the threshold, above 0 and below 1.
+        tracklets: Images of one camera, tracklet and name of a person are one person. (Datasets
+            number the tracklets of each person from 1.) Market-1501's names hold a sequence there,
+            which is none.
+        frames: Images of one camera and frame number, but of another tracklet, are two people. Not
+            for datasets that number the frames of each tracklet from 1, or keep two boxes of one
+            person in a frame, as Market-1501 does.
+
+    Returns:
+        The identities.
+
+    Raises:
+        InputError: The rate is not between 0 and 1.
+    """
+    people = np.array([each.person for each in samples])
     threshold = calibration.threshold_at(false_accept_rate)
-    numbers = cluster_people(rows, threshold)
+    together = _number(
+        [(each.person, each.camera, each.tracklet) if each.tracklet >= 0 else None
+         for each in samples]
+    )  # fmt: skip
+    apart = _number(
+        [(each.camera, each.frame) if min(each.camera, each.frame) >= 0 else None
+         for each in samples]
+    )  # fmt: skip
+    numbers = cluster_people(
+        rows,
+        threshold,
+        together=together if tracklets else None,
+        apart=apart if frames else None,
+    )
+    never = {tuple(each) for each in pairs_apart(numbers, apart if frames else None).tolist()}
     sizes = np.bincount(numbers)
     means = mean_rows(rows, numbers)
     nearest, links = _between(means, calibration.bounds()[2], threshold)
@@ -142,9 +206,17 @@ def find_identities(
         links=tuple(
             UnsureLink(first, second, float(calibration.probability(distance)))
             for distance, first, second in links
+            if (first, second) not in never
         ),
         scores=score_clusters(numbers[known], people[known]) if known.any() else None,
     )
+
+
+def _number(keys: Sequence[Hashable]) -> Indices:
+    """Numbers equal keys alike from 0; -1 for None."""
+    places: dict[Hashable, int] = {}
+    found = [-1 if key is None else places.setdefault(key, len(places)) for key in keys]
+    return np.array(found, np.int64)
 
 
 def _between(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,11 @@ class Profile:
         """Standardises embeddings by their cameras; see `siamese.metrics.unlabelled`."""
         return standardise(embeddings, cameras, self.cameras)
 
+    @property
+    def digest(self) -> str:
+        """Returns eight hexadecimal digits: files of standardised embeddings are marked by them."""
+        return blake2b(json.dumps(self._values()).encode(), digest_size=4).hexdigest()
+
     def check(self, fingerprint: str, path: str | Path) -> None:
         """Checks that the profile belongs to a model.
 
@@ -78,6 +84,12 @@ class Profile:
 
     def write(self, path: str | Path) -> None:
         """Writes the profile, whole or not at all."""
+        with whole_file(Path(path)) as temporary:
+            temporary.write_text(
+                json.dumps({"format": PROFILE_FORMAT, **self._values()}), encoding="utf-8"
+            )
+
+    def _values(self) -> dict[str, Any]:
         cameras = {
             str(number): {
                 "mean": np.round(each.mean, 6).tolist(),
@@ -86,9 +98,7 @@ class Profile:
             }
             for number, each in self.cameras.items()
         }
-        values = {**vars(self), "calibration": self.calibration.to_dict(), "cameras": cameras}
-        with whole_file(Path(path)) as temporary:
-            temporary.write_text(json.dumps({"format": PROFILE_FORMAT, **values}), encoding="utf-8")
+        return {**vars(self), "calibration": self.calibration.to_dict(), "cameras": cameras}
 
 
 def calibrate(
@@ -143,15 +153,9 @@ def calibrate(
         if own is not None:
             before = fit_calibration(count_pairs(raw[known], *chosen))
     else:
-        pairs = count_unlabelled(rows, cameras, tracklets)
-        pairing = pairs.pairing
-        calibration, share = calibrate_unlabelled(
-            pairs, reference=own, false_accept_rate=false_accept_rate
+        calibration, pairing, share = calibrate_rows(
+            rows, cameras, tracklets, reference=own, false_accept_rate=false_accept_rate
         )
-        interval = bootstrap_unlabelled(
-            rows, cameras, tracklets, false_accept_rate=false_accept_rate
-        )
-        calibration = replace(calibration, false_accept_interval=interval)
         if own is not None:
             before, _ = calibrate_unlabelled(count_unlabelled(raw, cameras, tracklets))
     own_rate = None
@@ -160,6 +164,37 @@ def calibrate(
     return Profile(
         opened.fingerprint, calibration, statistics, pairing, share, own_rate, len(samples)
     )
+
+
+def calibrate_rows(
+    rows: NDArray[np.float32],
+    cameras: NDArray[np.int64],
+    tracklets: NDArray[np.int64],
+    *,
+    reference: Calibration | None = None,
+    false_accept_rate: float = 1e-2,
+) -> tuple[Calibration, Pairing, float]:
+    """Makes a calibration of embeddings of unknown people, with its interval.
+
+    Args:
+        rows: `(images, dimensions)`, unit vectors.
+        cameras: `(images,)`, -1 where unknown.
+        tracklets: `(images,)`, -1 where unknown.
+        reference: The model's own calibration.
+        false_accept_rate: What the threshold is set for, above 0 and below 1.
+
+    Returns:
+        The calibration, which pairs it is of, and the estimated share of one person among them.
+
+    Raises:
+        InputError: There are no such pairs.
+    """
+    pairs = count_unlabelled(rows, cameras, tracklets)
+    calibration, share = calibrate_unlabelled(
+        pairs, reference=reference, false_accept_rate=false_accept_rate
+    )
+    interval = bootstrap_unlabelled(rows, cameras, tracklets, false_accept_rate=false_accept_rate)
+    return replace(calibration, false_accept_interval=interval), pairs.pairing, share
 
 
 def read_profile(path: str | Path) -> Profile:

@@ -91,3 +91,14 @@ def test_the_chart_says_where_the_threshold_and_the_pair_are(calibration: Calibr
         low, high = figure.axes[0].get_xlim()
         assert distance is None or low <= distance <= high
         assert "of this gallery" in figure.axes[0].get_xlabel()
+
+
+def test_what_is_not_known_without_labels_is_not_drawn(calibration: Calibration) -> None:
+    unknown = tuple((row[0], row[1], np.nan) for row in calibration.table)
+    figure = plot_threshold(replace(calibration, table=unknown, people=0), 0.5)
+    found = histograms(replace(calibration, table=unknown))
+    assert not found.same.any()
+    assert found.different.sum() == pytest.approx(1, abs=0.02)
+    labels = [each.get_text() for each in figure.legends[0].get_texts()]
+    assert not [each for each in labels if "of one person" in each]
+    assert "unknown people of this gallery" in figure.axes[0].get_xlabel()

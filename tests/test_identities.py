@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from colours import write_colour_model
 
 import siamese
 from siamese import cli
 from siamese.errors import InputError
+from siamese.evaluate import ScoreReport, evaluate
+from siamese.gallery import Gallery
 from siamese.identities import find_identities
+from siamese.inference import Model
 from siamese.metrics import clustering
 from siamese.metrics.clustering import cluster_people, score_clusters
 from siamese.synthetic import write_mars_tree
@@ -72,6 +76,63 @@ def test_a_large_component_is_split_and_joined_again(monkeypatch):
     monkeypatch.setattr(clustering, "LARGEST_COMPONENT", 60)
     parts = cluster_people(rows, 1.25)
     assert score_clusters(parts, whole).bcubed_f1 > 0.97
+
+
+def slow_constrained(rows, threshold, together, apart):
+    """The same with units in place of images, and no join of two units that must be apart."""
+    units = {}
+    for row, key in enumerate(together):
+        units.setdefault(("one", row) if key < 0 else key, []).append(row)
+    clusters = [[each] for each in units.values()]  # of units, of images
+    means = {id(unit): rows[unit].astype(float).mean(axis=0) for unit in units.values()}
+
+    def barred(one, other):
+        keys = [{apart[row] for unit in each for row in unit} - {-1} for each in (one, other)]
+        return bool(keys[0] & keys[1])
+
+    def distance(one, other):
+        return np.mean([2 - 2 * means[id(a)] @ means[id(b)] for a in one for b in other])
+
+    while True:
+        pairs = [
+            (distance(*each), *each)
+            for each in itertools.combinations(clusters, 2)
+            if not barred(*each)
+        ]
+        best = min(pairs, key=lambda each: each[0], default=None)
+        if best is None or best[0] > threshold**2:
+            return {frozenset(row for unit in each for row in unit) for each in clusters}
+        clusters = [each for each in clusters if each is not best[1] and each is not best[2]]
+        clusters.append(best[1] + best[2])
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.9, 1.3, 1.9])
+def test_constraints_are_those_of_a_slow_loop(threshold):
+    random = np.random.default_rng(7)
+    rows = unit(np.repeat(random.normal(size=(6, 6)), 5, axis=0) + random.normal(size=(30, 6)))
+    together = np.where(random.random(30) < 0.5, random.integers(0, 6, 30), -1)
+    # Frames apart, but never within what is together, nor through it: each unit has one frame.
+    frames = {key: random.integers(0, 5) for key in range(6)}
+    apart = np.array([frames[key] if key >= 0 else random.integers(-1, 5) for key in together])
+    found = cluster_people(rows, threshold, together=together, apart=apart)
+    assert sets(found) == slow_constrained(rows, threshold, together, apart)
+    for key in range(6):
+        assert len(set(found[together == key])) <= 1
+    for frame in range(5):
+        inside = found[(apart == frame) & (together < 0)]
+        assert len(set(inside)) == len(inside)
+
+
+def test_constraints_hold_where_a_component_is_split(monkeypatch):
+    random = np.random.default_rng(6)
+    rows = unit(
+        np.repeat(random.normal(size=(30, 32)), 8, axis=0) + random.normal(size=(240, 32)) / 3
+    )
+    apart = np.where(np.arange(240) % 8 < 2, np.arange(240) // 8, -1)  # two of each person
+    monkeypatch.setattr(clustering, "LARGEST_COMPONENT", 60)
+    found = cluster_people(rows, 1.25, apart=apart)
+    assert (found[::8] != found[1::8]).all()
+    assert len(set(found)) > len(set(cluster_people(rows, 1.25)))
 
 
 def test_images_that_nothing_joins_stay_alone():
@@ -192,3 +253,71 @@ def test_a_model_without_calibration_needs_a_profile(crops: Path, calibrated: Pa
     with pytest.raises(InputError, match="siamese calibrate"):
         find_identities(crops, model)
     assert len(find_identities(crops, model, profile=profile).numbers) == 96
+
+
+@pytest.fixture(scope="module")
+def colours(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return write_colour_model(tmp_path_factory.mktemp("model") / "colours.onnx", people=crops)
+
+
+def test_tracklets_and_frames_constrain_a_folder(crops: Path, colours: Model) -> None:
+    found = find_identities(crops, colours, false_accept_rate=0.2, tracklets=True, frames=True)
+    frames = {}
+    for number, each in zip(found.numbers.tolist(), found.samples, strict=True):
+        frames.setdefault((each.person, each.camera, each.tracklet), set()).add(number)
+        frames.setdefault((each.camera, each.frame), []).append(number)
+    for key, numbers in frames.items():
+        assert len(numbers) == 1 if len(key) == 3 else len(set(numbers)) == len(numbers), key
+    free = find_identities(crops, colours, false_accept_rate=0.2)
+    assert found.scores.bcubed_precision > free.scores.bcubed_precision
+
+
+def test_names_go_into_the_gallery_and_are_taken_back(
+    crops: Path,
+    colours: Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    gallery = Gallery("people", colours)
+    gallery.add(crops, anonymous=True)
+    paths = [each.path for each in gallery.images()]
+    gallery.rename({paths[0]: "Ann", paths[1]: "identity 0"})
+    words = ["identities", "people", "--model", str(colours.path)]
+    assert cli.main([*words, "--names"]) == 0
+    assert "Review of siamese app asks" in (told := capsys.readouterr().out)
+    names = {each.path: each.person for each in gallery.images()}
+    assert names[paths[0]] == "Ann"
+    assert names[paths[1]] == "identity 0"
+    with Path("identities.csv").open(newline="") as file:
+        identity = {row["image"]: row["identity"] for row in csv.DictReader(file)}
+    assert f"named        {sum(each is not None for each in names.values()) - 2}" in told
+    for path, name in names.items():
+        mates = [each for each in identity if identity[each] == identity[path]]
+        if len(mates) == 1 and path not in paths[:2]:
+            assert name is None
+        else:
+            assert name is not None
+            # One name is one identity: none is given twice, nor one that somebody has.
+            assert {identity[each] for each, own in names.items() if own == name} == {
+                identity[path]
+            }
+    gallery.rename({paths[5]: "Bob"})
+    assert cli.main([*words, "--undo", "identities-names.csv"]) == 0
+    after = {each.path: each.person for each in gallery.images() if each.person is not None}
+    assert after == {paths[0]: "Ann", paths[1]: "identity 0", paths[5]: "Bob"}
+    assert cli.main(["identities", str(crops), "--names"]) == 2
+    assert "is no gallery" in capsys.readouterr().err
+
+
+def test_evaluate_scores_identities(crops: Path, colours: Model) -> None:
+    report = evaluate(colours, crops, identities=True)
+    samples = find_identities(crops, colours).samples
+    rows = colours.embed([each.path for each in samples])
+    numbers = cluster_people(rows, colours.calibration.threshold)
+    alone = score_clusters(numbers, [each.person for each in samples])
+    assert report.identities == alone
+    assert report.to_dict()["identities"]["people"] == 24
+    assert "identities" not in evaluate(colours, crops).to_dict()
+    assert ScoreReport.from_dict(report.to_dict()).identities.people == 24

@@ -1,14 +1,21 @@
 """Calibration without labels: by hand, by slow loops, on made-up people; file and commands."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from colours import write_colour_model
 
 import siamese
 from siamese import cli
+from siamese.cli.evaluation_commands import print_scores
+from siamese.embeddings import embed_folder, list_all
 from siamese.errors import InputError
+from siamese.evaluate import embed_samples, evaluate, first_queries, score_embedded
+from siamese.evaluate.small_set_protocol import evaluate_small_set
+from siamese.inference import Model
 from siamese.metrics.unlabelled import (
     PRIOR_IMAGES,
     STEPS,
@@ -272,3 +279,81 @@ def test_the_commands_calibrate_and_verify(
     for words in ([], images[:1], [*images, images[0]], [*images, "-i1", images[0]]):
         assert cli.main(["verify", *words, *model]) == 2
         assert "two images are needed" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def colours(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return write_colour_model(tmp_path_factory.mktemp("model") / "colours.onnx", people=crops)
+
+
+def test_scores_with_a_profile_stand_beside_those_without(
+    crops: Path, colours: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = colours
+    profile = calibrate(crops, model, labels=False)
+    plain = evaluate(model, crops)
+    found = evaluate(model, crops, profile=profile, output=tmp_path / "scores")
+    assert (
+        found.without_profile.to_dict().items()
+        >= {
+            name: getattr(plain, name) for name in ("rank1", "mAP", "eer", "tar_at_far", "queries")
+        }.items()
+    )
+    assert found.without_profile.rates_at_threshold == plain.calibration.measured_rates
+    images = embed_samples(model, list_all(crops))
+    rows = profile.standardise(images.embeddings, images.cameras)
+    moved = replace(images, embeddings=rows)
+    alone = score_embedded(first_queries(moved), moved, moved)
+    assert (found.mAP, found.eer) == (alone.ranking.mAP, alone.verification.eer)
+    assert found.calibration.threshold == profile.calibration.threshold
+    assert found.calibration.promised_rates[1] is None
+    written = (tmp_path / "scores" / "scores.json").read_text()
+    assert "NaN" not in written
+    assert json.loads(written)["profile"] == profile.digest
+    assert "profile" not in plain.to_dict()
+    assert "Without the profile" in (tmp_path / "scores" / "report.html").read_text()
+    print_scores(found, title="crops")
+    told = capsys.readouterr().out
+    assert "no profile   Rank-1" in told
+    assert "people rejected an unknown share" in told
+    small = evaluate_small_set(model, crops, splits=2, profile=profile)
+    assert small.without_profile == evaluate_small_set(model, crops, splits=2).scores | {
+        name: small.without_profile[name] for name in ("false_accept_rate", "false_reject_rate")
+    }
+    assert small.scores["eer"] != small.without_profile["eer"]
+    other = replace(profile, fingerprint="0" * 16)
+    for stage in (evaluate, evaluate_small_set):
+        with pytest.raises(InputError, match="the profile is of a model with 0000"):
+            stage(model, crops, profile=other)
+
+
+def test_standardised_embeddings_compare_with_those_of_their_profile_alone(
+    crops: Path,
+    colours: Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = colours
+    profile = calibrate(crops, model, labels=False)
+    profile.write("profile.json")
+    store = embed_folder(crops, "rows.npz", model, profile=profile)
+    plain = embed_folder(crops, "plain.npz", model)
+    np.testing.assert_array_equal(
+        store.embeddings, profile.standardise(plain.embeddings, plain.cameras)
+    )
+    row = int(np.flatnonzero(store.cameras == 2)[0])
+    command = ["find_similar", store.images[row], "--model", str(model.path), "--json"]
+    files = ["--embeddings", "rows.npz"], ["--profile", "profile.json"]
+    assert cli.main([*command, *files[0], *files[1]]) == 0
+    nearest = json.loads(capsys.readouterr().out)["closest"][0]
+    assert (nearest["image"], nearest["distance"]) == (
+        store.images[row],
+        pytest.approx(0, abs=1e-4),
+    )
+    assert cli.main([*command, *files[0], *files[1], "--camera", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["closest"][0]["distance"] > 1e-3
+    for words in (files[0], ["--embeddings", "plain.npz", *files[1]]):
+        assert cli.main([*command, *words]) == 2
+        assert "standardised by the profile" in capsys.readouterr().err

@@ -21,7 +21,8 @@ class Histograms:
 
     Attributes:
         edges: `(bins + 1,)`, rising distances.
-        same: `(bins,)`, the share of the pairs of one person in each bin, together 1 or less.
+        same: `(bins,)`, the share of the pairs of one person in each bin, together 1 or less; 0
+            where it is not known.
         different: `(bins,)`, the same of the pairs of two people.
     """
 
@@ -62,13 +63,14 @@ def histograms(calibration: Calibration, bins: int = 48) -> Histograms:
         the table is too coarse to draw.
     """
     thresholds, accepts, rejects = np.array(calibration.table).T
-    accepted = np.stack([1 - rejects, accepts])
+    known = [] if np.isnan(rejects).all() else [1 - rejects]  # not without labels
+    accepted = np.stack([*known, accepts])
     starts = thresholds[np.searchsorted(accepted.max(0), 5e-4)]
     ends = thresholds[np.searchsorted(accepted.min(0), 0.985)]
     margin = 0.06 * (ends - starts) or 0.05
     edges = np.linspace(max(0.0, starts - margin), ends + margin, bins + 1)
-    same, different = (np.diff(np.interp(edges, thresholds, each)) for each in accepted)
-    return Histograms(edges, same, different)
+    *same, different = (np.diff(np.interp(edges, thresholds, each)) for each in accepted)
+    return Histograms(edges, same[0] if same else np.zeros(bins), different)
 
 
 def plot_threshold(
@@ -94,7 +96,8 @@ def plot_threshold(
         (found.same, SAME, f"{count(calibration.same_pairs, 'pair')} of one person"),
         (found.different, DIFFERENT, f"{count(calibration.different_pairs, 'pair')} of two people"),
     ):
-        axes.stairs(shares, found.edges, fill=True, color=colour, alpha=0.45, label=label)
+        if shares.any():
+            axes.stairs(shares, found.edges, fill=True, color=colour, alpha=0.45, label=label)
     edges = np.clip([low, *calibration.bounds(), high], low, high).tolist()
     for (left, right), colour in zip(pairwise(edges), VERDICT_COLOURS.values(), strict=True):
         axes.axvspan(left, right, 0, 0.04, color=colour, lw=0)
@@ -106,7 +109,9 @@ def plot_threshold(
     axes.set_xlim(low, high)
     axes.set_yticks([])
     whom = "people whom training never saw" if unseen else "people of this gallery"
-    axes.set_xlabel(f"distance; {calibration.people:,} {whom}", size=8)
+    if not calibration.people:  # without labels
+        whom = "unknown people of this gallery, nearly every pair of two"
+    axes.set_xlabel(f"distance; {calibration.people or ''} {whom}", size=8)
     axes.tick_params(labelsize=8)
     figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
     return figure

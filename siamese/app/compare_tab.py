@@ -32,7 +32,7 @@ def build_compare(desk: Desk, examples: Sequence[tuple[Path, Path]], folder: Pat
     Returns:
         The two fields for images.
     """
-    asked = gr.State(None)  # the distance of the pair that is shown
+    asked = gr.State(None)  # the distance of the pair that is shown, and how unlike others it is
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
             with gr.Row():
@@ -66,27 +66,32 @@ def build_compare(desk: Desk, examples: Sequence[tuple[Path, Path]], folder: Pat
                     elem_classes=["pictures", "pair"])  # fmt: skip
     heat_words = gr.Markdown()
 
-    def show(distance: float | None, power: float, fault: str = "") -> tuple[Any, ...]:
+    def show(
+        pair: tuple[float, float | None] | None, power: float, fault: str = ""
+    ) -> tuple[Any, ...]:
+        distance, unlikeness = (None, None) if pair is None else pair
         calibration = calibration_at(desk.calibration, 10**power)
         figure = plot_threshold(calibration, distance, unseen=not desk.review.is_recalibrated)
         if distance is None:
             return verdict_label(None), fault or _NOTHING, figure
         verdict = calibration.verdict(distance)
-        return verdict_label(verdict, WORDS[verdict]), _explain(calibration, distance), figure
+        words = _warn(unlikeness) + _explain(calibration, distance)
+        return verdict_label(verdict, WORDS[verdict]), words, figure
 
     @in_words
     def compare(one: str | None, other: str | None, power: float) -> tuple[Any, ...]:
         if one is None or other is None:
             return (None, *show(None, power))
         try:
-            distance = desk.distance(read_upload(one), read_upload(other))
+            images = read_upload(one), read_upload(other)
+            pair = desk.distance(*images), desk.unlikeness(*images)
         except InputError as error:
             return (None, *show(None, power, f"**This pair cannot be compared.** {plain(error)}"))
-        return (distance, *show(distance, power))
+        return (pair, *show(pair, power))
 
     @in_words
-    def look_inside(one: str | None, other: str | None, distance: float | None) -> Any:
-        if one is None or other is None or distance is None:
+    def look_inside(one: str | None, other: str | None, pair: Any) -> Any:
+        if one is None or other is None or pair is None:
             return gr.Gallery(visible=False), ""
         try:
             *maps, similarity = desk.heat_maps(read_upload(one), read_upload(other))
@@ -126,6 +131,16 @@ def build_compare(desk: Desk, examples: Sequence[tuple[Path, Path]], folder: Pat
         "the threshold.",
     )
     return first, second
+
+
+def _warn(unlikeness: float | None) -> str:
+    if unlikeness is None or unlikeness <= 1:
+        return ""
+    return (
+        f"**Unlike the images that the model was calibrated on, {unlikeness:.1f} times the limit: "
+        "the rates below do not hold.** Add images of these cameras to the gallery, or run "
+        "`siamese calibrate`.\n\n"
+    )
 
 
 def _explain(calibration: Calibration, distance: float) -> str:

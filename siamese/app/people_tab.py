@@ -9,7 +9,7 @@ import gradio as gr
 from siamese.app.components import HIDDEN, folder_picker, in_words, picked, pictures, sent_files
 from siamese.app.state import Desk, Snapshot, write_archive
 from siamese.app.uploads import MAXIMUM_UPLOAD, Kept, keep_archive, keep_files
-from siamese.app.wording import count, describe_image, plain, when
+from siamese.app.wording import count, describe_image, percent, plain, when
 from siamese.errors import InputError
 from siamese.gallery import GalleryImage
 from siamese.inference.reading import Progress
@@ -244,4 +244,10 @@ def _status(desk: Desk) -> str:
     ]
     if info.first is not None:
         facts.append(f"{when(info.first)} to {when(info.last)}")
+    own = info.calibration
+    if own is not None and own["own_false_accept_rate"] is not None:
+        facts.append(
+            f"calibrated on its own images (the model's own threshold would take "
+            f"{percent(own['own_false_accept_rate'])} of strangers for one person)"
+        )
     return " · ".join(facts)

@@ -59,6 +59,9 @@ def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
                     "Triplets (CSV)", interactive=False, elem_id="triplets", min_width=120
                 )
                 measure = gr.Button("Recalibrate", min_width=120)
+                images_alone = gr.Button(
+                    "From the images", min_width=120, elem_id="calibrate-images"
+                )
                 back = gr.Button("Model's own", min_width=120)
             measured = gr.Markdown(_measured(desk), elem_id="measured")
             chart = gr.Plot(_chart(desk), show_label=False)
@@ -117,8 +120,13 @@ def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
         return show_calibration()
 
     @in_words
+    def calibrate() -> tuple[str, Any]:
+        desk.calibrate()
+        return show_calibration()
+
+    @in_words
     def go_back() -> tuple[str, Any]:
-        desk.review.use_model_calibration()
+        desk.use_model_calibration()
         return show_calibration()
 
     results = [*view, given, changed]
@@ -134,6 +142,9 @@ def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
     )
     measure.click(
         recalibrate, None, [measured, chart], api_visibility="private", show_progress_on=measured
+    )
+    images_alone.click(
+        calibrate, None, [measured, chart], api_visibility="private", show_progress_on=measured
     )
     back.click(go_back, None, [measured, chart], **HIDDEN)
 
@@ -176,6 +187,8 @@ def _measured(desk: Desk) -> str:
     calibration = desk.calibration
     accepts, rejects = calibration.error_rates(calibration.threshold)
     source = "the model's own calibration"
+    if (own := desk.gallery.own_calibration.find()) is not None:
+        source = own.describe()
     if desk.review.is_recalibrated:
         source = (
             f"measured on this gallery, {count(calibration.people, 'person', 'people')}: the fewer "

@@ -25,6 +25,7 @@ from siamese.datasets import UNLABELLED, PeopleUnclearError
 from siamese.errors import InputError
 from siamese.explain import explain
 from siamese.gallery import Added, Gallery, GalleryImage, SearchResult, answer, open_or_blank
+from siamese.gallery.own_calibration import FEWEST_IMAGES
 from siamese.gallery.results import judge_result
 from siamese.gallery.sources import whole_path
 from siamese.inference import Model
@@ -102,14 +103,40 @@ class Desk:
 
     @property
     def calibration(self) -> Calibration:
-        """The calibration in use: that of this gallery where one was made, else the model's."""
+        """The calibration in use: of the answers, else of the gallery's images, else the model."""
         return self.review.calibration
+
+    def calibrate(self) -> None:
+        """Reads distances by a calibration made of the gallery's images now.
+
+        Raises:
+            InputError: There are too few images.
+        """
+        self.gallery.own_calibration.used = True
+        with self._writing:
+            if self.gallery.calibrate() is None:
+                raise InputError(
+                    f"a gallery is calibrated on {FEWEST_IMAGES} images or more of two cameras, or "
+                    "of several tracklets. Add images whose names tell them."
+                )
+        self.review.use_model_calibration()
+
+    def use_model_calibration(self) -> None:
+        """Reads distances as the model's own calibration says, until the page ends."""
+        self.gallery.own_calibration.used = False
+        self.review.use_model_calibration()
 
     # Compare.
 
     def distance(self, first: Pixels, second: Pixels) -> float:
         """Measures the Euclidean distance of two images."""
         return self.model.verify(first, second).distance
+
+    def unlikeness(self, first: Pixels, second: Pixels) -> float | None:
+        """Measures how unlike the calibration's images two are; None where it cannot tell."""
+        if self.calibration is not self.review.model_calibration:
+            return None
+        return self.model.unlikeness(first, second)
 
     def heat_maps(self, first: Pixels, second: Pixels) -> tuple[Pixels, Pixels, float]:
         """Shows where the two images were found alike.
@@ -140,7 +167,9 @@ class Desk:
             )
         calibration = calibration_at(self.calibration, false_accept_rate)
         answer = self.model.judge(self.distance(first, second), calibration)
-        return replace(answer, model=self.model.path.name).to_dict()  # no path is a visitor's
+        unlikeness = self.unlikeness(first, second)
+        name = self.model.path.name  # no path is a visitor's
+        return replace(answer, model=name, unlikeness=unlikeness).to_dict()
 
     # Search.
 
@@ -181,14 +210,15 @@ class Desk:
             "person": person or None,
         }
         found = self.gallery.search(image, k, **filters)
-        matches = tuple(judge_result(match, self.calibration) for match in found)
+        calibration = self.calibration
+        matches = tuple(judge_result(match, calibration) for match in found)
         own = self.gallery.own_images([image])[0] if isinstance(image, Path) else []
         looked_at = len(self.gallery)
         if any(filters.values()):
             looked_at = len(self.gallery.images(**filters))
         by_chance = 0.0
         if matches:
-            by_chance = looked_at * self.calibration.error_rates(matches[0].distance)[0]
+            by_chance = looked_at * calibration.error_rates(matches[0].distance)[0]
         return Found(matches, answer(matches), looked_at, by_chance, tuple(own))
 
     # Gallery.

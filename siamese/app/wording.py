@@ -1,5 +1,6 @@
 """Numbers, times, names and verdicts as a person reads them."""
 
+import math
 import string
 from collections.abc import Iterable
 from datetime import datetime
@@ -32,7 +33,11 @@ def percent(share: float) -> str:
     Example:
         >>> percent(0.5), percent(0.0123), percent(0.0004), percent(0.99996), percent(0)
         ('50 %', '1.2 %', '0.04 %', 'over 99.9 %', '0 %')
+        >>> percent(float("nan"))  # as without labels
+        'an unknown share'
     """
+    if math.isnan(share):
+        return "an unknown share"
     if 0 < share < 1e-4:
         return "under 0.01 %"
     if 0.999 < share < 1:

@@ -44,6 +44,7 @@ _GALLERY: dict[str, Command] = {
     "export": gallery_commands.export,
     "verify": gallery_commands.verify_gallery,
     "reembed": gallery_commands.reembed,
+    "calibrate": gallery_commands.calibrate_gallery,
     "index": gallery_commands.index,
 }
 

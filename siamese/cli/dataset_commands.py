@@ -189,6 +189,8 @@ def inspect(
     with counting("images") as progress:
         report = inspect_folder(folder, pattern, progress)
     print(json.dumps(report.to_dict(), ensure_ascii=False) if json_ else report.text())
+    if not json_ and len(report.contact_sheet) > 1:
+        _print_likeness(report.contact_sheet)
     if output is not None and report.contact_sheet:
         from siamese import plots
         from siamese.images import read_image
@@ -200,6 +202,30 @@ def inspect(
         )
         plots.save(figure, output)
     return 1 if report.spoils else 0
+
+
+def _print_likeness(paths: Sequence[str]) -> None:
+    """Says whether images look as those that the model at hand was calibrated on."""
+    from siamese.images import read_image
+    from siamese.inference import find_model
+    from siamese.metrics.likeness import Likeness, measure_appearance
+    from siamese.models.checkpoint import read_metadata
+
+    try:
+        path = find_model(None)
+        values = read_metadata(path).get("likeness")
+    except InputError:  # there is no model, or one that tells nothing
+        return
+    if values is None:
+        return
+    appearances = measure_appearance(read_image(each) for each in paths)
+    share = Likeness.from_dict(values).share_unlike(appearances)
+    if share > 0.2:
+        print(
+            f"unlike    {share:.0%} of the pairs of {len(paths)} of the images are unlike those "
+            f"that {path} was calibrated on: its error rates do not hold for them. Run siamese "
+            "calibrate on this folder."
+        )
 
 
 def draw(

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from siamese.cli.program import Flag, Json, Stated, counting
-from siamese.cli.verification_commands import open_model, open_or_name
+from siamese.cli.verification_commands import camera_of, open_model, open_or_name, open_profile
 from siamese.errors import OnCorrupt
 from siamese.preprocessing import UNSTATED, describe_preprocessing
 
@@ -18,6 +18,7 @@ def embed(
     model: Path | None = None,
     flip: Flag = False,
     on_corrupt: OnCorrupt = "error",
+    profile: Path | None = None,
     preprocessing: Stated = UNSTATED,
 ) -> None:
     """Embed all images of a folder into one file: image, person, camera, tracklet, embedding.
@@ -31,15 +32,23 @@ def embed(
             the one that comes with the program.
         flip: Average each embedding with that of the mirrored image.
         on_corrupt: What damaged images do: error names them all and ends, skip leaves them out.
+        profile: Profile of these cameras, which `siamese calibrate` wrote: standardises embeddings.
         preprocessing: Of a model made elsewhere, where its file does not say.
     """
     from siamese.datasets import measure_coverage
     from siamese.embeddings import embed_folder
 
+    stated = open_profile(profile)
     opened = open_model(model, **preprocessing.given())
     with counting("images") as progress:
         table = embed_folder(
-            folder, output, opened, flip=flip, on_corrupt=on_corrupt, progress=progress
+            folder,
+            output,
+            opened,
+            flip=flip,
+            on_corrupt=on_corrupt,
+            profile=stated,
+            progress=progress,
         )
     people = len(set(table.people.tolist()) - {""})
     print(f"wrote        {output}")
@@ -56,6 +65,8 @@ def find_similar(
     embeddings: Path = Path("embeddings.npz"),
     k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 5,
     model: Path | None = None,
+    profile: Path | None = None,
+    camera: int | None = None,
     output: Path | None = None,
     preprocessing: Stated = UNSTATED,
     json_: Json = False,
@@ -69,6 +80,9 @@ def find_similar(
         embeddings: A file that `siamese embed` wrote.
         k: How many images.
         model: Model file that made the embeddings; by default the newest in runs.
+        profile: Profile that the embeddings were standardised by.
+        camera: Number in the profile of the camera of the image; by default as its name tells, else
+            that of no camera.
         output: Picture of the image and the nearest ones; none by default.
         preprocessing: Of a model made elsewhere, where its file does not say.
         json_: Print one JSON object and nothing else.
@@ -79,7 +93,9 @@ def find_similar(
     pixels = read_image(image)
     table = read_embeddings(embeddings)
     chosen = open_or_name(model, preprocessing)
-    found = find_similar_images(pixels, table, k, model=chosen)
+    stated = open_profile(profile)
+    number = camera_of(image) if camera is None else camera
+    found = find_similar_images(pixels, table, k, model=chosen, profile=stated, camera=number)
     if json_:
         answer = {
             "image": str(image),

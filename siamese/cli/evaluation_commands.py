@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from siamese.cli.identities_command import print_cluster_scores
 from siamese.cli.program import Flag, Json, Stated, counting
-from siamese.cli.verification_commands import open_model
+from siamese.cli.verification_commands import open_model, open_profile
 from siamese.errors import InputError, OnCorrupt
 from siamese.preprocessing import UNSTATED, describe_preprocessing
 
@@ -39,6 +40,8 @@ def evaluate(
     people: str | None = None,
     pattern: str | None = None,
     on_corrupt: OnCorrupt = "error",
+    profile: Path | None = None,
+    identities: Flag = False,
     seed: int = 0,
     json_: Json = False,
 ) -> None:
@@ -76,6 +79,9 @@ def evaluate(
             of your own form; or how to read them (docs/datasets.md): folders, names, cuhk01, ...
         on_corrupt: What damaged images of a folder do: error names them all and ends, skip leaves
             them out and counts them.
+        profile: Profile of these cameras, which `siamese calibrate` wrote, best of other people:
+            scores with and without it, and its threshold.
+        identities: Also find out who is who without a label, and score that: B-cubed F1 and others.
         seed: Of the draws: intervals, random rank lists, single shot, small_set.
         json_: Print one JSON object and nothing else.
     """
@@ -88,7 +94,8 @@ def evaluate(
     small_set = protocol == "small_set"
     if small_set:
         others = {"rerank": rerank, "expand_queries": expand_queries, "pooling": pooling,
-                  "frames": frames, "single_shot": single_shot, "heat_maps": heat_maps}  # fmt: skip
+                  "frames": frames, "single_shot": single_shot, "heat_maps": heat_maps,
+                  "identities": identities}  # fmt: skip
         if given := [f"--{name}" for name, value in others.items() if value]:
             raise InputError(
                 f"--protocol small_set goes without --{', --'.join(others)}. Received: "
@@ -108,6 +115,7 @@ def evaluate(
             f"--heat_maps need a .keras model. Received: {path}. Give the .keras file that it was "
             "exported from."
         )
+    stated = open_profile(profile)
     # Heat maps are of the .keras file; all else is faster by the ONNX file beside it.
     opened = open_model(path if heat_maps else model, **preprocessing.given())
     from siamese.evaluate import Reranking
@@ -117,6 +125,8 @@ def evaluate(
         output = default_output(path, data, flip=flip, rerank=rerank, expanded=expand_queries)
         if people is not None:
             output = output.with_name(f"{output.name}-{people.replace(':', 'to')}")
+        if profile is not None:
+            output = output.with_name(f"{output.name}-{profile.stem}")
     if small_set:
         _evaluate_small_set(
             opened,
@@ -129,6 +139,7 @@ def evaluate(
             on_corrupt=on_corrupt,
             flip=flip,
             metric=metric,
+            profile=stated,
             output=output,
         )
         return
@@ -150,6 +161,8 @@ def evaluate(
             people=people,
             pattern=pattern,
             on_corrupt=on_corrupt,
+            profile=stated,
+            identities=identities,
             progress=progress,
         )
     if json_:
@@ -178,9 +191,13 @@ def _evaluate_small_set(model: Any, data: Path, json_: bool, **options: Any) -> 
     ):
         shown = "   ".join(f"{word} {report.scores[name]}" for word, name in names.items())
         print(f"  {label:<12} {shown}")
+        if (before := report.without_profile) is not None:
+            shown = "   ".join(f"{word} {before[name]}" for word, name in names.items())
+            print(f"  {'  without':<12} {shown}")
     if (own := report.own_threshold) is not None:
         print(
-            f"  {'threshold':<12} {own.threshold:.4f} of the model: strangers accepted "
+            f"  {'threshold':<12} {own.threshold:.4f} of the "
+            f"{'model' if report.profile is None else 'profile'}: strangers accepted "
             f"{own.false_accept_rate} (promised {own.promised_rates[0]:.3f}), people rejected "
             f"{own.false_reject_rate}"
         )
@@ -277,6 +294,21 @@ def print_scores(report: "ScoreReport", *, title: str) -> None:
         print(shown)
     tar = "   ".join(f"{rate:.3f} at FAR {far}" for far, rate in report.tar_at_far.items())
     print(f"  verification EER {report.eer:.3f}   AUC {report.auc:.3f}   accepted: {tar}")
+    if (plain := report.without_profile) is not None:
+        tar = "   ".join(
+            f"{rate:.3f} at FAR {far}" for far, rate in (plain.tar_at_far or {}).items()
+        )
+        print(
+            f"  no profile   Rank-1 {plain.rank1:.3f}   mAP {plain.mAP:.3f}   EER {plain.eer:.3f}"
+            f"   accepted: {tar}"
+        )
+        if plain.rates_at_threshold is not None:
+            print(
+                "               the model's own threshold: strangers accepted {:.2%}, people "
+                "rejected {:.2%}".format(*plain.rates_at_threshold)
+            )
+    if report.identities is not None:
+        print_cluster_scores(report.identities, "  identities  ")
     for name, found in (report.sources or {}).items():
         scores = f", not scored: {found.not_scored}"
         if found.not_scored is None:
@@ -294,7 +326,7 @@ def print_scores(report: "ScoreReport", *, title: str) -> None:
                     "  verdict             one person  promised  two people  promised  "
                     "wrong at even odds"
                 )
-            said = [f"{share:.2%}" for share in shares[:-1]]
+            said = ["" if share is None else f"{share:.2%}" for share in shares[:-1]]
             wrong = "" if shares[-1] is None else f"{shares[-1]:.1%}"
             print("  {:<18}  {:>10}  {:>8}  {:>10}  {:>8}  {:>18}".format(word, *said, wrong))
     if report.intervals is not None:

@@ -67,5 +67,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "gallery export": ("siamese gallery export people.parquet --gallery people",),
     "gallery verify": ("siamese gallery verify --gallery people",),
     "gallery reembed": ("siamese gallery reembed --gallery people",),
+    "gallery calibrate": ("siamese gallery calibrate --gallery people",),
     "gallery index": ("siamese gallery index --gallery people",),
 }

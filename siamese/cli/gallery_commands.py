@@ -1,36 +1,31 @@
 """Commands on galleries: add, search, merge, remove, info, export, verify, reembed, index."""
 
-import csv
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import tyro
 
+from siamese.cli.gallery_answers import (
+    ANSWERS,
+    FILTERED_ANSWERS,
+    describe_calibration,
+    draw_rank_lists,
+    print_rank_list,
+    rank_lists_to_dict,
+    write_rank_lists,
+)
 from siamese.cli.program import Flag, Json, Stated, counting, open_console
 from siamese.cli.verification_commands import open_or_name
 from siamese.errors import InputError
 from siamese.preprocessing import UNSTATED, Preprocessing, describe_preprocessing
 
 if TYPE_CHECKING:
-    from siamese.gallery import Gallery, SearchResult
+    from siamese.gallery import Gallery
     from siamese.inference import Model
 
 
-ANSWERS: dict[str | None, str] = {
-    "same": "this person is in the gallery",
-    "probably same": "this person is probably in the gallery",
-    "unsure": "unsure whether this person is in the gallery",
-    "probably different": "this person is probably not in the gallery",
-    "different": "this person is not in the gallery",
-    None: "the model holds no calibration, so the distances stand alone",
-}
-FILTERED_ANSWERS = {
-    word: text.replace("in the gallery", "among the images that the filters leave")
-    for word, text in ANSWERS.items()
-}
+Calibrate: TypeAlias = Annotated[bool, tyro.conf.FlagConversionOff]
 
 
 def add(
@@ -40,6 +35,7 @@ def add(
     pattern: str | None = None,
     anonymous: Flag = False,
     workers: int = 0,
+    calibrate: Calibrate = True,
     preprocessing: Stated = UNSTATED,
     json_: Json = False,
 ) -> int:
@@ -58,6 +54,7 @@ def add(
             cuhk01, ...
         anonymous: Do not read people from folder and file names.
         workers: Processes of a Ray cluster that read and embed; 0 does it in this process.
+        calibrate: Calibrate the gallery on its own images, anew when it has grown by a tenth.
         preprocessing: Of a model made elsewhere; the gallery remembers it.
         json_: Print one JSON object and nothing else.
     """
@@ -66,7 +63,7 @@ def add(
     coverage = []
     for each in source:  # a wrong path is answered before the model is opened
         coverage += sources.cover_source(each, pattern=pattern)
-    opened = _open(gallery, model, preprocessing)
+    opened = _open(gallery, model, preprocessing, calibrate)
     counts = {"added": 0, "replaced": 0, "unchanged": 0}
     refused: list[str] = []
     with counting("images") as progress:
@@ -90,6 +87,7 @@ def add(
             f"{counts['unchanged']:,} were there already, {len(refused):,} cannot be used"
         )
         print(f"gallery      {gallery}, {images:,} images")
+        print(f"calibration  {describe_calibration(opened)}")
     return 1 if refused else 0
 
 
@@ -103,6 +101,7 @@ def search(
     since: str | None = None,
     until: str | None = None,
     person: str | None = None,
+    calibrate: Calibrate = True,
     output: Path | None = None,
     csv_: Annotated[Path | None, tyro.conf.arg(name="csv")] = None,
     json_: Json = False,
@@ -121,6 +120,7 @@ def search(
         since: Only images of this time or later, as in 2026-11-20 or 2026-11-20T08:15:00.
         until: Only images of this time or earlier; a day counts to its end.
         person: Only images of this person.
+        calibrate: Let the gallery's own calibration say what a distance means; False: the model's.
         output: Picture of the rank lists; none by default.
         csv_: Table of the rank lists; none by default.
         json_: Print one JSON object and nothing else.
@@ -132,7 +132,7 @@ def search(
     if query is not None and not query.exists():
         raise InputError(f"{query}: no such image or folder. Check the path.")
     images = _gallery(gallery).info().images  # a missing gallery is answered at once
-    opened = _open(gallery, model)
+    opened = _open(gallery, model, calibrate=calibrate)
     filters: dict[str, Any] = {"camera": camera or None, "since": since, "until": until}
     if like is not None:
         lists = {like: opened.search_person(like, k, **filters)}
@@ -145,18 +145,19 @@ def search(
     left_out = dict(zip(lists, own, strict=True))
     # The answer before the files, which may fail.
     if json_:
-        found = _to_dict(lists, left_out, gallery, images, opened.model)
+        found = rank_lists_to_dict(lists, left_out, opened, images)
         print(json.dumps(found, ensure_ascii=False))
     else:
         filtered = person is not None or any(filters.values())
         for name, matches in lists.items():
             answers = FILTERED_ANSWERS if filtered else ANSWERS
-            _print_list(name, matches, left_out[name], answers)
+            print_rank_list(name, matches, left_out[name], answers)
         print(f"{images:,} images in the gallery")
+        print(f"calibration  {describe_calibration(opened)}")
     if output is not None:
-        _plot(opened, lists, output, like)
+        draw_rank_lists(opened, lists, output, like)
     if csv_ is not None:
-        _write_csv(lists, csv_)
+        write_rank_lists(lists, csv_)
     for path in (output, csv_):
         if path is not None and not json_:
             print(f"wrote        {path}")
@@ -207,7 +208,8 @@ def info(gallery: str = "gallery", json_: Json = False) -> None:
         gallery: Folder of the gallery.
         json_: Print one JSON object and nothing else.
     """
-    found = _gallery(gallery).info()
+    opened = _gallery(gallery)
+    found = opened.info()
     if json_:
         print(json.dumps(found.to_dict()))
         return
@@ -221,6 +223,7 @@ def info(gallery: str = "gallery", json_: Json = False) -> None:
     print(f"embeddings   {found.dimensions} dimensions, model {found.fingerprint}")
     if found.preprocessing is not None:
         print(f"images as    {describe_preprocessing(found.preprocessing)}")
+    print(f"calibration  {describe_calibration(opened)}")
     print(f"index        {'yes' if found.index else 'no: searched exactly'}")
 
 
@@ -278,6 +281,25 @@ def reembed(
     print(f"embedded     {count:,} images with the model {opened.model.fingerprint}")
 
 
+def calibrate_gallery(
+    gallery: str = "gallery",
+    model: Path | None = None,
+    preprocessing: Stated = UNSTATED,
+) -> None:
+    """Calibrate a gallery on its own images now, as adding images does when it has grown.
+
+    Args:
+        gallery: Folder of the gallery.
+        model: Model file that the gallery was made with; by default the newest in runs, or the one
+            that comes with the program.
+        preprocessing: Of a model made elsewhere, where its file does not say.
+    """
+    _gallery(gallery).info()
+    opened = _open(gallery, model, preprocessing)
+    opened.calibrate()
+    print(f"calibration  {describe_calibration(opened)}")
+
+
 def index(gallery: str = "gallery") -> None:
     """Build an approximate index, for a gallery of more than a million images.
 
@@ -289,112 +311,16 @@ def index(gallery: str = "gallery") -> None:
     print(f"indexed      {len(opened):,} images")
 
 
-def _gallery(path: str, model: "Model | Path | None" = None) -> "Gallery":
+def _gallery(path: str, model: "Model | Path | None" = None, calibrate: bool = True) -> "Gallery":
     from siamese.gallery import Gallery  # takes a second, which --help does not need
 
-    return Gallery(path, model)
+    return Gallery(path, model, calibrate=calibrate)
 
 
-def _open(gallery: str, model: Path | None, preprocessing: Preprocessing = UNSTATED) -> "Gallery":
-    return _gallery(gallery, open_or_name(model, preprocessing))
-
-
-def _print_list(
-    name: str,
-    matches: "Sequence[SearchResult]",
-    left_out: Sequence[str],
-    answers: Mapping[str | None, str],
-) -> None:
-    from siamese.gallery import answer
-
-    if not matches:
-        filtered = answers is FILTERED_ANSWERS
-        why = "no image is left by the filters" if filtered else "there is no image to compare with"
-        print(f"{name}: {why}")
-        return
-    print(f"{name}: {answers[answer(matches)]}")
-    for path in left_out:
-        print(f"  left out: {path}, the query's own file")
-    if matches[0].verdict is not None:
-        prior = matches[0].prior
-        print(
-            f"  beforehand: even odds that the person is there, {prior:.2%} for each of "
-            f"{round(0.5 / prior):,} people"
-        )
-    print("  rank  distance    same  verdict             person        camera  image")
-    for rank, match in enumerate(matches, start=1):
-        chance = "" if match.probability is None else f"{match.probability:.1%}"
-        camera = "" if match.camera is None else str(match.camera)
-        time = "" if match.time is None else f"{match.time}  "
-        print(
-            f"  {rank:>4}  {match.distance:>8.4f}  {chance:>6}  {match.verdict or '':<18}  "
-            f"{match.person or '':<12}  {camera:>6}  {time}{match.image}"
-        )
-
-
-def _to_dict(
-    lists: "Mapping[str, Sequence[SearchResult]]",
-    left_out: Mapping[str, Sequence[str]],
+def _open(
     gallery: str,
-    images: int,
-    model: "Model",
-) -> dict[str, Any]:
-    from siamese.gallery import answer
-
-    return {
-        "gallery": gallery,
-        "images": images,
-        "model": str(model.path),
-        "fingerprint": model.fingerprint,
-        "queries": [
-            {
-                "query": name,
-                "answer": answer(matches),
-                "left_out": left_out[name],
-                "matches": [match.to_dict() for match in matches],
-            }
-            for name, matches in lists.items()
-        ],
-    }
-
-
-def _write_csv(lists: "Mapping[str, Sequence[SearchResult]]", path: Path) -> None:
-    from siamese.files import whole_file
-    from siamese.gallery import SearchResult
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        names = [each.name for each in fields(SearchResult)]
-        writer.writerow(["query", "rank", *names])
-        for query, matches in lists.items():
-            for rank, match in enumerate(matches, start=1):
-                writer.writerow([query, rank, *match.to_dict().values()])
-
-
-def _plot(
-    gallery: "Gallery",
-    lists: "Mapping[str, Sequence[SearchResult]]",
-    output: Path,
-    like: str | None,
-) -> None:
-    """Frames say to which side the verdict leans: green same, red different, grey unsure."""
-    from siamese import plots
-    from siamese.gallery import open_image, open_or_blank
-    from siamese.metrics.calibration import LEANINGS
-
-    lists = dict(list(lists.items())[:20])  # more rows would not fit a screen
-    if not any(lists.values()):
-        raise InputError("the filters leave no image, so there is no picture to draw. Widen them.")
-    if like is None:
-        queries = [(open_image(name), Path(name).stem) for name in lists]
-    else:
-        queries = [(open_or_blank(gallery.images(person=like)[0].path), like)]
-
-    def place(match: "SearchResult") -> plots.RankedImage:
-        camera = "" if match.camera is None else f"cam {match.camera}  "
-        caption = f"{match.person or '?'}\n{camera}{match.distance:.2f}"
-        return plots.RankedImage(open_or_blank(match.image), LEANINGS[match.verdict], caption)
-
-    ranked = [[place(match) for match in matches] for matches in lists.values()]
-    plots.save(plots.plot_rank_lists(queries, ranked), output)
+    model: Path | None,
+    preprocessing: Preprocessing = UNSTATED,
+    calibrate: bool = True,
+) -> "Gallery":
+    return _gallery(gallery, open_or_name(model, preprocessing), calibrate)

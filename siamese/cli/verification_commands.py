@@ -13,6 +13,7 @@ from siamese.preprocessing import UNSTATED, Preprocessing
 if TYPE_CHECKING:
     from siamese.explain import Explanation
     from siamese.inference import Model, Verification
+    from siamese.profiles import Profile
 
 
 def open_model(model: Path | None, **options: Any) -> "Model":
@@ -57,6 +58,23 @@ def open_or_name(model: Path | None, preprocessing: Preprocessing) -> "Model | P
     if path.suffix.lower() == ".keras":
         import_quietly("keras")
     return path
+
+
+def open_profile(path: Path | None) -> "Profile | None":
+    """Reads what the option --profile gave, if anything."""
+    if path is None:
+        return None
+    from siamese.profiles import read_profile
+
+    return read_profile(path)
+
+
+def camera_of(image: Path) -> int:
+    """Reads the number of the camera from a file name; -1 where it does not tell."""
+    from siamese.datasets.samples import read_name
+
+    told = read_name(image.name)
+    return -1 if told is None else told.camera
 
 
 def verify(
@@ -109,11 +127,7 @@ def verify(
         from siamese.cli.pair_table import read_pairs, verify_table
 
         rows = read_pairs(pairs)
-        chosen = None
-        if profile is not None:
-            from siamese.profiles import read_profile
-
-            chosen = read_profile(profile)
+        chosen = open_profile(profile)
         opened = open_model(model, **preprocessing.given())
         verify_table(rows, opened, prior, chosen, output, json_)
         return 0
@@ -125,19 +139,13 @@ def verify(
     pixels = [read_image(path) for path in paths]  # a wrong path is answered at once
     from siamese.metrics.calibration import LEANINGS
 
-    stated: dict[str, Any] = {}
-    if profile is not None:
-        from siamese.datasets.samples import read_name
-        from siamese.profiles import read_profile
-
-        told = [read_name(path.name) for path in paths]
-        stated["profile"] = read_profile(profile)
-        stated["cameras"] = tuple(
-            number if number is not None else each.camera if each is not None else -1
-            for number, each in zip((camera1, camera2), told, strict=True)
-        )
+    stated = open_profile(profile)
+    one, other = (
+        camera_of(path) if number is None else number
+        for number, path in zip((camera1, camera2), paths, strict=True)
+    )
     opened = open_model(model, **preprocessing.given())
-    answer = opened.verify(pixels[0], pixels[1], prior, **stated)
+    answer = opened.verify(pixels[0], pixels[1], prior, profile=stated, cameras=(one, other))
     # The answer before the picture, which may fail.
     if json_:
         print(json.dumps(answer.to_dict(), ensure_ascii=False))
@@ -193,6 +201,11 @@ def _print_verdict(answer: "Verification") -> None:
         f"error rates  at this threshold {answer.false_accept_rate:.1%} of the pairs of two people "
         f"are accepted, {missed} of the pairs of one person are missed"
     )
+    if answer.unlikeness is not None and answer.unlikeness > 1:
+        print(
+            f"unlike       the calibration's images ({answer.unlikeness:.1f} times the limit), so "
+            "these rates do not hold: run siamese calibrate on crops of your cameras"
+        )
     print(f"model        {answer.model} ({answer.fingerprint})")
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,8 +30,17 @@ from siamese.evaluate.score_report import (
     ScoreReport,
     Seconds,
     describe_protocol,
+    promised_rates,
 )
-from siamese.evaluate.scoring import Ranked, Scores, pairs_of, rank, sample_of, score_sources
+from siamese.evaluate.scoring import (
+    Ranked,
+    Scores,
+    pairs_of,
+    rank,
+    sample_of,
+    score_rows,
+    score_sources,
+)
 from siamese.inference import Model, doubt_channels, load_model
 from siamese.inference.channels import SAMPLE
 from siamese.inference.reading import Progress
@@ -41,12 +50,22 @@ from siamese.metrics.bootstrap import (
     bootstrap_ranking,
     bootstrap_verification,
 )
-from siamese.metrics.calibration import Calibration, Reliability, measure_reliability, share_words
-from siamese.metrics.masks import person_codes
+from siamese.metrics.calibration import (
+    Calibration,
+    Reliability,
+    known_rate,
+    measure_reliability,
+    share_words,
+)
+from siamese.metrics.clustering import cluster_people, score_clusters
+from siamese.metrics.masks import known_people, person_codes
 from siamese.metrics.pairs import PairCounts, PairSample
 from siamese.metrics.ranking import single_shot_cmc
 from siamese.metrics.tracklets import TrackletPooling
 from siamese.metrics.verification import FALSE_ACCEPT_RATES, error_rates_at, score_verification
+
+if TYPE_CHECKING:
+    from siamese.profiles import Profile
 
 
 def evaluate(
@@ -67,6 +86,8 @@ def evaluate(
     people: str | None = None,
     pattern: str | None = None,
     on_corrupt: OnCorrupt = "error",
+    profile: "Profile | None" = None,
+    identities: bool = False,
     progress: Progress | None = None,
 ) -> ScoreReport:
     """Scores a model on a dataset's query and gallery, or on a record set.
@@ -97,6 +118,10 @@ def evaluate(
         pattern: How the names in a folder are read, as `list_samples` takes it; likewise.
         on_corrupt: What damaged images of a folder do: "error" names them all and ends, "skip"
             leaves them out; the notes count them.
+        profile: Of the cameras, as `siamese.calibrate` makes it, best on other people. Embeddings
+            are standardised, and its threshold is measured; the scores without it stand beside.
+        identities: Also find out who is who without a label, as `siamese.find_identities` does, at
+            the threshold of the profile or the model, and score that.
         progress: Called with the images done and all images.
 
     Returns:
@@ -115,6 +140,8 @@ def evaluate(
     started, clock = datetime.datetime.now().astimezone(), time.perf_counter()
     if not isinstance(model, Model):
         model = load_model(model)
+    if profile is not None:
+        profile.check(model.fingerprint, model.path)
     query_gallery = embed_query_gallery(
         model,
         data,
@@ -127,7 +154,11 @@ def evaluate(
         progress=progress,
     )
     embedded = time.perf_counter()
-    images = query_gallery.images
+    raw = images = query_gallery.images
+    if profile is not None:
+        standardised = profile.standardise(raw.embeddings, raw.cameras)
+        images = replace(raw, embeddings=standardised)
+        query_gallery = replace(query_gallery, images=images)
     query, gallery = images.rows(query_gallery.query), images.rows(query_gallery.gallery)
     options: dict[str, Any] = {
         "metric": metric,
@@ -155,9 +186,25 @@ def evaluate(
             rank1=cmc[0], rank5=cmc[4], rank10=cmc[9], cmc=list(cmc), repeats=10
         )
     calibration, reliability = model.calibration, None
+    without = None
+    if profile is not None:
+        own = None if calibration is None or metric != "euclidean" else calibration.threshold
+        sides = query_gallery.query, query_gallery.gallery
+        without = score_rows(raw, *sides, threshold=own, **options)
+        calibration = profile.calibration
     if calibration is not None:
         same_metric = calibration.metric == metric
         reliability = measure_reliability(calibration, pairs if same_metric else pairs_of(images))
+    who = None
+    if identities:
+        if calibration is None or calibration.metric != metric:
+            raise InputError(
+                f"{model.path}: holds no calibration of {metric} distances, so none says who is "
+                "who. Give a profile, or leave `identities` out."
+            )
+        known = known_people(images.people)
+        found_numbers = cluster_people(images.embeddings, calibration.threshold)
+        who = score_clusters(found_numbers[known], images.people[known], seed=seed)
     sources = None
     if len(query_gallery.sources) > 1:
         sources = score_sources(
@@ -197,6 +244,9 @@ def evaluate(
         ),
         per_query=None if output is None else QUERIES_FILE,
         sources=sources,
+        profile=None if profile is None else profile.digest,
+        without_profile=without,
+        identities=who,
     )
     found = replace(found, protocol_text=describe_protocol(found))
     if output is not None:
@@ -301,9 +351,12 @@ def _check_promises(
     return OwnThreshold(
         threshold=calibration.threshold,
         metric=calibration.metric,
-        promised_rates=calibration.error_rates(calibration.threshold),
+        promised_rates=promised_rates(calibration),
         promised_intervals=(accepts, rejects) if accepts and rejects else None,
-        promised_words=calibration.word_rates(),
+        promised_words={
+            word: (known_rate(of_one), of_two)
+            for word, (of_one, of_two) in calibration.word_rates().items()
+        },
         expected_calibration_error=reliability.expected_calibration_error,
         **measured,
     )

@@ -43,7 +43,8 @@ def draw_curves(
     """
     threshold, name = verification.eer_threshold, "equal errors at"
     if report.calibration is not None and report.calibration.metric == report.metric:
-        threshold, name = report.calibration.threshold, "the model's threshold"
+        owner = "model" if report.profile is None else "profile"
+        threshold, name = report.calibration.threshold, f"the {owner}'s threshold"
     drawings: dict[str, Callable[[], Figure]] = {
         "cmc": lambda: plots.plot_cmc(
             ranking.cmc, queries=ranking.queries, gallery=ranking.gallery

@@ -6,12 +6,14 @@ from typing import Any, TypeVar
 
 from siamese.errors import InputError
 from siamese.metrics.blocks import Metric
-from siamese.metrics.calibration import LEANINGS, Verdict
+from siamese.metrics.calibration import LEANINGS, Calibration, Verdict, known_rate
+from siamese.metrics.clustering import ClusterScores
 from siamese.metrics.masks import Protocol
 from siamese.metrics.verification import ChosenThreshold, VerifiedPairs
 
 REPORT_VERSION = 1
 Rates = tuple[float, float]
+PromisedRates = tuple[float, float | None]
 _Part = TypeVar("_Part")
 
 
@@ -65,16 +67,17 @@ class OwnThreshold:
     """The promises of the model's own threshold, and what came true on the people scored.
 
     Rates are of false accepts and of false rejects, words' shares of the pairs of one person and of
-    two; what was measured is None where the scores are by another metric.
+    two; what was measured is None where the scores are by another metric, and what was promised
+    where a profile without labels does not know it.
     """
 
     threshold: float
     metric: Metric
-    promised_rates: Rates
+    promised_rates: PromisedRates
     promised_intervals: tuple[Rates, Rates] | None = None
     measured_rates: Rates | None = None
     measured_intervals: tuple[Rates, Rates] | None = None
-    promised_words: dict[Verdict, Rates] | None = None
+    promised_words: dict[Verdict, tuple[float | None, float]] | None = None
     measured_words: dict[Verdict, Rates] | None = None
     expected_calibration_error: float
 
@@ -138,7 +141,8 @@ class ScoreReport:
     """The scores of a model; docs/scores.md says what each entry is.
 
     `siamese evaluate` fills all entries but `untrained`, a training fewer. JSON leaves out
-    `sources` and `untrained` where there are none.
+    `sources`, `untrained`, `profile`, `without_profile` and `identities` where there are none.
+    `profile` is the digest of the profile by which embeddings were standardised.
     """
 
     schema_version: int = REPORT_VERSION
@@ -192,6 +196,9 @@ class ScoreReport:
     per_query: str | None = None
     sources: dict[str, PartScores] | None = None
     untrained: PartScores | None = None
+    profile: str | None = None
+    without_profile: PartScores | None = None
+    identities: ClusterScores | None = None
     protocol_text: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -202,9 +209,12 @@ class ScoreReport:
             values[name] = parts and {key: part.to_dict() for key, part in parts.items()}
         if not self.sources:
             del values["sources"]
-        del values["untrained"]
-        if self.untrained is not None:
-            values["untrained"] = self.untrained.to_dict()
+        for name in ("untrained", "without_profile", "identities"):
+            del values[name]
+            if (part := getattr(self, name)) is not None:
+                values[name] = part.to_dict()
+        if self.profile is None:
+            del values["profile"]
         return values
 
     @classmethod
@@ -222,6 +232,8 @@ class ScoreReport:
             ("rerank", Reranking),
             ("seconds", Seconds),
             ("untrained", PartScores),
+            ("without_profile", PartScores),
+            ("identities", ClusterScores),
         ):
             if found.get(name) is not None:
                 found[name] = _read(kind, found[name])
@@ -274,6 +286,8 @@ def describe_protocol(report: ScoreReport) -> list[str]:
         "match.": report.gallery_distractors,
         _describe_tracklets(report): report.tracklets,
         "Each embedding is averaged with that of the mirrored image.": report.flip,
+        f"Embeddings are standardised by the cameras of the profile {report.profile}, whose "
+        "threshold is measured.": report.profile,
         f"Query expansion: each query is the mean of itself and its {report.expand_queries} "
         "nearest gallery images.": report.expand_queries,
         f"{report.metric.capitalize()} distance between unit vectors.": True,
@@ -307,7 +321,13 @@ def _describe_tracklets(report: ScoreReport) -> str:
     return text
 
 
-def describe_rates(rates: Sequence[float], intervals: Sequence[Rates] | None) -> list[str]:
+def promised_rates(calibration: Calibration) -> PromisedRates:
+    """Gives what a calibration promises at its threshold; None where it is not known."""
+    accepted, rejected = calibration.error_rates(calibration.threshold)
+    return accepted, known_rate(rejected)
+
+
+def describe_rates(rates: Sequence[float | None], intervals: Sequence[Rates] | None) -> list[str]:
     """Writes error rates in per cent, each with its 95 % interval where there is one.
 
     Example:
@@ -315,7 +335,7 @@ def describe_rates(rates: Sequence[float], intervals: Sequence[Rates] | None) ->
         ['1.00% (95 %: 0.50% to 1.70%)', '15.60% (95 %: 9.40% to 20.80%)']
     """
     if intervals is None:
-        return [f"{rate:.2%}" for rate in rates]
+        return ["an unknown share" if rate is None else f"{rate:.2%}" for rate in rates]
     return [
         f"{rate:.2%} (95 %: {low:.2%} to {high:.2%})"
         for rate, (low, high) in zip(rates, intervals, strict=True)

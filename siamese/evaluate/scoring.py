@@ -66,13 +66,45 @@ def score_embedded(
     return Scores(rank(query, gallery).scores, score_verification(pairs_of(everything)))
 
 
+def score_rows(
+    images: EmbeddedImages,
+    query: Indices,
+    gallery: Indices,
+    *,
+    threshold: float | None = None,
+    metric: Metric = "euclidean",
+    **options: Any,
+) -> PartScores:
+    """Scores images by ranking, and by verification over all their pairs.
+
+    Args:
+        images: All images.
+        query: Rows that are looked for.
+        gallery: Rows that are searched.
+        threshold: Adds `rates_at_threshold`, the shares of strangers accepted and of people
+            rejected there.
+        metric: "euclidean" or "cosine".
+        **options: More of `rank`.
+
+    Returns:
+        The scores.
+
+    Raises:
+        InputError: A side is empty, or no query has a match.
+    """
+    ranked = rank(images.rows(query), images.rows(gallery), metric=metric, **options)
+    pairs = pairs_of(images, metric=metric)
+    rates = None if threshold is None else error_rates_at(pairs, threshold).rates
+    scores = Scores(ranked.scores, score_verification(pairs))
+    return PartScores(**scores.to_dict(), rates_at_threshold=rates)
+
+
 def score_sources(
     images: EmbeddedImages,
     query: Indices,
     gallery: Indices,
     sources: Sequence[str],
     *,
-    metric: Metric = "euclidean",
     threshold: float | None = None,
     **options: Any,
 ) -> dict[str, PartScores]:
@@ -83,10 +115,8 @@ def score_sources(
         query: Rows of `images` that are looked for.
         gallery: Rows of `images` that are searched.
         sources: The names of the datasets.
-        metric: "euclidean" or "cosine".
-        threshold: Adds `rates_at_threshold`, the shares of strangers accepted and of people
-            rejected there.
-        **options: More of `rank`.
+        threshold: As `score_rows` takes it.
+        **options: More of `score_rows`.
 
     Returns:
         By source: `people` and `images`, and the scores, or `not_scored`: why there are none.
@@ -97,12 +127,10 @@ def score_sources(
         own = images.rows(np.flatnonzero(mine))
         sizes: dict[str, Any] = {"people": len(set(own.people.tolist())), "images": len(own.people)}
         try:
-            asked, searched = (images.rows(rows[mine[rows]]) for rows in (query, gallery))
-            ranked = rank(asked, searched, metric=metric, **options)
-            pairs = pairs_of(own, metric=metric)
-            scores = Scores(ranked.scores, score_verification(pairs))
-            rates = None if threshold is None else error_rates_at(pairs, threshold).rates
-            found[source] = PartScores(**sizes, **scores.to_dict(), rates_at_threshold=rates)
+            row_of = np.cumsum(mine) - 1
+            asked, searched = (row_of[rows[mine[rows]]] for rows in (query, gallery))
+            scores = score_rows(own, asked, searched, threshold=threshold, **options)
+            found[source] = replace(scores, **sizes)
         except InputError as error:
             found[source] = PartScores(**sizes, not_scored=str(error))
     return found

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from siamese.evaluate.embedded import EmbeddedImages, embed_samples
 from siamese.evaluate.evaluation import describe_model
 from siamese.evaluate.query_gallery import refuse_records
 from siamese.evaluate.score_files import write_score_report
-from siamese.evaluate.score_report import Rates, Seconds
+from siamese.evaluate.score_report import PromisedRates, Seconds, promised_rates
 from siamese.evaluate.scoring import pairs_of, rank
 from siamese.evaluate.trials import SampleView, draw_trials, make_plan
 from siamese.inference import Model, load_model
@@ -28,6 +28,9 @@ from siamese.inference.reading import Progress
 from siamese.metrics.blocks import Indices, Metric, check_metric
 from siamese.metrics.calibration import Calibration
 from siamese.metrics.verification import error_rates_at, score_verification
+
+if TYPE_CHECKING:
+    from siamese.profiles import Profile
 
 REPORT = "small_set.json"
 RANKING = ("rank1", "rank5", "rank10", "mAP", "mINP")
@@ -53,7 +56,7 @@ class MeasuredThreshold:
     """The model's own threshold: the rates it promises, and those of these strangers."""
 
     threshold: float
-    promised_rates: Rates
+    promised_rates: PromisedRates
     false_accept_rate: Spread
     false_reject_rate: Spread
 
@@ -99,11 +102,16 @@ class SmallSetReport:
     metric: Metric
     started: str
     seconds: Seconds
+    profile: str | None = None
+    without_profile: Mapping[str, Spread] | None = None
     protocol_text: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Gives plain values for JSON."""
-        return asdict(self)
+        values = asdict(self)
+        if self.profile is None:
+            del values["profile"], values["without_profile"]
+        return values
 
 
 def evaluate_small_set(
@@ -117,6 +125,7 @@ def evaluate_small_set(
     on_corrupt: OnCorrupt = "error",
     flip: bool = False,
     metric: Metric = "euclidean",
+    profile: "Profile | None" = None,
     output: str | Path | None = None,
     progress: Progress | None = None,
 ) -> SmallSetReport:
@@ -140,6 +149,7 @@ def evaluate_small_set(
         on_corrupt: As `evaluate` takes it.
         flip: Average each embedding with that of the mirrored image.
         metric: "euclidean" or "cosine".
+        profile: As `evaluate` takes it.
         output: A folder for `small_set.json`; None writes nothing.
         progress: Called with the images done and all images.
 
@@ -173,6 +183,8 @@ def evaluate_small_set(
         )
     if not isinstance(model, Model):
         model = load_model(model)
+    if profile is not None:
+        profile.check(model.fingerprint, model.path)
     used = np.unique(np.concatenate([t.gallery for trials in draws for t in trials]))
     used = np.union1d(used, np.concatenate([t.query for trials in draws for t in trials]))
     shown = [samples[row] for row in used.tolist()]
@@ -180,22 +192,35 @@ def evaluate_small_set(
     embedded = time.perf_counter()
     place = np.zeros(len(samples), np.int64)
     place[used] = np.arange(len(used))
-    per_split = [
-        _mean(
-            [
-                score_trial(images, place[t.query], place[t.gallery], metric, model.calibration)
-                for t in trials
-            ]
-        )
-        for trials in draws
-    ]
-    found = {name: _spread([each[name] for each in per_split]) for name in per_split[0]}
-    own, calibration = None, model.calibration
+
+    def score(
+        images: EmbeddedImages, calibration: Calibration | None
+    ) -> tuple[list[dict[str, float]], dict[str, Spread]]:
+        per_split = [
+            _mean(
+                [
+                    score_trial(images, place[t.query], place[t.gallery], metric, calibration)
+                    for t in trials
+                ]
+            )
+            for trials in draws
+        ]
+        scores = {name: _spread([each[name] for each in per_split]) for name in per_split[0]}
+        return per_split, scores
+
+    per_split, found = score(images, model.calibration)
+    own, calibration, without = None, model.calibration, None
+    if profile is not None:
+        without, calibration = found, profile.calibration
+        rows = profile.standardise(images.embeddings, images.cameras)
+        per_split, found = score(replace(images, embeddings=rows), calibration)
     if calibration is not None and _RATES[0] in found:
-        promised = calibration.error_rates(calibration.threshold)
+        promised = promised_rates(calibration)
         own = MeasuredThreshold(calibration.threshold, promised, *(found[name] for name in _RATES))
     report = SmallSetReport(
         scores={name: found[name] for name in SMALL_SET_SCORES},
+        profile=None if profile is None else profile.digest,
+        without_profile=without,
         own_threshold=own,
         per_split=[{name: each[name] for name in SMALL_SET_SCORES} for each in per_split],
         splits=splits,
@@ -296,6 +321,8 @@ def describe_small_set(report: SmallSetReport) -> list[str]:
     left = [each.distractors for each in report.ways]
     distractors = f", {' and '.join(map(str, left))} of them distractors" if any(left) else ""
     flip = ["Each embedding is averaged with that of the mirrored image."] if report.flip else []
+    if report.profile is not None:
+        flip.append(f"Embeddings are standardised by the cameras of the profile {report.profile}.")
     return [
         f"Small set: {halves if report.splits else f'all {people}, once.'}",
         f"Single shot: one query and one gallery image a person, {views[report.pairs_by]}",

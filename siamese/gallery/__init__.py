@@ -7,6 +7,7 @@ table     the rows on the disk, in LanceDB; what a row is
 search    filters and queries -> rows, from memory or by the index
 results   the answers: places of a rank list, what was added
 contents  names that a user gives -> rows; counts, and faults
+own_calibration  rows -> the calibration that a gallery makes of its own images
 """
 
 from siamese.gallery.database import Gallery

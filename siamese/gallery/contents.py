@@ -1,11 +1,14 @@
 """The content of a gallery: people and images that a user names, counts, and faults."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from siamese.embeddings import check_output, write_embeddings
 from siamese.errors import InputError
 from siamese.gallery import sources
 from siamese.gallery.results import Info
@@ -96,6 +99,33 @@ def unknown_person(table: Table, person: str) -> InputError:
     return InputError(f"{table.uri}: nobody is named {person!r}. {some}")
 
 
+def give_names(table: Table, names: Mapping[str, str | None]) -> int:
+    """Gives each of some images its name or none, in one commit; see `Gallery.rename`."""
+    if not names:
+        return 0
+    import pyarrow
+
+    where = select_rows(table, (), names)
+    rows = table.read([*IMAGE_COLUMNS, "digest", "model", "embedding"], where)
+    given = pyarrow.array([names[path] for path in rows["path"].to_pylist()], pyarrow.string())
+    place = rows.schema.get_field_index("person")
+    table.append(rows.set_column(place, rows.schema.field(place), given), replace=True)
+    return len(rows)
+
+
+def mean_of_person(table: Table, person: str) -> NDArray[np.float32]:
+    """Takes the mean of the embeddings of a person's images, given length 1: `(1, dimensions)`.
+
+    Raises:
+        InputError: Nobody has this name.
+    """
+    embeddings, _ = table.read_embeddings(["path"], f"person = {quote(person)}")
+    if not len(embeddings):
+        raise unknown_person(table, person)
+    mean = embeddings.mean(axis=0, dtype=np.float64)
+    return np.asarray(mean / max(np.linalg.norm(mean), 1e-12), np.float32)[None]
+
+
 def missing_files(table: Table) -> list[str]:
     """Lists the paths of images whose file has gone."""
     paths = table.read(["path"])["path"].to_pylist()
@@ -132,7 +162,28 @@ def find_problems(table: Table, *, contents: bool = False) -> list[str]:
     ]
 
 
-def describe_gallery(table: Table) -> Info:
+def erase_rows(
+    table: Table,
+    people: str | Iterable[str],
+    images: str | Iterable[str],
+    missing: bool,
+    before: Callable[[], None],
+) -> int:
+    """Erases rows, see `Gallery.remove`; `before` is called when it is sure that some will go."""
+    people, images = listed(people), listed(images)
+    if missing:
+        images += missing_files(table)
+        if not (people or images):
+            return 0
+    where = select_rows(table, people, images)
+    rows = table.count(where)
+    before()
+    # A condition on a person who is not known is neither true nor false.
+    table.rewrite(f"({where}) IS NOT TRUE")
+    return rows
+
+
+def describe_gallery(table: Table, calibration: dict[str, Any] | None) -> Info:
     """Says what the gallery holds; see `Gallery.info`."""
     from pyarrow import compute
 
@@ -152,11 +203,19 @@ def describe_gallery(table: Table) -> Info:
         schema_version=space.schema_version,
         version=table.version(),
         index=table.has_index(),
+        calibration=calibration,
     )
 
 
-def to_embeddings(table: Table) -> Embeddings:
-    """Reads all rows in the form that is written to files."""
+def export_rows(table: Table, path: str | Path) -> int:
+    """Writes all rows to a file of embeddings; see `Gallery.export`."""
+    check_output(path)
+    store = _to_embeddings(table)
+    write_embeddings(store, path)
+    return len(store)
+
+
+def _to_embeddings(table: Table) -> Embeddings:
     space = table.space()
     embeddings, rows = table.read_embeddings(IMAGE_COLUMNS)
     return Embeddings(

@@ -2,18 +2,18 @@
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.embeddings import check_output, write_embeddings
 from siamese.errors import InputError
 from siamese.gallery import contents, sources
 from siamese.gallery.contents import find_problems
 from siamese.gallery.ingest import add_images, reembed
+from siamese.gallery.own_calibration import GalleryCalibration, OwnCalibration
 from siamese.gallery.results import Added, Info, SearchResult, make_results
 from siamese.gallery.search import Filter, Filters, Searcher, WhereAndWhen, make_filter
 from siamese.gallery.sources import GalleryImage, GallerySource, list_gallery_images
@@ -26,21 +26,24 @@ from siamese.inference.reading import Progress, read_any
 class Gallery:
     """A searchable collection of images of people.
 
-    The table lies in a folder (or at an address that LanceDB takes, such as `s3://...`). One
-    program writes at a time; any number read meanwhile.
+    The table is a folder (or an address that LanceDB takes). One program writes, any number read.
 
     Args:
         path: The folder. It is made by the first `add`.
         model: An open model, a model file, or None: what `siamese.load_model()` finds. It is opened
             when an image has to be embedded, as it was when the gallery was made.
+        calibrate: False: the model's own calibration answers, never one of the gallery's images.
     """
 
-    def __init__(self, path: str | Path, model: str | Path | Model | None = None) -> None:
+    def __init__(
+        self, path: str | Path, model: str | Path | Model | None = None, *, calibrate: bool = True
+    ) -> None:
         self.path = str(path)
         self._given = model
         self._model: Model | None = None
         self._table = Table(self.path)
         self._searcher = Searcher(self._table)
+        self.own_calibration = OwnCalibration(self._table, calibrate)
         self._guard = threading.Lock()
 
     @property
@@ -92,8 +95,8 @@ class Gallery:
             How many were added, and a sentence for each image that cannot be used.
 
         Raises:
-            InputError: There is no such folder or no image in it, the gallery was made with another
-                model, or another program is writing to it.
+            InputError: There is no image, the gallery was made with another model, or another
+                program is writing to it.
         """
         images = list_gallery_images(source, pattern=pattern)
         with self._table.writing():
@@ -102,7 +105,9 @@ class Gallery:
                 self._table.drop(NEW_ROWS)
             elif not sources.is_record(images[0].path):
                 warn_of_channels(self.model, [each.path for each in images])
-            return add_images(self._table, self.model, images, anonymous, workers, progress)
+            added = add_images(self._table, self.model, images, anonymous, workers, progress)
+            self.own_calibration.renew(self.model.calibration)
+            return added
 
     def search(
         self,
@@ -191,8 +196,8 @@ class Gallery:
     ) -> list[SearchResult]:
         """Finds where else a person of the gallery was seen, among all images not named so.
 
-        The query is the mean of the embeddings of the person's images, given length 1. It is nearer
-        to images of anyone than a single image would be, so a verdict leans towards "same".
+        The query is the mean of the person's embeddings, given length 1. It is nearer to images of
+        anyone than a single image would be, so a verdict leans towards "same".
 
         Args:
             person: Someone in the gallery.
@@ -208,12 +213,8 @@ class Gallery:
         """
         chosen = make_filter(**filters, without=person)
         self._check_search(k)
-        embeddings, _ = self._table.read_embeddings(["path"], Filter(person=person).sql())
-        if not len(embeddings):
-            raise contents.unknown_person(self._table, person)
-        mean = embeddings.mean(axis=0, dtype=np.float64)
-        query = (mean / max(np.linalg.norm(mean), 1e-12)).astype(np.float32)
-        return self._rank(query[None], k, chosen, approximate)[0]
+        query = contents.mean_of_person(self._table, person)
+        return self._rank(query, k, chosen, approximate)[0]
 
     def images(self, **filters: Unpack[Filters]) -> list[GalleryImage]:
         """Lists the images of the gallery, or those that filters leave; see `search`."""
@@ -246,6 +247,11 @@ class Gallery:
             where = contents.select_rows(self._table, people, images)
             return self._table.update(where, into)
 
+    def rename(self, names: Mapping[str, str | None]) -> int:
+        """Gives images, by path, a name each, or None for none; returns how many there were."""
+        with self._changing():
+            return contents.give_names(self._table, names)
+
     def remove(
         self,
         *,
@@ -255,9 +261,8 @@ class Gallery:
     ) -> int:
         """Erases rows for good: no file of the gallery holds them any longer, in any version.
 
-        The table is written anew without them, which takes as long as copying it; an approximate
-        index goes too, for it is made of the embeddings. The image files themselves are not
-        touched: adding their folder again would bring the rows back.
+        The table is written anew, which takes as long as copying it; an index goes too, and the
+        calibration is made anew. Adding the image files again would bring the rows back.
 
         Args:
             people: Everyone to erase.
@@ -270,22 +275,20 @@ class Gallery:
         Raises:
             InputError: There is no such person or image.
         """
-        people, images = contents.listed(people), contents.listed(images)
-        with self._changing():
-            if missing:
-                images += contents.missing_files(self._table)
-                if not (people or images):
-                    return 0
-            where = contents.select_rows(self._table, people, images)
-            rows = self._table.count(where)
-            # A condition on a person who is not known is neither true nor false.
-            self._table.rewrite(f"({where}) IS NOT TRUE")
+        with self._changing(), self.own_calibration.leaving() as leave:
+            rows = contents.erase_rows(self._table, people, images, missing, before=leave)
         self._searcher.forget()
         return rows
 
+    def calibrate(self) -> GalleryCalibration | None:
+        """Calibrates the gallery on its own images now; returns None where they are too few."""
+        self._check_model()
+        with self._changing():
+            return self.own_calibration.renew(self.model.calibration, anew=True)
+
     def info(self) -> Info:
         """Says what the gallery holds; an `InputError` where there is none."""
-        return contents.describe_gallery(self._table)
+        return contents.describe_gallery(self._table, self.own_calibration.facts())
 
     def verify(self, *, contents: bool = False) -> list[str]:
         """Checks every row: its embedding, its model, its path, its image file.
@@ -304,8 +307,8 @@ class Gallery:
     def reembed(self, *, progress: Progress | None = None) -> int:
         """Embeds all images with the model in place of the one that the gallery was made with.
 
-        The new rows are gathered beside the old, which stay in use until all are done. An
-        interrupted call goes on where it was, unless the gallery was changed in between.
+        The old rows stay in use until all are done. An interrupted call goes on where it was,
+        unless the gallery was changed in between.
 
         Args:
             progress: Called with the number of images done and of all.
@@ -317,13 +320,14 @@ class Gallery:
             InputError: An image file has gone or is damaged.
         """
         with self._table.writing():
-            return reembed(self._table, self.model, progress)
+            embedded = reembed(self._table, self.model, progress)
+            self.own_calibration.renew(self.model.calibration)
+            return embedded
 
     def build_index(self) -> None:
         """Builds an approximate index (IVF_PQ) for galleries of more than `EXACT_ROWS` images.
 
-        Images that are added later are found all the same, by a plain scan: build it again when
-        they are many.
+        Images that are added later are found by a plain scan: build it again when they are many.
         """
         with self._changing():
             self._table.build_index()
@@ -350,10 +354,7 @@ class Gallery:
             InputError: The suffix is another, or there is no gallery.
             OSError: The file cannot be written.
         """
-        check_output(path)
-        store = contents.to_embeddings(self._table)
-        write_embeddings(store, path)
-        return len(store)
+        return contents.export_rows(self._table, path)
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
@@ -375,8 +376,9 @@ class Gallery:
         most = k + max(len(paths) for paths in own)
         found = self._searcher.search(queries, most, chosen, approximate)
         people = self._searcher.count_people(chosen)
+        calibration = self.own_calibration.choose(self.model.calibration)  # one for all queries
         return [
-            make_results(*ranked, self.model.calibration, people, paths)[:k]
+            make_results(*ranked, calibration, people, paths)[:k]
             for ranked, paths in zip(found, own, strict=True)
         ]
 
@@ -393,7 +395,5 @@ class Gallery:
         if k < 1:
             raise InputError(f"`k` must be at least 1. Received: k={k}.")
         if not self._table.count():
-            raise InputError(
-                f"{self.path}: the gallery is empty. Add images with `siamese gallery add`."
-            )
+            raise InputError(f"{self.path}: the gallery is empty. Run `siamese gallery add`.")
         self._check_model()

@@ -80,6 +80,8 @@ class Info:
         schema_version: Of the table.
         version: Of its content: each commit counts one.
         index: Whether there is an approximate index.
+        calibration: Facts of the gallery's own, see `GalleryCalibration`; None where the model's
+            own answers.
     """
 
     images: int
@@ -94,6 +96,7 @@ class Info:
     schema_version: int
     version: int
     index: bool
+    calibration: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the fields by name, ready for JSON."""

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,8 @@ from siamese.inference.reading import (
     read_batches,
 )
 from siamese.metrics.blocks import exact_distances
-from siamese.metrics.calibration import Calibration, Verdict
+from siamese.metrics.calibration import Calibration, Verdict, known_rate
+from siamese.metrics.likeness import Likeness, measure_appearance
 from siamese.metrics.masks import UNKNOWN_CAMERA
 from siamese.preprocessing import Channels, Pixels, Preprocessing, Three
 from siamese.vectors import embed_batches
@@ -56,6 +57,9 @@ class Verification:
             known.
         model: The model file.
         fingerprint: Of its weights.
+        unlikeness: How unlike the images of the calibration these two are, above 1 so that the
+            error rates do not hold; see `siamese.metrics.likeness`. None where the model's file
+            does not tell, and for a profile.
     """
 
     verdict: Verdict
@@ -71,6 +75,7 @@ class Verification:
     false_reject_rate: float | None
     model: str
     fingerprint: str
+    unlikeness: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the fields by name, ready for JSON; bounds that are infinite are None."""
@@ -85,6 +90,7 @@ class Model:
         path: The file.
         metadata: What the file says about itself: recipe, calibration, scores, versions.
         calibration: How to read its distances; None where the file holds none.
+        likeness: The appearance of the calibration's images; None likewise.
         fingerprint: Sixteen hexadecimal digits: embeddings compare where these are equal. The
             export of a model has the fingerprint of the model.
         preprocessing: Options by which `load_model` opens a model made elsewhere as this one was;
@@ -101,6 +107,8 @@ class Model:
         self.metadata = network.metadata
         found = self.metadata.get("calibration")
         self.calibration = None if found is None else Calibration.from_dict(found)
+        found = self.metadata.get("likeness")
+        self.likeness = None if found is None else Likeness.from_dict(found)
         self.fingerprint = str(self.metadata["fingerprint"])
         self.preprocessing: dict[str, Any] | None = self.metadata.get("preprocessing")
         self.runtime = network.runtime
@@ -188,7 +196,8 @@ class Model:
         rows = np.concatenate(list(embed_batches(self.network.run_once, batches)))
         if profile is not None:
             rows = profile.standardise(rows, cameras)
-        return self.judge(float(exact_distances(*rows)), calibration, prior)
+        found = self.judge(float(exact_distances(*rows)), calibration, prior)
+        return found if profile is not None else replace(found, unlikeness=self.unlikeness(*pixels))
 
     def choose_calibration(self, profile: "Profile | None" = None) -> Calibration:
         """Returns the calibration of a profile, else the model's own.
@@ -208,6 +217,18 @@ class Model:
                 f"it was made elsewhere. {fix}"
             )
         return self.calibration
+
+    def unlikeness(self, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
+        """Measures how unlike the calibration's images two are; None where the file does not tell.
+
+        Args:
+            a: RGB, `(height, width, 3)`, 0 to 255.
+            b: Another; above 1 the stated error rates do not hold, see `siamese.metrics.likeness`.
+        """
+        if self.likeness is None:
+            return None
+        one, other = measure_appearance([a, b])
+        return float(self.likeness.unlikeness(one[None], other[None])[0])
 
     def judge(self, distance: float, calibration: Calibration, prior: float = 0.5) -> Verification:
         """Says what a distance between two of the model's embeddings means.
@@ -231,10 +252,10 @@ class Model:
             probability=float(calibration.probability(distance, prior)),
             prior=prior,
             bounds=calibration.bounds(prior),
-            verdict_same_share=_known(same_share),
+            verdict_same_share=known_rate(same_share),
             verdict_different_share=different_share,
             false_accept_rate=false_accept_rate,
-            false_reject_rate=_known(false_reject_rate),
+            false_reject_rate=known_rate(false_reject_rate),
             model=str(self.path),
             fingerprint=self.fingerprint,
         )
@@ -252,10 +273,6 @@ def _unpickle(path: str, fingerprint: str, preprocessing: Mapping[str, Any] | No
             f"{model.fingerprint}. Pickle the model again."
         )
     return model
-
-
-def _known(rate: float) -> float | None:
-    return None if np.isnan(rate) else rate
 
 
 def _read_one(image: ImageLike) -> NDArray[np.uint8]:

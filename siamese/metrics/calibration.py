@@ -262,6 +262,11 @@ def fit_calibration(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Ca
     )
 
 
+def known_rate(rate: float) -> float | None:
+    """Gives None in place of NaN: what is not known without labels."""
+    return None if np.isnan(rate) else rate
+
+
 def measure_reliability(calibration: Calibration, pairs: PairCounts) -> Reliability:
     """Compares predicted probabilities with what came true, at a prior of 50 : 50.
 

@@ -1,6 +1,7 @@
 """Clusters images to people, and scores how well that agrees with the truth."""
 
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from siamese.metrics.blocks import Indices, mean_rows
 LARGEST_COMPONENT = 12_000
 """Images that are clustered exactly together: their distances take 580 MB."""
 _ROWS = 512
+_NEVER = 1e12
+"""A squared distance whose mean over all pairs of two clusters is still beyond every threshold."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,13 @@ class ClusterScores:
         return asdict(self)
 
 
-def cluster_people(embeddings: NDArray[np.float32], threshold: float) -> Indices:
+def cluster_people(
+    embeddings: NDArray[np.float32],
+    threshold: float,
+    *,
+    together: Indices | None = None,
+    apart: Indices | None = None,
+) -> Indices:
     """Joins images to identities by average linkage of squared distances.
 
     Two clusters are joined, the nearest first, while the mean squared distance of their images is
@@ -61,12 +70,23 @@ def cluster_people(embeddings: NDArray[np.float32], threshold: float) -> Indices
     Args:
         embeddings: `(images, dimensions)`, unit vectors.
         threshold: A distance.
+        together: `(images,)`: images of equal numbers from 0 are one identity, as of a tracklet;
+            they are joined first and count as one image then.
+        apart: `(images,)`: images of equal numbers from 0 are of different identities, as of a
+            frame, but where `together` joins them. A join that would break this is not made
+            (constrained agglomerative clustering; Davidson and Ravi, PKDD 2005).
 
     Returns:
         Numbers of identities from 0, `(images,)`, the largest identity first; of equal ones that of
         the earlier image.
     """
-    labels = _cluster(embeddings, threshold, threshold)
+    units: Indices = np.arange(len(embeddings))
+    if together is not None:
+        alone = -1 - units  # below 0 and each once
+        units = np.unique(np.where(together < 0, alone, together), return_inverse=True)[1]
+        embeddings = mean_rows(embeddings, units).astype(np.float32)
+    barred = pairs_apart(units, apart)
+    labels = _cluster(embeddings, threshold, threshold, barred)[units]
     _, first, codes, sizes = np.unique(
         labels, return_index=True, return_inverse=True, return_counts=True
     )
@@ -74,6 +94,30 @@ def cluster_people(embeddings: NDArray[np.float32], threshold: float) -> Indices
     numbers = np.empty_like(order)
     numbers[order] = np.arange(len(order))
     return np.asarray(numbers[codes], np.int64)
+
+
+def pairs_apart(numbers: Indices, apart: Indices | None) -> Indices:
+    """Lists the pairs of clusters that hold two images which must be apart.
+
+    Args:
+        numbers: `(images,)`, the cluster of each.
+        apart: As `cluster_people` takes it.
+
+    Returns:
+        `(pairs, 2)`, the lower number first, each pair once.
+
+    Example:
+        >>> pairs_apart(np.array([0, 1, 2, 2]), np.array([7, 7, 8, 8])).tolist()
+        [[0, 1]]
+    """
+    if apart is None:
+        return np.zeros((0, 2), np.int64)
+    order = np.argsort(apart, kind="stable")
+    order = order[apart[order] >= 0]
+    frames = np.split(order, np.flatnonzero(np.diff(apart[order])) + 1)
+    found = [(numbers[a], numbers[b]) for rows in frames for a, b in combinations(rows.tolist(), 2)]
+    pairs = np.sort(np.array(found, np.int64).reshape(-1, 2), axis=1)
+    return np.asarray(np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0), np.int64)
 
 
 def score_clusters(
@@ -123,18 +167,24 @@ def score_clusters(
     )
 
 
-def _cluster(embeddings: NDArray[np.float32], threshold: float, within: float) -> Indices:
+def _cluster(
+    embeddings: NDArray[np.float32], threshold: float, within: float, barred: Indices
+) -> Indices:
     labels = np.empty(len(embeddings), np.int64)
     start = 0
     components = _components(embeddings, within)
     for rows in np.split(np.argsort(components, kind="stable"), np.cumsum(np.bincount(components))):
+        place = np.full(len(embeddings), -1)
+        place[rows] = np.arange(len(rows))
+        inside = place[barred]
+        inside = inside[(inside >= 0).all(axis=1)]
         if len(rows) > LARGEST_COMPONENT:
-            found = _cluster(embeddings[rows], threshold, within * 0.9)
+            found = _cluster(embeddings[rows], threshold, within * 0.9, inside)
             means = mean_rows(embeddings[rows], found)
             if len(means) <= LARGEST_COMPONENT:
-                found = _link(means, threshold)[found]
+                found = _link(means, threshold, np.unique(found[inside], axis=0))[found]
         elif len(rows):
-            found = _link(embeddings[rows], threshold)
+            found = _link(embeddings[rows], threshold, inside)
         else:
             continue
         labels[rows] = start + found
@@ -157,14 +207,15 @@ def _components(embeddings: NDArray[np.float32], threshold: float) -> Indices:
     return np.asarray(np.unique(components, return_inverse=True)[1], np.int64)
 
 
-def _link(rows: NDArray[np.floating[Any]], threshold: float) -> Indices:
-    """Clusters rows by average linkage; numbers from 0."""
+def _link(rows: NDArray[np.floating[Any]], threshold: float, barred: Indices) -> Indices:
+    """Clusters rows by average linkage, no barred pair in one cluster; numbers from 0."""
     if len(rows) == 1:
         return np.zeros(1, np.int64)
     exact = rows.astype(np.float64)
     # 2 - 2 a.b, which for means of unit vectors is the mean over their images.
     squares = np.maximum(2 - 2 * (exact @ exact.T), 0)
     np.fill_diagonal(squares, 0)
+    squares[barred[:, 0], barred[:, 1]] = squares[barred[:, 1], barred[:, 0]] = _NEVER
     tree = linkage(squareform(squares, checks=False), "average")
     return np.asarray(fcluster(tree, threshold**2, "distance"), np.int64) - 1
 

@@ -61,8 +61,9 @@ class Review:
 
     @property
     def calibration(self) -> Calibration:
-        """The calibration in use: that of this gallery where one was made, else the model's."""
-        return self._own or self.model_calibration
+        """The calibration in use: of the answers, else of the gallery's images, else the model."""
+        chosen = self._own or self.gallery.own_calibration.choose(self.model_calibration)
+        return chosen or self.model_calibration
 
     @property
     def is_recalibrated(self) -> bool:

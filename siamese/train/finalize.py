@@ -24,6 +24,7 @@ from siamese.evaluate.report_images import describe_camera
 from siamese.images import read_image
 from siamese.inference import load_model
 from siamese.metrics.bootstrap import calibrate_pairs
+from siamese.metrics.likeness import Likeness
 from siamese.metrics.masks import Protocol, query_rows
 from siamese.metrics.rank_lists import nearest
 from siamese.models.checkpoint import save_checkpoint
@@ -44,6 +45,7 @@ def calibrate_and_save(
     scores: Scores,
     gallery: EmbeddedImages,
     facts: dict[str, Any],
+    likeness: Likeness,
     sources: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Calibrates, writes the model file and the pictures of the scores.
@@ -55,6 +57,7 @@ def calibrate_and_save(
         scores: Of the held-out people.
         gallery: Their embeddings.
         facts: What else the score report says.
+        likeness: The appearance of their images.
         sources: The datasets that the people are from, where there are several.
 
     Returns:
@@ -79,6 +82,7 @@ def calibrate_and_save(
         )
         card["sources"] = {name: scores.to_dict() for name, scores in found.items()}
     whole = {"recipe": recipe.to_dict(), "calibration": calibration.to_dict(), "scores": card}
+    whole["likeness"] = likeness.to_dict()
     if "distilled_from" in facts:
         whole = {"distilled_from": facts["distilled_from"], **whole}
     image_size = recipe.model.image_size

@@ -15,6 +15,7 @@ from siamese.augment import build_augmentation
 from siamese.errors import InputError
 from siamese.evaluate import ScoreReport, Scores, first_queries, score_embedded
 from siamese.inference.channels import doubt_channels
+from siamese.metrics.likeness import fit_likeness, measure_appearance
 from siamese.models.backbones import put_weights
 from siamese.models.checkpoint import load_checkpoint, save_checkpoint
 from siamese.models.transfer import is_model
@@ -55,6 +56,8 @@ WATCHED_BATCHES = 4
 """Training batches whose hardest triplets are shown after each scoring."""
 PROJECTED = 1_000
 """Held-out images in TensorBoard's projector."""
+MEASURED = 500
+"""Held-out images whose appearance the model file keeps."""
 
 
 @dataclass(frozen=True)
@@ -295,8 +298,11 @@ class _Training:
         }
         if self.source.teacher is not None:
             facts["distilled_from"] = self.source.teacher.describe()
+        rows = np.linspace(0, len(self.gallery.names) - 1, MEASURED).astype(int)
+        seen = self.source.pictures(set(rows.tolist()))
+        likeness = fit_likeness(measure_appearance(seen.values()))
         card = calibrate_and_save(
-            folder, recipe, embedder, scores, self.gallery, facts, self.source.sources
+            folder, recipe, embedder, scores, self.gallery, facts, likeness, self.source.sources
         )
         ranked = plot_held_out(self.source, recipe, self.gallery, scores.ranking.protocol)
         plots.save(ranked, folder / "rank_list.png")
