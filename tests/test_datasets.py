@@ -18,6 +18,7 @@ from scipy.io import savemat
 
 from siamese.datasets import Sample, list_samples, read_identities, read_triplets, recognise
 from siamese.datasets.samples import read_name, walk_dead_links, walk_images
+from siamese.datasets.tables import place_table
 from siamese.datasets.triplets import find_triplets
 from siamese.errors import InputError
 
@@ -281,6 +282,46 @@ def test_table_finds_its_images_in_the_one_folder_beside_it_that_has_them(tmp_pa
     shutil.copytree(tmp_path / "images", tmp_path / "copy")
     with pytest.raises(InputError, match="row 2: no such file"):  # which of the two?
         read_triplets(table)
+
+
+def test_table_can_be_placed_at_images_that_lie_elsewhere(tmp_path):
+    table = miniatures.triplets(tmp_path / "images")
+    expected = read_triplets(table)
+    moved = table.rename(tmp_path / "train.csv")
+    placed = place_table(moved, tmp_path / "images", tmp_path / "new")
+    assert placed == tmp_path / "new" / "train.csv"
+    assert read_triplets(placed) == expected
+    people = miniatures.identity_table(tmp_path / "people")
+    named = {(s.path, s.person, s.camera) for s in read_identities(people)}
+    placed = place_table(people, tmp_path / "people", tmp_path / "new")
+    assert {(s.path, s.person, s.camera) for s in read_identities(placed)} == named
+
+
+def test_folder_with_a_table_and_its_images_is_that_table(tmp_path):
+    miniatures.triplets(tmp_path / "train").rename(tmp_path / "train.csv")
+    layout = recognise(tmp_path)
+    assert (layout.name, Path(layout.folder)) == ("triplet-csv", tmp_path / "train.csv")
+    samples = list_samples(tmp_path)
+    assert samples == list_samples(tmp_path / "train.csv")
+    assert len(find_triplets(tmp_path, samples)) == 2
+    # Without a table the program asks how the folder is to be read.
+    (tmp_path / "train.csv").unlink()
+    with pytest.raises(InputError, match="its folder train holds images named after 2 people"):
+        list_samples(tmp_path)
+    # Real folders of people stay what they are, beside a table that says something else.
+    people = miniatures.plain_folders(tmp_path / "people")
+    (people / "notes.csv").write_text("a,b\n1,2\n")
+    assert recognise(people).name == "folders"
+
+
+def test_triplets_that_the_split_leaves_out_are_counted(tmp_path, caplog):
+    table = miniatures.triplets(tmp_path)
+    samples = list_samples(table)
+    assert len(find_triplets(table, samples)) == 2
+    assert not caplog.records
+    assert find_triplets(table, [s for s in samples if s.person != "0007"]) == []
+    assert "0 of 2 triplets are kept; the other 2 have an image of a person" in caplog.text
+    assert "--validation_size 0" in caplog.text
 
 
 def test_triplets_of_unknown_names_make_people_of_linked_images(tmp_path):

@@ -371,7 +371,7 @@ def test_model_is_found_in_the_newest_run_then_in_the_package(
     calibrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("siamese.inference.model.PRETRAINED_FOLDER", tmp_path / "pretrained")
+    monkeypatch.setattr("siamese.inference.in_use.PRETRAINED_FOLDER", tmp_path / "pretrained")
     with pytest.raises(InputError, match="holds no finished run"):
         load_model()
     (tmp_path / "pretrained").mkdir()

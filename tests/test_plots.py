@@ -226,10 +226,10 @@ def test_grid_has_a_place_for_each_image() -> None:
 def test_curves_show_what_was_measured() -> None:
     history = [
         {"epoch": 0, "loss": 2.0},
-        {"epoch": 1, "loss": 1.0, "val_rank1": 0.5, "val_mAP": 0.4},
+        {"epoch": 1, "loss": 1.0, "val_rank1": 0.5, "val_mAP": 0.4, "val_loss": 1.5},
     ]
     losses, scores = plots.plot_history(history).axes
-    assert [line.get_label() for line in losses.lines] == ["total"]
+    assert [line.get_label() for line in losses.lines] == ["total", "held-out people"]
     assert [line.get_label() for line in scores.lines] == ["Rank-1", "mAP"]
     np.testing.assert_array_equal(losses.lines[0].get_xdata(), [1, 2])
 

@@ -11,7 +11,7 @@ from siamese.datasets import list_samples
 from siamese.errors import InputError
 from siamese.gallery.sources import list_gallery_images, open_or_blank
 from siamese.inference import load_model
-from siamese.inference.model import PRETRAINED_FOLDER
+from siamese.inference.in_use import PRETRAINED_FOLDER
 
 
 @pytest.mark.parametrize(

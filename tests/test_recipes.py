@@ -17,6 +17,7 @@ from siamese.recipes import (
     ModelSection,
     change_recipe,
     find_recipe,
+    fit_epochs,
     recipe_from_dict,
     set_fields,
 )
@@ -78,6 +79,19 @@ def test_numbers_out_of_range_are_refused() -> None:
         change_recipe(recipe, epochs=0)
     with pytest.raises(InputError, match="`image_size`"):
         change_recipe(recipe, image_size=(16, 8))
+
+
+def test_small_sets_get_more_epochs() -> None:
+    recipe = find_recipe("fine_tune")
+    assert fit_epochs(recipe, [20] * 200) == recipe
+    assert fit_epochs(recipe, [3] * 5).epochs == 4 * recipe.epochs  # one batch an epoch
+    assert fit_epochs(recipe, [16] * 32).epochs == 19  # 128 groups: 8 batches an epoch, 150 in all
+
+
+def test_batch_size_counts_images_or_triplets() -> None:
+    assert change_recipe(find_recipe("osnet"), batch_size=32).batches.num_identities == 8
+    assert change_recipe(find_recipe("apn"), batch_size=32).batches.num_identities == 32
+    assert change_recipe(find_recipe("contrastive"), batch_size=64).batches.num_identities == 32
 
 
 def test_other_dicts_are_refused() -> None:

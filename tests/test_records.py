@@ -297,9 +297,22 @@ def test_damaged_notes_of_an_interrupted_set_do_no_harm(
     assert _content(folder) == _content(records)
 
 
-def test_part_without_an_image_is_named(pedestrians: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none of validation"):
-        write_records({"train": list_samples(pedestrians), "validation": []}, tmp_path / "set")
+def test_records_of_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"must hold images\. Received: none"):
+        write_records({"train": [], "validation": []}, tmp_path / "set")
+
+
+@pytest.mark.parametrize(("size", "whole"), [(0, "train"), (1, "validation")])
+def test_nobody_or_everybody_is_held_out(
+    pedestrians: Path, tmp_path: Path, size: int, whole: str
+) -> None:
+    folder, manifest, _ = build_records(pedestrians, tmp_path / "set", validation_size=size)
+    assert {name: part.images for name, part in manifest.parts.items() if part.images} == {
+        whole: len(list_samples(pedestrians))
+    }
+    assert read_manifest(folder) == manifest
+    assert verify_records(folder)[1] == []
+    assert not build_records(pedestrians, folder, validation_size=size)[2]
 
 
 def test_full_disk_leaves_a_partial_set_that_is_continued(
@@ -451,7 +464,7 @@ def test_png_grey_cmyk_and_deep_images_are_read_as_pillow_reads_them(tmp_path: P
         np.testing.assert_array_equal(np.asarray(pixels), read_image(path))
 
 
-@pytest.mark.parametrize("size", [0, 1, -0.5])
+@pytest.mark.parametrize("size", [1.1, -0.5])
 def test_validation_size_out_of_range_is_refused(pedestrians: Path, size: float) -> None:
     with pytest.raises(InputError, match="`validation_size` must be between 0 and 1"):
         build_records(pedestrians, validation_size=size)

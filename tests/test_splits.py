@@ -126,6 +126,7 @@ def test_each_side_gets_two_people_at_least(size):
 def test_a_size_of_zero_puts_all_in_training():
     people = people_with_images(1)
     assert split_samples(people, validation_size=0) == (people, [])
+    assert split_samples(people, validation_size=1) == ([], people)
 
 
 def test_a_split_by_tracklet_keeps_tracklets_whole_but_not_people(tmp_path):
@@ -145,9 +146,9 @@ def test_a_split_by_tracklet_keeps_tracklets_whole_but_not_people(tmp_path):
         (people_with_images(1, 1), {"by": "tracklet"}, "at least 2 tracklets"),
         ([Sample("a/1.jpg", "a")], {"by": "tracklet"}, "a/1.jpg: has no tracklet"),
         (people_with_images(9), {"by": "camera"}, "by must be identity, tracklet or image"),
-        (people_with_images(9), {"validation_size": 1.0}, "validation_size must be in [0, 1)"),
-        (people_with_images(9), {"validation_size": -0.1}, "validation_size must be in [0, 1)"),
-        (people_with_images(9), {"validation_size": float("nan")}, "must be in [0, 1)"),
+        (people_with_images(9), {"validation_size": 1.1}, "must be between 0 and 1"),
+        (people_with_images(9), {"validation_size": -0.1}, "must be between 0 and 1"),
+        (people_with_images(9), {"validation_size": float("nan")}, "must be between 0 and 1"),
     ],
 )
 def test_splits_that_cannot_be_made_are_refused(samples, options, complaint):

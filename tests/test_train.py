@@ -18,8 +18,10 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from siamese.errors import InputError
+from siamese.evaluate import EmbeddedImages
 from siamese.metrics.calibration import Calibration
 from siamese.models.checkpoint import load_checkpoint
+from siamese.models.transfer import describe_start
 from siamese.recipes import (
     BatchSection,
     OptimizerSection,
@@ -38,6 +40,7 @@ from siamese.train.objective import build_training_model
 from siamese.train.optimizer import build_optimizer
 from siamese.train.run_dir import free_folder, hold_folder, read_history
 from siamese.train.training_data import MemoryData, open_training_data
+from siamese.train.validation_loss import held_out_loss
 
 SMALL: dict[str, Any] = {"backbone": "conv4", "weights": "none", "image_size": (64, 32)}
 
@@ -59,6 +62,7 @@ def test_run_folder_holds_what_it_promises(trained: Path) -> None:
     assert names == {
         "recipe.json", "model.keras", "last.keras", "previous.keras", "history.csv",
         "scores.json", "untrained.json", "curves.png", "cmc.png", "distances.png", "rank_list.png",
+        "queries.csv",
     }  # fmt: skip
     scores = json.loads((trained / "scores.json").read_text())
     wanted = (
@@ -70,6 +74,35 @@ def test_run_folder_holds_what_it_promises(trained: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1"]
     assert max(float(row["val_mAP"]) for row in rows) == pytest.approx(scores["mAP"])
+    assert all(0 < float(row["val_loss"]) < 2 for row in rows)
+
+
+def test_five_nearest_of_every_held_out_query_are_a_table(trained: Path) -> None:
+    scores = json.loads((trained / "scores.json").read_text())
+    with (trained / "queries.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == scores["queries"]
+    for row in rows:
+        distances = [float(row[f"distance_{place}"]) for place in range(1, 6)]
+        assert distances == sorted(distances)
+        for place in range(1, 6):
+            right = row[f"nearest_{place}"].split("/")[0] == row["person"]
+            assert row[f"right_{place}"] == str(int(right))
+    assert scores["rank1"] == pytest.approx(np.mean([int(row["right_1"]) for row in rows]))
+
+
+def test_loss_of_held_out_people_is_the_metric_loss_of_their_embeddings() -> None:
+    embeddings = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)
+    people, cameras = np.array(["a", "a", "b", "b"]), np.array([1, 2, 1, 2])
+    gallery = EmbeddedImages(embeddings, people, cameras, np.array(list("wxyz")))
+    batches = BatchSection(num_identities=16, num_instances=2)
+    recipe = replace(batch_hard(), batches=batches)
+    assert held_out_loss(recipe, gallery) == 0.0
+    wide = replace(recipe, loss=replace(recipe.loss, options={"margin": 2.0}))
+    assert held_out_loss(wide, gallery) == pytest.approx(2.0 - np.sqrt(2))
+    # What the loss sees before a BNNeck is not what is embedded.
+    assert held_out_loss(demo(), gallery) is None
+    assert held_out_loss(recipe, gallery.rows(np.array([0, 1]))) is None
 
 
 def test_model_file_holds_calibration_and_recipe(trained: Path) -> None:
@@ -84,7 +117,14 @@ def test_model_file_holds_calibration_and_recipe(trained: Path) -> None:
 def test_tensorboard_gets_curves_and_pictures(trained: Path) -> None:
     events = EventAccumulator(str(trained.parent / "log" / "small")).Reload()
     tags = events.Tags()
-    wanted = {"loss/total", "held_out/rank1", "held_out/mAP", "learning_rate", "images_per_second"}
+    wanted = {
+        "loss/total",
+        "held_out/loss",
+        "held_out/rank1",
+        "held_out/mAP",
+        "learning_rate",
+        "images_per_second",
+    }
     assert wanted <= set(tags["scalars"])
     assert {"batch/augmented", "held_out/rank_list"} <= set(tags["images"])
     assert [event.step for event in events.Scalars("loss/total")] == [0, 1]
@@ -176,6 +216,26 @@ def test_model_to_start_from_is_kept_where_no_epoch_is_better(
         for folder in (trained, tmp_path / "run")
     ]
     assert all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
+
+
+def test_model_file_and_recipe_name_the_starting_weights(
+    trained: Path, records: Path, tmp_path: Path
+) -> None:
+    start = {"weights": "conv4 with random weights", "licence": "none"}
+    assert json.loads((trained / "recipe.json").read_text())["starting_weights"] == start
+    card = load_checkpoint(trained / "model.keras").metadata
+    assert card["starting_weights"] == start
+    # The licence goes on to whatever starts from that model.
+    onwards = describe_start("conv4", str(trained / "model.keras"))
+    assert onwards["licence"] == "none"
+    assert describe_start("efficientnet_lite0", "pretrained")["licence"].startswith("research use")
+    assert "Apache 2.0" in describe_start("efficientnet_lite0", "imagenet")["licence"]
+
+
+def test_pretrained_model_is_scored_on_the_same_people(trained: Path) -> None:
+    scores = json.loads((trained / "scores.json").read_text())
+    assert set(scores["pretrained"]) == {"rank1", "mAP", "eer"}
+    assert scores["pretrained"]["mAP"] > scores["mAP"]  # drawn people, two epochs of four layers
 
 
 def test_taken_run_folder_is_refused(trained: Path, records: Path) -> None:
@@ -287,6 +347,25 @@ def test_run_of_other_people_is_not_resumed(
     build_records(pedestrians, tmp_path / "other", random_seed=5)
     with pytest.raises(InputError, match="was started on other records"):
         train(tmp_path / "other", run=trained)
+
+
+def test_refused_start_leaves_no_run_folder(records: Path, tmp_path: Path) -> None:
+    recipe = change_recipe(batch_hard(), **{**SMALL, "weights": str(tmp_path / "gone.h5")})
+    with pytest.raises(InputError, match="no such weights file"):
+        train(records, recipe, run=tmp_path / "run", log=tmp_path / "log")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nobody_need_be_held_out(pedestrians: Path, tmp_path: Path) -> None:
+    from siamese.records import build_records
+
+    folder = build_records(pedestrians, tmp_path / "set", validation_size=0)[0]
+    recipe = change_recipe(batch_hard(), **SMALL, epochs=1, batch_size=32)
+    run = train(folder, recipe, run=tmp_path / "run", log=tmp_path / "log")
+    assert run.scores["source"] == "14 training people, as nobody is held out"
+    build_records(pedestrians, tmp_path / "all", validation_size=1)
+    with pytest.raises(InputError, match="holds no training images"):
+        train(tmp_path / "all", recipe, run=tmp_path / "other")
 
 
 def test_batches_of_a_small_set_are_smaller_and_it_is_said(

@@ -25,6 +25,7 @@ from siamese.cli.examples import EXAMPLES
 from siamese.cli.export_command import export
 from siamese.cli.help_text import value_of, write_help
 from siamese.cli.identities_command import identities
+from siamese.cli.model_commands import model_info, use
 from siamese.cli.program import guard, speaking
 from siamese.cli.train_command import train
 from siamese.cli.verification_commands import explain, verify
@@ -61,6 +62,8 @@ COMMANDS: dict[str, Command | Mapping[str, Command]] = {
     "embed": embed,
     "find_similar": find_similar,
     "export": export,
+    "info": model_info,
+    "use": use,
     "app": app,
     "serve": serve,
     "draw": draw,

@@ -35,7 +35,7 @@ def app(
 
     Args:
         gallery: Folder of the gallery; the page makes it when images are added.
-        model: Model file; by default the newest in runs, else the one that comes along.
+        model: Model file; by default that of the gallery, else the model in use (siamese info).
         host: Address to listen at: 127.0.0.1 for this machine alone, 0.0.0.0 for its network.
         port: Port to listen at.
         login: NAME:PASSWORD that visitors must give; by default what SIAMESE_LOGIN says, else none.
@@ -49,9 +49,12 @@ def app(
         if model is None or model.suffix == ".keras":
             import_quietly("keras")
         from siamese.app.state import Desk
-        from siamese.inference import load_model
+        from siamese.gallery.contents import made_with
+        from siamese.inference import find_by_fingerprint, load_model
         from siamese.synthetic import write_test_images
 
+        if model is None and (maker := made_with(gallery)) is not None:
+            model = find_by_fingerprint(*maker)
         desk = Desk(load_model(model), gallery)
     with tempfile.TemporaryDirectory() as folder:
         drawn = write_test_images(Path(folder))
@@ -86,7 +89,7 @@ def serve(
 
     Args:
         gallery: Folder of the gallery that /search looks in; by default there is no /search.
-        model: Model file; by default the newest in runs, else the one that comes along.
+        model: Model file; by default the model in use (siamese info).
         host: Address to listen at: 127.0.0.1 for this machine alone, 0.0.0.0 for its network.
         port: Port to listen at; 0 for a free one.
         token: What callers must send as Authorization: Bearer TOKEN; by default what SIAMESE_TOKEN

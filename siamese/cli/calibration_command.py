@@ -32,8 +32,7 @@ def calibrate(
         folder: Some 20 crops a camera or more, of 50 people or more; camera numbers in the names or
             as the dataset has them.
         output: The profile to write: JSON, which `siamese verify --profile` takes.
-        model: Model file, .keras, .onnx or .xml; by default the newest in runs, else `pretrained`,
-            the one that comes with the program.
+        model: Model file, .keras, .onnx or .xml; by default the model in use (siamese info).
         false_accept_rate: Share of strangers that the threshold is to accept.
         labels: Measure on people where at least 20 are known; False: as if nobody were.
         on_corrupt: What damaged images do: error names them all and ends, skip leaves them out.

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +19,27 @@ Place = Annotated[str, tyro.conf.arg(metavar="PATH")]
 Places = Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATH [PATH ...]")]
 Names = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME [NAME ...]")]
 Limits = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="INT|NAME=INT [NAME=INT ...]")]
+
+
+def at_images(table: str | Path, images: Path | None, folder: Path | None = None) -> str:
+    """Returns a dataset; where a table's images lie elsewhere, the table with their whole paths.
+
+    Args:
+        table: The dataset.
+        images: The folder of its images, where it is a table and they lie elsewhere.
+        folder: Where the table with whole paths goes; by default a folder of its own in
+            runs/records.
+    """
+    if images is None:
+        return str(table)
+    if not images.is_dir():
+        raise InputError(f"{images}: no such folder. Give --images the folder of the images.")
+    from siamese.datasets.tables import place_table
+
+    names = f"{Path(table).absolute()}\n{images.absolute()}"
+    digest = hashlib.blake2b(names.encode(), digest_size=4).hexdigest()
+    own = Path("runs") / "records" / f"{Path(table).stem}-{digest}"
+    return str(place_table(table, images, folder or own))
 
 
 def create_records(
@@ -34,6 +57,7 @@ def create_records(
     compress: Flag = False,
     engine: Literal["local", "ray"] = "local",
     address: str | None = None,
+    images: Path | None = None,
 ) -> None:
     """Make a training and a validation set of TFRecords from folders of pedestrian crops.
 
@@ -66,10 +90,14 @@ def create_records(
         compress: Write GZIP files (.tfrecord.gz).
         engine: local uses the processors of this computer, ray those of a Ray cluster.
         address: Address of a running Ray cluster; by default one is started on this computer.
+        images: Folder of the images of a CSV file that lie elsewhere; records then go to
+            runs/records by default.
     """
     from siamese.datasets import recognise
     from siamese.records import build_records, describe
 
+    if images is not None:
+        dataset_dir = (at_images(_the_one(dataset_dir), images),)
     if address is not None and engine != "ray":
         raise InputError(
             f"--address is for --engine ray. Received: --address {address} --engine {engine}"
@@ -105,6 +133,12 @@ def create_records(
         console.print(f"skipped: {skip.reason}", highlight=False, markup=False, soft_wrap=True)
     print(describe(manifest))
     print(f"{'wrote' if new else 'left alone, complete already:'} {folder}")
+
+
+def _the_one(datasets: Sequence[str]) -> str:
+    if len(datasets) != 1:
+        raise InputError(f"--images goes with one CSV file. Received: {len(datasets)} datasets.")
+    return datasets[0]
 
 
 def read_limits(words: Sequence[str] | None) -> int | dict[str, int] | None:
@@ -170,6 +204,7 @@ def inspect(
     pattern: str | None = None,
     output: Path | None = None,
     json_: Json = False,
+    images: Path | None = None,
 ) -> int:
     """Say what a dataset folder is, what is wrong with it, and how to fix it.
 
@@ -183,11 +218,12 @@ def inspect(
             cuhk01, ...
         output: Picture: some of the images, images a person, image sizes; none by default.
         json_: Print one JSON object and nothing else.
+        images: Folder of the images of a CSV file that lie elsewhere.
     """
     from siamese.inspect import inspect_folder
 
-    with counting("images") as progress:
-        report = inspect_folder(folder, pattern, progress)
+    with tempfile.TemporaryDirectory() as scratch, counting("images") as progress:
+        report = inspect_folder(at_images(folder, images, Path(scratch)), pattern, progress)
     print(json.dumps(report.to_dict(), ensure_ascii=False) if json_ else report.text())
     if not json_ and len(report.contact_sheet) > 1:
         _print_likeness(report.contact_sheet)

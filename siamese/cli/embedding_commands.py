@@ -1,6 +1,7 @@
 """The commands embed and find_similar."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,9 @@ from siamese.cli.program import Flag, Json, Stated, counting
 from siamese.cli.verification_commands import camera_of, open_model, open_or_name, open_profile
 from siamese.errors import OnCorrupt
 from siamese.preprocessing import UNSTATED, describe_preprocessing
+
+EQUAL = 1e-6
+"""Distances that differ by less are equal, but for rounding."""
 
 
 def embed(
@@ -28,8 +32,7 @@ def embed(
     Args:
         folder: Images at any depth; a dataset, or any other folder.
         output: The file to write: .csv, .npz or .parquet.
-        model: Model file, .keras, .onnx or .xml; by default the newest in runs, else `pretrained`,
-            the one that comes with the program.
+        model: Model file, .keras, .onnx or .xml; by default the model in use (siamese info).
         flip: Average each embedding with that of the mirrored image.
         on_corrupt: What damaged images do: error names them all and ends, skip leaves them out.
         profile: Profile of these cameras, which `siamese calibrate` wrote: standardises embeddings.
@@ -79,7 +82,7 @@ def find_similar(
         image: The image to look for.
         embeddings: A file that `siamese embed` wrote.
         k: How many images.
-        model: Model file that made the embeddings; by default the newest in runs.
+        model: Model file that made the embeddings; by default it is looked for.
         profile: Profile that the embeddings were standardised by.
         camera: Number in the profile of the camera of the image; by default as its name tells, else
             that of no camera.
@@ -92,10 +95,17 @@ def find_similar(
 
     pixels = read_image(image)
     table = read_embeddings(embeddings)
-    chosen = open_or_name(model, preprocessing)
+    chosen = open_or_name(model, preprocessing, table.fingerprint.partition("-")[0])
     stated = open_profile(profile)
     number = camera_of(image) if camera is None else camera
     found = find_similar_images(pixels, table, k, model=chosen, profile=stated, camera=number)
+    if len(found) > 1 and found[-1].distance - found[0].distance < EQUAL:
+        print(
+            f"note: the {len(found)} nearest are all at the distance {found[0].distance:.4f}: the "
+            "images are equal, or the model has collapsed and tells nobody apart. Try --model "
+            "pretrained with embeddings of it",
+            file=sys.stderr,
+        )
     if json_:
         answer = {
             "image": str(image),

@@ -53,8 +53,7 @@ def evaluate(
     Args:
         data: A dataset folder with a query and a gallery part, or the folder of a record set, or
             any folder of people: then the first image of each person and camera is a query.
-        model: Model file, .keras, .onnx or .xml; by default the newest in runs, else `pretrained`,
-            the one that comes with the program.
+        model: Model file, .keras, .onnx or .xml; by default the model in use (siamese info).
         output: Folder for the score report; by default results/MODEL-DATA, with --json none.
         flip: Average each embedding with that of the mirrored image.
         metric: Distance between embeddings; as these have length 1, both rank alike.
@@ -277,11 +276,9 @@ def print_scores(report: "ScoreReport", *, title: str) -> None:
         + (f" ({left_out:,} more have no match)" if left_out else "")
         + f", gallery of {report.gallery:,}"
     )
-    if (before := report.untrained) is not None:
-        print(
-            f"  untrained    Rank-1 {before.rank1:.3f}   mAP {before.mAP:.3f}   "
-            f"EER {before.eer:.3f}"
-        )
+    for name, part in (("untrained", report.untrained), ("pretrained", report.pretrained)):
+        if part is not None:
+            print(f"  {name:<12} Rank-1 {part.rank1:.3f}   mAP {part.mAP:.3f}   EER {part.eer:.3f}")
     print(
         f"  ranking      Rank-1 {report.rank1:.3f}   Rank-5 {report.rank5:.3f}   "
         f"Rank-10 {report.rank10:.3f}   mAP {report.mAP:.3f} (trapezoid "

@@ -14,8 +14,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "records verify": ("siamese records verify market1501/records",),
     "train": (
-        "siamese train --data crops --recipe osnet",
-        "siamese train --data crops --recipe fine_tune",
+        "siamese train --data crops",
+        "siamese train --data crops --recipe osnet --epochs 20",
         "siamese train --data market1501 shop --records mixed --set batches.balance=source",
         "siamese train --data crops --recipe distill --teacher model.onnx",
         "siamese train --data crops --resume",
@@ -49,6 +49,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "siamese export --model runs/osnet/model.keras --format onnx",
         "siamese export --format litert --output model.tflite",
     ),
+    "info": ("siamese info",),
+    "use": ("siamese use runs/fine_tune", "siamese use pretrained"),
     "app": ("siamese app --gallery people", "siamese app --login me:secret --port 8000"),
     "serve": (
         "siamese serve --gallery people --port 8000",

@@ -23,8 +23,7 @@ def export(
     model.keras, a model.onnx gives the first answer in a tenth of the time.
 
     Args:
-        model: Model file; by default the newest in runs, else `pretrained`,
-            the one that comes with the program.
+        model: Model file; by default the model in use (siamese info).
         output: The file to write (.onnx, .tflite), or a new folder for a SavedModel; by default
             beside the model, under its name.
         format: What to write.

@@ -47,8 +47,8 @@ def add(
     Args:
         source: Folders of images or datasets, folders of record sets, or image files.
         gallery: Folder of the gallery, made when missing; or an address such as s3://bucket/name.
-        model: Model file; by default the newest in runs, else `pretrained`,
-            the one that comes with the program.
+        model: Model file; by default the one that the gallery was made with, and for a new one the
+            model in use (siamese info).
         pattern: Regular expression with the groups person, camera, tracklet, frame, for file names
             of your own form; or how to read them (docs/datasets.md): folders, names, unlabelled,
             cuhk01, ...
@@ -113,8 +113,7 @@ def search(
         like: In place of a query: the name of someone in the gallery. Where else was this person
             seen, in images without that name?
         gallery: Folder of the gallery.
-        model: Model file that the gallery was made with; by default the newest in runs, or the one
-            that comes with the program.
+        model: Model file that the gallery was made with; by default it finds that one.
         k: How many images.
         camera: Only images of these cameras.
         since: Only images of this time or later, as in 2026-11-20 or 2026-11-20T08:15:00.
@@ -270,12 +269,11 @@ def reembed(
 
     Args:
         gallery: Folder of the gallery.
-        model: Model file; by default the newest in runs, else `pretrained`,
-            the one that comes with the program.
+        model: Model file; by default the model in use (siamese info).
         preprocessing: Of a model made elsewhere; the gallery remembers it.
     """
     _gallery(gallery).info()
-    opened = _open(gallery, model, preprocessing)
+    opened = _gallery(gallery, open_or_name(model, preprocessing))
     with counting("images") as progress:
         count = opened.reembed(progress=progress)
     print(f"embedded     {count:,} images with the model {opened.model.fingerprint}")
@@ -323,4 +321,8 @@ def _open(
     preprocessing: Preprocessing = UNSTATED,
     calibrate: bool = True,
 ) -> "Gallery":
-    return _gallery(gallery, open_or_name(model, preprocessing), calibrate)
+    """Opens a gallery with the given model, or the one that it was made with."""
+    from siamese.gallery.contents import made_with
+
+    maker = made_with(gallery) or ("", None)
+    return _gallery(gallery, open_or_name(model, preprocessing, *maker), calibrate)

@@ -47,8 +47,7 @@ def identities(
             for scores.
         output: The table to write: image, identity, confidence.
         sheet: Picture of the largest identities, a row each; none by default.
-        model: Model file, .keras, .onnx or .xml; by default the newest in runs, else `pretrained`,
-            the one that comes with the program.
+        model: Model file, .keras, .onnx or .xml; by default the model in use (siamese info).
         profile: Profile of these cameras, which `siamese calibrate` wrote; a gallery has a
             calibration of its own.
         false_accept_rate: Share of pairs of two people that the threshold takes for one.

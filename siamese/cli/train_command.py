@@ -1,17 +1,24 @@
 """The command train."""
 
+import hashlib
 import importlib.util
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from siamese.aliases import BACKBONE_FLAG
-from siamese.cli.dataset_commands import Limits, Names, read_limits
+from siamese.cli.dataset_commands import Limits, Names, at_images, read_limits
 from siamese.cli.evaluation_commands import print_scores
 from siamese.cli.program import Flag, counting, import_quietly, open_console
+from siamese.cli.recipe_choice import check_backbone, check_teachers, choose_recipe, say_start
 from siamese.errors import InputError, OnCorrupt
 
+if TYPE_CHECKING:
+    from siamese.evaluate import ScoreReport
+
+LEAST_GAIN = 0.02
+"""Gain of mAP below which a run is said to have ended no better than it began."""
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16", "auto"]
 
 
@@ -26,11 +33,15 @@ def train(
     image_size: tuple[int, int] | None = None,
     seed: int | None = None,
     precision: Precision | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    margin: float | None = None,
+    embed_size: int | None = None,
     set_: Annotated[
         tuple[str, ...],
-        tyro.conf.arg(name="set", metavar="SECTION.FIELD=VALUE [SECTION.FIELD=VALUE ...]"),
+        tyro.conf.arg(name="set", metavar="FIELD=VALUE ..."),
     ] = (),
-    teacher: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH [PATH ...]")] = (),
+    teacher: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")] = (),
     records: Path | None = None,
     validation_size: float | None = None,
     hold_out: Names = None,
@@ -44,11 +55,16 @@ def train(
     train_dir: Path | None = None,
     query_dir: Path | None = None,
     gallery_dir: Path | None = None,
-) -> None:
+    images: Path | None = None,
+) -> int:
     """Train a Siamese network; build the records first where they are missing.
 
-    Ends with the scores on held-out people and a calibrated model file in the run folder. Watch it
-    with: tensorboard --logdir train.log
+    Ends with the scores on held-out people, beside those of the pretrained model, and a calibrated
+    model file in the run folder; the better of the two is in use from then on (siamese info). Watch
+    it with: tensorboard --logdir train.log
+
+    Exits with 1 where a network that started from other weights than a whole model ended no better
+    than it began.
 
     Three folders may stand in place of --data: --train_dir is then trained on, a part of its people
     held out for the curves and the best epoch, and the model that comes out is scored once on
@@ -57,8 +73,9 @@ def train(
     Args:
         data: A dataset folder, or the folder of a record set; to resume, by default the run's own.
             The records of several dataset folders go where --records says.
-        recipe: contrastive (the default), apn, triplet_csv, batch_hard, bag_of_tricks, agw,
-            efficientnet, osnet, mars, fine_tune, distill or demo.
+        recipe: fine_tune (the default), contrastive, apn, triplet_csv, batch_hard, bag_of_tricks,
+            agw, efficientnet, osnet, mars, distill or demo. Of three folders the default is
+            batch_hard where the ImageNet weights of ResNet-50 are to be had.
         run: Run folder; by default runs/RECIPE, and to resume the newest in runs.
         resume: Continue an interrupted run, with its own recipe, from its last whole epoch.
         epochs: Epochs, in place of the recipe's.
@@ -69,24 +86,30 @@ def train(
         image_size: Height and width of the network's input, in pixels.
         seed: Seed of weights, order and augmentation.
         precision: What the backbone computes in; auto measures here which is fastest.
+        batch_size: Images in a batch; of the recipes apn and triplet_csv, triplets.
+        lr: Highest learning rate.
+        margin: Margin of the contrastive, triplet or circle loss.
+        embed_size: Numbers in an embedding.
         set_: Other fields of the recipe (docs/recipes.md), such as batches.balance=source.
-        teacher: Models whose embeddings are imitated beside what the labels teach: a model.keras or
-            an .onnx file; of several the embeddings are joined.
-        records: Where the records are or go; by default the folder records in the dataset folder.
+        teacher: Models that are imitated beside what the labels teach; of several, .keras or
+            .onnx, the embeddings are joined.
+        records: Where the records are or go; by default the folder records in the dataset folder,
+            and those of --train_dir runs/records.
         validation_size: Expected share of the people of each dataset who are held out; by default
             0.3.
         hold_out: Of several datasets those whose people are held out; by default all.
         max_images_per_person: Most images of a person; one number, or NAME=INT for some datasets.
         pattern: How the file names are read, as `siamese records make` takes it.
-        on_corrupt: What damaged images do where records are made: error names them all and ends,
-            skip leaves them out.
+        on_corrupt: Damaged images end the work, all named, or are skipped where records are made.
         log: Folder of the TensorBoard logs.
         patience: End early after this many scorings without a better mAP; by default never.
-        seeds: Train this many times, with the seed and those after it, and print mean and spread.
+        seeds: Train so often, with the seed and those after it, and print mean and spread.
         devices: Devices of this machine that share each batch: a number, or all.
         train_dir: Images to train on, in place of --data, such as bounding_box_train.
         query_dir: Images to ask with, such as query.
         gallery_dir: Images to find them in, such as bounding_box_test.
+        images: Folder of the images of a CSV file that lie elsewhere; its records go to
+            runs/records.
     """
     from siamese import recipes
 
@@ -96,6 +119,10 @@ def train(
 
         data = (data_of_run(run),)
     folders = _choose_data(data, train_dir, query_dir, gallery_dir)
+    if images is not None:
+        if len(folders) != 1 or train_dir is not None:
+            raise InputError("--images goes with one CSV file as --data. Leave it out.")
+        folders = (Path(at_images(folders[0], images)),)
     if seeds is not None and query_dir is not None:
         raise InputError(
             "--seeds goes with --data: each of its runs is scored on held-out people. Leave it "
@@ -110,33 +137,52 @@ def train(
     split: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     chosen = None
     if resume:
-        given = [recipe, epochs, backbone, weights, image_size, seed, precision, patience]
+        given: list[object] = [recipe, epochs, backbone, weights, image_size, seed, precision]
+        given += [patience, batch_size, lr, margin, embed_size]
         if teacher or split or set_ or any(value is not None for value in given):
             raise InputError(
                 "--resume continues with the run's own recipe and split. Leave out --recipe, "
-                "--epochs, --backbone, --weights, --image_size, --seed, --precision, --set, "
-                "--teacher, --patience, --validation_size, --hold_out, --max_images_per_person and "
-                "--pattern, or start a new run."
+                "--epochs, --backbone, --weights, --image_size, --seed, --precision, --batch_size, "
+                "--lr, --margin, --embed_size, --set, --teacher, --patience, --validation_size, "
+                "--hold_out, --max_images_per_person and --pattern, or start a new run."
             )
     else:
+        named, why = choose_recipe(
+            recipe, backbone, weights, embed_size, folders=train_dir is not None
+        )
         chosen = recipes.change_recipe(
-            recipes.set_fields(recipes.find_recipe(recipe or "contrastive"), set_),
+            recipes.set_fields(named, set_),
             backbone=backbone,
             weights=weights,
             image_size=image_size,
             epochs=epochs,
             seed=seed,
             precision=precision,
+            batch_size=batch_size,
+            learning_rate=lr,
+            margin=margin,
+            embedding_size=embed_size,
             teachers=[str(path) for path in teacher],
         )
-        _check_teachers(chosen.name, teacher)
-        own_size = _check_backbone(chosen.model.backbone, chosen.model.weights, backbone)
+        check_teachers(chosen.name, teacher)
+        own_size = check_backbone(chosen.model, backbone, embed_size)
         if image_size is None and own_size is not None:
             chosen = recipes.change_recipe(chosen, image_size=own_size)
+        _say(f"recipe {chosen.name}{why}: {say_start(chosen.model)}")
     console = open_console()
     # Without TensorFlow nothing reads records: the images are held in memory.
     if importlib.util.find_spec("tensorflow") is not None:
+        if train_dir is not None and records is None:  # nothing goes into the user's own folder
+            from siamese.inference.in_use import RUNS
+
+            digest = hashlib.blake2b(str(train_dir.absolute()).encode(), digest_size=4).hexdigest()
+            records = RUNS / "records" / f"{train_dir.absolute().name}-{digest}"
         records = _find_records(folders, records, split, on_corrupt, console)
+        if chosen is not None and recipe is None and epochs is None:
+            from siamese.records import read_manifest
+
+            counts = read_manifest(records).parts["train"].images_by_label
+            chosen = recipes.fit_epochs(chosen, counts.values())
     elif len(folders) == 1 and not split:
         records = folders[0]
     else:
@@ -155,7 +201,7 @@ def train(
     how["devices"] = None if devices == "all" else devices
     if seeds is not None or (resume and is_seeded(run)):
         _print_seeds(train_seeds(records, chosen, seeds, **how))
-        return
+        return 0
     finished = train_stage(records, chosen, **how)
     from siamese.evaluate import ScoreReport
 
@@ -167,6 +213,35 @@ def train(
     print(f"run folder   {finished.folder}")
     print(f"model        {finished.folder / 'model.keras'}")
     print(f"TensorBoard  tensorboard --logdir {finished.log.parent}")
+    print(f"in use       {finished.in_use}")
+    return _say_whether_it_learned(ScoreReport.from_dict(finished.scores), finished.folder)
+
+
+def _say_whether_it_learned(report: "ScoreReport", folder: Path) -> int:
+    """Says so where a run ended no better than it began, and returns the exit code."""
+    from siamese.models.transfer import is_model
+    from siamese.train.run_dir import read_run_config
+
+    before = report.untrained
+    if before is None or before.mAP is None or report.mAP - before.mAP >= LEAST_GAIN:
+        return 0
+    scores = f"mAP {before.mAP:.3f} before, {report.mAP:.3f} after"
+    if is_model(read_run_config(folder).recipe.model.weights):
+        print(
+            f"hardly better than the model that it started from: {scores}. Try images of more "
+            "people or cameras; siamese inspect says what is wrong with those"
+        )
+        return 0
+    print(
+        f"no better than it began: {scores}. Try the default recipe, which starts from the "
+        "pretrained model (leave out --recipe), more --epochs or another --lr; siamese inspect "
+        "says what is wrong with the images"
+    )
+    return 1
+
+
+def _say(text: str) -> None:
+    open_console().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_seeds(runs: Any) -> None:
@@ -198,48 +273,6 @@ def _choose_data(
         "expected either --data, or --train_dir, --query_dir and --gallery_dir together. Received: "
         f"{', '.join(['--data'] * bool(data) + received) or 'none of them'}"
     )
-
-
-def _check_teachers(recipe: str, teachers: tuple[Path, ...]) -> None:
-    """Answers a wrong path before a large dataset is converted, not after."""
-    if recipe == "distill" and not teachers:
-        raise InputError(
-            "the recipe distill needs a teacher. Received: none. Give --teacher MODEL.onnx, or a "
-            "model.keras of yours."
-        )
-    for path in teachers:
-        if not path.is_file():
-            raise InputError(f"{path}: no such model file. Give --teacher a .keras or .onnx file.")
-
-
-def _check_backbone(backbone: str, weights: str, asked: str | None) -> tuple[int, int] | None:
-    """Answers a wrong name before a large dataset is converted, not after.
-
-    Returns:
-        The input size of the model to start from, where there is one.
-    """
-    import_quietly("keras")
-    from siamese.models.backbones import find_backbone
-    from siamese.models.efficientnet_lite import find_weights_package
-    from siamese.models.transfer import architecture_of, is_model
-
-    package = find_backbone(backbone).package
-    if package and weights == "imagenet":
-        find_weights_package(package, backbone)
-    if is_model(weights):
-        if asked is not None:
-            raise InputError(
-                f"--weights {weights} is a whole model, with a backbone of its own. Leave out "
-                "--backbone."
-            )
-        size: tuple[int, int] = architecture_of(weights)["image_size"]
-        return size
-    if weights not in ("imagenet", "none") and not Path(weights).is_file():
-        raise InputError(
-            f"{weights}: no such weights file. Give `imagenet`, `none`, a .weights.h5 or .pth "
-            "file, or a model.keras to go on from."
-        )
-    return None
 
 
 def _find_records(

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,19 +41,29 @@ def open_model(model: Path | None, **options: Any) -> "Model":
         gc.enable()
 
 
-def open_or_name(model: Path | None, preprocessing: Preprocessing) -> "Model | Path":
+def open_or_name(
+    model: Path | None,
+    preprocessing: Preprocessing,
+    fingerprint: str = "",
+    remembered: str | None = None,
+) -> "Model | Path":
     """Opens a model that is stated; names it otherwise, to be opened as it was when it embedded.
 
     Args:
         model: What the option --model gave.
         preprocessing: What is stated of a model made elsewhere.
+        fingerprint: Of the model that made embeddings, which is looked for where none was given.
+        remembered: The file that it was then.
 
     Returns:
         An open model or the file, for a stage that knows what was stated before.
     """
-    from siamese.inference import find_fastest
+    from siamese.inference import find_by_fingerprint, find_fastest
 
-    path = find_fastest(model)
+    path = None
+    if model is None and fingerprint:
+        path = find_by_fingerprint(fingerprint, remembered)
+    path = path or find_fastest(model)
     if preprocessing.given():
         return open_model(path, **preprocessing.given())
     if path.suffix.lower() == ".keras":
@@ -96,8 +107,8 @@ def verify(
 
     Args:
         images: The two images.
-        model: Model file; by default the newest in runs, else `pretrained`,
-            the one that comes with the program.
+        model: Model file; by default the model in use (siamese info). Also pretrained, the one
+            that comes with the program, or newest, that of the newest run.
         output: Picture of the pair with the verdict; with --pairs the table. By default none, and
             the table is printed.
         json_: Print one JSON object and nothing else; with --pairs one in each line.
@@ -145,6 +156,8 @@ def verify(
         for number, path in zip((camera1, camera2), paths, strict=True)
     )
     opened = open_model(model, **preprocessing.given())
+    if str(model) == "newest":
+        _note_a_better_one(opened)
     answer = opened.verify(pixels[0], pixels[1], prior, profile=stated, cameras=(one, other))
     # The answer before the picture, which may fail.
     if json_:
@@ -169,6 +182,19 @@ def verify(
     if not json_:
         print(f"picture      {output}")
     return code
+
+
+def _note_a_better_one(newest: "Model") -> None:
+    """Says on standard error where the newest run answers and another model is in use."""
+    from siamese.inference import find_fastest, model_in_use
+
+    choice = model_in_use()
+    if find_fastest(None) != newest.path:
+        print(
+            f"note: the newest run answers, {newest.path}, but {choice.model} is in use: "
+            f"{choice.why}. Take it with --model {choice.model}",
+            file=sys.stderr,
+        )
 
 
 def _print_verdict(answer: "Verification") -> None:
@@ -222,7 +248,7 @@ def explain(
         img1: The first image.
         img2: The second image.
         model: Model file, .keras, or an .onnx beside the .keras that it was exported from; by
-            default the newest in runs, else `pretrained`, the one that comes with the program.
+            default the model in use (siamese info).
         output: Picture of the pair, each image beside its heat map.
         json_: Print one JSON object, with the contribution of each position, and nothing else.
     """

@@ -57,6 +57,8 @@ NOTES = {
     UNLABELLED: "Crops without identities: an unlabelled source. If the names tell people, say how "
     "by --pattern.",
 }
+TABLE_FOLDERS = ("train", "images")
+"""Folders of the images of a table that lies beside them."""
 NO_IDENTITY_FIX = (
     "Expected categories/<identity>/*.jpg, <identity>/*.jpg, a folder of a known dataset, or give "
     "a pattern that reads the identity from the names."
@@ -148,6 +150,10 @@ def recognise(folder: str | Path, pattern: str | None = None) -> Layout:
         if not set(parts.values()) & set(MARKET_FOLDERS):  # the pattern may read other folders
             return Layout("pattern", str(root), {"train": str(root)}, pattern=pattern)
         return Layout("pattern", str(root), _places(root, parts), pattern=pattern)
+    if any(holds_folder(root, each) for each in TABLE_FOLDERS) and not find_parts(root):
+        table = tables.find_triplet_table(root)
+        if table is not None:
+            return recognise(table)
     found = _recognise_folder(root)
     if found is None:
         found = _unlabelled(root) if image_names(root) else _recognise_below(root)

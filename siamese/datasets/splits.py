@@ -31,8 +31,8 @@ class SplitRule:
 
     Attributes:
         by: What stays whole: "identity", "tracklet" or "image".
-        validation_size: Expected share of people (tracklets, images) in validation, in (0, 1), of
-            each dataset.
+        validation_size: Expected share of people (tracklets, images) in validation, 0 to 1, of each
+            dataset; 0: all train, 1: none does.
         random_seed: Another seed, another split.
         hold_out: Of several datasets, the names of those whose people are held out; the others
             train whole. None: all with people.
@@ -49,10 +49,9 @@ class SplitRule:
     max_images_per_person: Caps = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.validation_size < 1:
+        if not 0 <= self.validation_size <= 1:
             raise InputError(
-                "`validation_size` must be between 0 and 1, both excluded. Received: "
-                f"{self.validation_size}"
+                f"`validation_size` must be between 0 and 1. Received: {self.validation_size}"
             )
 
     @classmethod
@@ -82,14 +81,14 @@ def split_samples(
     Args:
         samples: What `list_samples` gives.
         by: What stays whole: "identity", "tracklet" or "image".
-        validation_size: The expected share of people (tracklets, images) in validation, in
-            [0, 1); the true share varies with the hashes. 0 puts all in training.
+        validation_size: The expected share of people (tracklets, images) in validation, 0 to 1; the
+            true share varies with the hashes. 0 puts all in training, 1 all in validation.
         seed: Another seed, another split.
 
     Returns:
-        Training and validation samples, each in the order given. By identity each side has at
-        least two people, otherwise at least one tracklet or image; those whose hashes are nearest
-        to the border are moved for it.
+        Training and validation samples, each in the order given. Between 0 and 1 each side has, by
+        identity, at least two people, otherwise at least one tracklet or image; those whose hashes
+        are nearest to the border are moved for it.
 
     Raises:
         InputError: There are too few people, tracklets or images for two sides, samples have no
@@ -103,12 +102,12 @@ def split_samples(
     """
     if by not in _KEYS:
         raise InputError(f"by must be identity, tracklet or image. Received: {by!r}.")
-    if not 0 <= validation_size < 1:
+    if not 0 <= validation_size <= 1:
         raise InputError(
-            f"validation_size must be in [0, 1). Received: {validation_size}. Try 0.3."
+            f"validation_size must be between 0 and 1. Received: {validation_size}. Try 0.3."
         )
-    if validation_size == 0:
-        return list(samples), []
+    if validation_size in (0, 1):
+        return (list(samples), []) if validation_size == 0 else ([], list(samples))
     if by == "tracklet":
         for sample in samples:
             if sample.tracklet < 0:

@@ -1,5 +1,6 @@
 """Datasets that are a table: triplets, or an identity a file."""
 
+import contextlib
 import csv
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Literal
 from siamese.datasets.people import number_cameras
 from siamese.datasets.samples import Sample, read_name, read_number
 from siamese.errors import InputError
+from siamese.files import whole_file
 from siamese.filesystem import as_path, file_states, is_remote, join
 
 TRIPLET_COLUMNS = ("Anchor", "Positive", "Negative")
@@ -38,6 +40,16 @@ def csv_kind(table: str | Path) -> Literal["triplet", "identity"]:
         f"{table}: expected the columns Anchor, Positive, Negative or identity, path[, camera, "
         f"tracklet]. Received: {', '.join(header)}. Name the columns so in the first line."
     )
+
+
+def find_triplet_table(folder: Path) -> Path | None:
+    """Returns the one CSV file of triplets in a folder, if there is one."""
+    found = []
+    for path in folder.iterdir():
+        with contextlib.suppress(InputError):
+            if path.suffix.lower() == ".csv" and csv_kind(path) == "triplet":
+                found.append(path)
+    return found[0] if len(found) == 1 else None
 
 
 def read_triplets(
@@ -125,6 +137,37 @@ def list_table_cameras(table: str | Path) -> dict[str, int]:
     return number_cameras(cells["camera"] for _, cells in rows if cells.get("camera"))
 
 
+def place_table(table: str | Path, images: str | Path, folder: str | Path) -> Path:
+    """Writes a table of triplets or identities whose images lie elsewhere with their whole paths.
+
+    Args:
+        table: A CSV file that `csv_kind` knows.
+        images: What its file names are relative to.
+        folder: Where the new table goes; made when missing.
+
+    Returns:
+        The new table, of the name of the old one.
+
+    Raises:
+        InputError: The table cannot be read.
+    """
+    table = as_path(table)
+    columns = TRIPLET_COLUMNS if csv_kind(table) == "triplet" else ("path",)
+    named = {column.lower() for column in columns}
+    rows = [cells for _, cells in _read_table(table, columns)]
+    home = str(as_path(images).absolute())
+    target = Path(folder) / table.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(target) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(rows[0])
+        for row in rows:
+            writer.writerow(
+                join(home, text) if name in named else text for name, text in row.items()
+            )
+    return target
+
+
 def _samples_of_triplets(names: list[list[str]]) -> dict[str, Sample]:
     """Gives every file name of the triplets its person."""
     all_names = dict.fromkeys(name for row in names for name in row)
@@ -157,7 +200,9 @@ def _find_images(
             folder = inside[0] if len(inside) == 1 else folder
     home = str(as_path(folder))
     paths = {
-        name: name if is_remote(name) else join(home, str(PurePosixPath(name)))
+        name: name
+        if is_remote(name) or PurePosixPath(name).is_absolute()
+        else join(home, str(PurePosixPath(name)))
         for _, names in rows
         for name in names
     }

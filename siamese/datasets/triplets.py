@@ -6,16 +6,19 @@ of its own, `triplets.csv` in the folder of the records.
 
 import csv
 import io
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.datasets import Sample, read_triplets
+from siamese.datasets import Sample, read_triplets, recognise
 from siamese.errors import InputError
 from siamese.files import whole_file
 from siamese.filesystem import as_path, make_folder
+
+logger = logging.getLogger(__name__)
 
 TRIPLETS = "triplets.csv"
 COLUMNS = ("anchor", "positive", "negative")
@@ -36,8 +39,10 @@ def find_triplets(
 ) -> list[list[str]]:
     """Reads the triplets of a CSV file whose three images are all among the samples.
 
+    A warning says how many there are, where others are left out.
+
     Args:
-        table: The triplet CSV file.
+        table: The triplet CSV file, or the folder that holds it.
         samples: The training side.
         image_folder: What the table's file names are relative to, as `read_triplets` takes it.
 
@@ -47,9 +52,10 @@ def find_triplets(
     Raises:
         InputError: The table cannot be read, or two of its images have the same person and name.
     """
+    table = recognise(table).folder
     there = {sample.path for sample in samples}
     paths: dict[str, str] = {}
-    rows = []
+    rows, total = [], 0
     for triplet in read_triplets(table, image_folder):
         names = [name_image(sample.person, Path(sample.path).name) for sample in triplet]
         for name, sample in zip(names, triplet, strict=True):
@@ -58,8 +64,16 @@ def find_triplets(
                     f"{table}: {paths[name]} and {sample.path} have one person and one name. "
                     "Rename one of them."
                 )
+        total += 1
         if all(sample.path in there for sample in triplet):
             rows.append(names)
+    if len(rows) < total:
+        logger.warning(
+            "%s: %s of %s triplets are kept; the other %s have an image of a person who is held "
+            "out. A validation size of 0 (--validation_size 0) keeps all of them.",
+            table,
+            *(f"{count:,}" for count in (len(rows), total, total - len(rows))),
+        )
     return rows
 
 

@@ -115,6 +115,11 @@ def embed_records(
 
     manifest = read_manifest(folder)
     shards, total = shard_paths(folder, manifest, part), manifest.parts[part].images
+    if not total:
+        raise InputError(
+            f"{folder}: holds no images in the part {part}. Make records with another validation "
+            "size, or give a dataset folder."
+        )
     size = batch_image_size(manifest.parts[part], image_size)
     found, done = [], 0
     for batch in evaluation_batches(shards, image_size=size, batch_size=BATCH_SIZE):
@@ -128,14 +133,15 @@ def embed_records(
 
 
 def read_record_pictures(
-    folder: str | Path, rows: set[int], image_size: tuple[int, int]
+    folder: str | Path, rows: set[int], image_size: tuple[int, int], *, part: str = "validation"
 ) -> dict[int, NDArray[np.uint8]]:
-    """Reads some images of the validation part of a record set; one more pass over its shards.
+    """Reads some images of a part of a record set; one more pass over its shards.
 
     Args:
         folder: The folder of the record set.
         rows: Numbers of the images, in the order of `embed_records`.
         image_size: Height and width in pixels of the model's input.
+        part: "train" or "validation".
 
     Returns:
         RGB images `(height, width, 3)` by row.
@@ -144,8 +150,8 @@ def read_record_pictures(
     from siamese.records import read_manifest, shard_paths
 
     manifest = read_manifest(folder)
-    size = batch_image_size(manifest.parts["validation"], image_size)
-    batches = evaluation_batches(shard_paths(folder, manifest, "validation"), image_size=size)
+    size = batch_image_size(manifest.parts[part], image_size)
+    batches = evaluation_batches(shard_paths(folder, manifest, part), image_size=size)
     images = (image for batch in batches for image in batch.images)
     return {row: image for row, image in enumerate(images) if row in rows}
 

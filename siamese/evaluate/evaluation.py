@@ -254,7 +254,7 @@ def evaluate(
             query_gallery, ranked, metric=metric, seed=seed, heat_maps=heat_maps
         )
         folder = _empty_folder(Path(output))
-        write_queries(query, ranked, folder / QUERIES_FILE)
+        write_queries(query, gallery, ranked, folder / QUERIES_FILE)
         curves = report.draw_curves(found, ranked.scores, verification, pairs, reliability)
         report.write_report(found, curves, shown, folder)
         # Last, so that a folder with a report is a whole one.

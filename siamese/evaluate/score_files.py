@@ -30,6 +30,8 @@ QUERY_COLUMNS = (
     "INP",
     "left_out_because",
 )
+NEAREST = 5
+"""Gallery images that `queries.csv` lists of each query."""
 
 
 def write_score_report(report: Mapping[str, Any], path: Path) -> None:
@@ -80,23 +82,40 @@ def report_path(path: str | Path) -> Path:
     return path / SCORES_FILE if path.is_dir() else path
 
 
-def write_queries(query: EmbeddedImages, ranked: Ranked, path: Path) -> None:
+def write_queries(
+    query: EmbeddedImages, gallery: EmbeddedImages, ranked: Ranked, path: Path
+) -> None:
     """Writes a line for each query: its image, what it scored, or why it was left out.
+
+    Then follow the `NEAREST` images of the gallery: name, distance, and whether it is right.
 
     Args:
         query: The queries.
+        gallery: What they are ranked against.
         ranked: Their ranking.
         path: The file.
     """
-    results = ranked.scores.per_query
+    results, lists = ranked.scores.per_query, ranked.scores.lists
+
+    def list_nearest(row: int) -> list[Any]:
+        cells: list[Any] = []
+        assert lists is not None
+        for place, distance in zip(lists.indices[row], lists.distances[row], strict=True):
+            there, right = place >= 0, gallery.people[place] == query.people[row]
+            cells += [gallery.names[place], f"{distance:.6f}", int(right)] if there else [""] * 3
+        return cells[: 3 * NEAREST]
+
+    titles = [
+        f"{name}_{n + 1}" for n in range(NEAREST) for name in ("nearest", "distance", "right")
+    ]
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(QUERY_COLUMNS)
+        writer.writerow([*QUERY_COLUMNS, *titles])
         for row, name in enumerate(query.names.tolist()):
             who = name, query.people[row], query.cameras[row]
             reason = ranked.mask.why_unmatched(row)
             if reason is not None:
-                writer.writerow([*who, 0, "", "", "", "", reason])
+                writer.writerow([*who, 0, "", "", "", "", reason, *list_nearest(row)])
                 continue
             shares = (
                 results.average_precision,
@@ -104,7 +123,8 @@ def write_queries(query: EmbeddedImages, ranked: Ranked, path: Path) -> None:
                 results.inverse_negative_penalty,
             )
             ranks = results.match_counts[row], results.first_match_rank[row]
-            writer.writerow([*who, *ranks, *(repr(float(each[row])) for each in shares), ""])
+            found = (repr(float(each[row])) for each in shares)
+            writer.writerow([*who, *ranks, *found, "", *list_nearest(row)])
 
 
 def read_ranking(path: str | Path) -> RankingScores:

@@ -140,8 +140,9 @@ class Seconds:
 class ScoreReport:
     """The scores of a model; docs/scores.md says what each entry is.
 
-    `siamese evaluate` fills all entries but `untrained`, a training fewer. JSON leaves out
-    `sources`, `untrained`, `profile`, `without_profile` and `identities` where there are none.
+    `siamese evaluate` fills all entries but `untrained` and `pretrained`, a training fewer. JSON
+    leaves out `sources`, `untrained`, `pretrained`, `profile`, `without_profile` and `identities`
+    where there are none.
     `profile` is the digest of the profile by which embeddings were standardised.
     """
 
@@ -199,6 +200,7 @@ class ScoreReport:
     profile: str | None = None
     without_profile: PartScores | None = None
     identities: ClusterScores | None = None
+    pretrained: PartScores | None = None
     protocol_text: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -209,7 +211,7 @@ class ScoreReport:
             values[name] = parts and {key: part.to_dict() for key, part in parts.items()}
         if not self.sources:
             del values["sources"]
-        for name in ("untrained", "without_profile", "identities"):
+        for name in ("untrained", "pretrained", "without_profile", "identities"):
             del values[name]
             if (part := getattr(self, name)) is not None:
                 values[name] = part.to_dict()
@@ -234,6 +236,7 @@ class ScoreReport:
             ("untrained", PartScores),
             ("without_profile", PartScores),
             ("identities", ClusterScores),
+            ("pretrained", PartScores),
         ):
             if found.get(name) is not None:
                 found[name] = _read(kind, found[name])

@@ -71,6 +71,15 @@ def find_own(table: Table, files: Sequence[str | Path]) -> list[list[str]]:
     return [sorted(found[path] | found[digest]) for path, digest in keys]
 
 
+def made_with(gallery: str | Path) -> tuple[str, str | None] | None:
+    """Returns fingerprint and file of the model that made a gallery; None where there is none."""
+    table = Table(str(gallery))
+    if not table.exists():
+        return None
+    space = table.space()
+    return space.fingerprint, space.model
+
+
 def read_digests(table: Table) -> dict[str, str]:
     """Reads path and digest of every row."""
     rows = table.read(["path", "digest"])

@@ -30,8 +30,8 @@ class Gallery:
 
     Args:
         path: The folder. It is made by the first `add`.
-        model: An open model, a model file, or None: what `siamese.load_model()` finds. It is opened
-            when an image has to be embedded, as it was when the gallery was made.
+        model: An open model, a model file, or None: the one that made the gallery, else what
+            `siamese.load_model()` finds. It is opened when an image has to be embedded, as it was.
         calibrate: False: the model's own calibration answers, never one of the gallery's images.
     """
 
@@ -59,7 +59,9 @@ class Gallery:
                     self._model = self._given
                 elif self._table.exists():
                     space = self._table.space()
-                    self._model = reopen_model(self._given, space.fingerprint, space.preprocessing)
+                    self._model = reopen_model(
+                        self._given, space.fingerprint, space.preprocessing, space.model
+                    )
                 else:
                     self._model = load_model(self._given)
             return self._model
@@ -388,7 +390,8 @@ class Gallery:
             raise InputError(
                 f"{self.path}: was made with the model {space.fingerprint}. Received: "
                 f"{self.model.path} ({self.model.fingerprint}). Give --model with that model, or "
-                "embed the gallery anew with `siamese gallery reembed`."
+                "embed the gallery anew with this one: siamese gallery reembed --gallery "
+                f"{self.path} --model {self.model.path}"
             )
 
     def _check_search(self, k: int) -> None:

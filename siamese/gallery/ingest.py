@@ -113,7 +113,8 @@ def _embed(reads: Iterator[ReadImage], model: Model) -> Iterator[EmbeddedBatch]:
 
 def space_of(model: Model) -> Space:
     """Returns the space that a model embeds into."""
-    return Space(model.fingerprint, model.dimensions, preprocessing=model.preprocessing)
+    file = str(model.path.absolute())
+    return Space(model.fingerprint, model.dimensions, preprocessing=model.preprocessing, model=file)
 
 
 def reembed(table: Table, model: Model, progress: Progress | None = None) -> int:

@@ -41,14 +41,16 @@ class Space:
     Attributes:
         fingerprint: Of the model that made them.
         dimensions: Of each.
-        schema_version: `TABLE_VERSION` of the writer.
+        schema_version: Of the writer.
         preprocessing: What was stated of a model made elsewhere, as `Model.preprocessing`.
+        model: Its file, when the gallery was made; None in galleries of version 0.1.0.
     """
 
     fingerprint: str
     dimensions: int
     schema_version: int = TABLE_VERSION
     preprocessing: dict[str, Any] | None = None
+    model: str | None = None
 
 
 def make_rows(

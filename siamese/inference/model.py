@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.errors import InputError
-from siamese.inference.networks import Network, can_run_onnx, open_network
+from siamese.inference.in_use import find_by_fingerprint, find_fastest
+from siamese.inference.networks import Network, open_network
 from siamese.inference.reading import (
     ImageLike,
     Images,
@@ -29,9 +30,6 @@ from siamese.vectors import embed_batches
 
 if TYPE_CHECKING:
     from siamese.profiles import Profile
-
-PRETRAINED_FOLDER = Path(__file__).parents[1] / "pretrained"
-"""Where the model that comes with the package lies."""
 
 
 @dataclass(frozen=True)
@@ -298,10 +296,10 @@ def load_model(
     still given RGB 0 to 255: what it expects is made of them.
 
     Args:
-        path: A `.keras` file that training wrote; "pretrained"; an `.onnx` file that `siamese
-            export` wrote, or anybody else's that takes images, or an `.xml` of OpenVINO with its
-            `.bin` beside it, which run without TensorFlow and Keras. None: the one of
-            `find_fastest`.
+        path: A `.keras` file that training wrote; "pretrained"; "newest"; an `.onnx` file that
+            `siamese export` wrote, or anybody else's that takes images, or an `.xml` of OpenVINO
+            with its `.bin` beside it, which run without TensorFlow and Keras. None: the model in
+            use, in its fastest form (`siamese.inference.in_use`).
         image_size: Height and width in pixels.
         channels: "rgb" or "bgr"; by default as the `.xml` says, and "rgb" for `.onnx`.
         pixels: "imagenet", "0..255", "0..1" or "minus_one_to_one"; by default as the `.xml` says,
@@ -321,14 +319,18 @@ def load_model(
 
 
 def reopen_model(
-    path: str | Path | None, fingerprint: str, preprocessing: Mapping[str, Any] | None
+    path: str | Path | None,
+    fingerprint: str,
+    preprocessing: Mapping[str, Any] | None,
+    made_with: str | None = None,
 ) -> Model:
     """Opens a model as it was when it made some embeddings, if it is the one that made them.
 
     Args:
-        path: As `load_model` takes it.
+        path: As `load_model` takes it; None: whichever of the known models made them.
         fingerprint: Of the model that made the embeddings.
         preprocessing: What was stated then, `Model.preprocessing`.
+        made_with: Its file then.
 
     Returns:
         The open model; another than that one is opened as its file says.
@@ -336,64 +338,11 @@ def reopen_model(
     Raises:
         InputError: From `load_model`.
     """
+    if path is None:
+        path = find_by_fingerprint(fingerprint, made_with)
     if preprocessing is not None:
         with contextlib.suppress(InputError):  # what was stated of the one does not fit another
             model = load_model(path, **preprocessing)
             if model.fingerprint == fingerprint:
                 return model
     return load_model(path)
-
-
-def find_model(model: str | Path | None) -> Path:
-    """Finds the model file to use: the given one, the newest of a finished run, or the pretrained.
-
-    Args:
-        model: A model file; "pretrained", the one that comes with the package, whatever was trained
-            since; or None.
-
-    Returns:
-        `model`; or `runs/NAME/model.keras` of the run that finished last; or the model that comes
-        with the package.
-
-    Raises:
-        InputError: None was given and there is none.
-    """
-    pretrained = [PRETRAINED_FOLDER / name for name in ("model.keras", "model.onnx")]
-    if model is not None and str(model) != "pretrained":
-        return Path(model)
-    finished = sorted(Path("runs").glob("*/scores.json"), key=lambda path: path.stat().st_mtime)
-    runs = [each.with_name("model.keras") for each in reversed(finished)]
-    for path in pretrained if model is not None else [*runs, *pretrained]:
-        if path.is_file():
-            return path
-    raise InputError(
-        "runs: holds no finished run. Give --model PATH, or train with train_siamese_network.py"
-    )
-
-
-def find_fastest(model: str | Path | None) -> Path:
-    """Finds the fastest form of a model: as `find_model`, or the ONNX file exported from it.
-
-    A `model.onnx` beside the `model.keras` is taken where onnxruntime is installed, because it
-    needs neither TensorFlow nor Keras, whose import takes longer than the answer. It is taken only
-    where it holds the fingerprint of the other: after more training it would be of older weights.
-
-    Args:
-        model: A model file, which is taken as it is; `pretrained`; or None.
-
-    Returns:
-        The file.
-
-    Raises:
-        InputError: From `find_model`.
-    """
-    path = find_model(model)
-    exported = path.with_suffix(".onnx")
-    unnamed = model is None or str(model) == "pretrained"
-    if unnamed and path != exported and exported.is_file() and can_run_onnx():
-        from siamese.models.checkpoint import read_metadata
-
-        # Sixteen digits of a digest are nowhere in the file unless its metadata names them.
-        if str(read_metadata(path)["fingerprint"]).encode() in exported.read_bytes():
-            return exported
-    return path

@@ -34,6 +34,11 @@ FEATURE_EXTRACTOR = "backbone"
 BNNECK = "bottleneck"
 """The layer after it, batch normalisation; named so since version 0.1.0."""
 
+PRETRAINED_LICENCE = (
+    "research use only, as the images it learned from (siamese/pretrained/README.md)"
+)
+"""Of the model that comes with the package."""
+
 
 @dataclass(frozen=True)
 class LoadedModel:

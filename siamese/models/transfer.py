@@ -6,8 +6,14 @@ from typing import Any
 import keras
 
 from siamese.errors import InputError
-from siamese.models.backbones import put_weights
-from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR, load_checkpoint, read_metadata
+from siamese.models.backbones import find_backbone, put_weights
+from siamese.models.checkpoint import (
+    BNNECK,
+    FEATURE_EXTRACTOR,
+    PRETRAINED_LICENCE,
+    load_checkpoint,
+    read_metadata,
+)
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "model.keras"
 """The model that comes with the package."""
@@ -65,6 +71,38 @@ def architecture_of(weights: str) -> dict[str, Any]:
         "image_size": (int(height), int(width)),
         **{name: section.get(name, default) for name, default in ARCHITECTURE.items()},
     }
+
+
+def describe_start(backbone: str, weights: str) -> dict[str, str]:
+    """Says what a training starts from, and the licence that those weights bring along.
+
+    Args:
+        backbone: A key of `siamese.models.backbones.BACKBONES`.
+        weights: As `build_embedder` takes them.
+
+    Returns:
+        `weights`: what they are, in words; `licence`: what its holders allow, in words.
+
+    Raises:
+        InputError: `weights` names a model that is missing or damaged.
+    """
+    if weights == "none":
+        return {"weights": f"{backbone} with random weights", "licence": "none"}
+    if is_model(weights):
+        path = model_path(weights)
+        metadata = read_metadata(path)
+        network = metadata.get("recipe", {}).get("model", {}).get("backbone", "unknown backbone")
+        if weights == "pretrained":
+            return {"weights": f"the pretrained model ({network})", "licence": PRETRAINED_LICENCE}
+        licence = metadata.get("starting_weights", {}).get("licence", "not named in its file")
+        return {"weights": f"the model {path} ({network})", "licence": licence}
+    if weights != "imagenet":
+        return {"weights": f"{backbone} from {weights}", "licence": "that of this file"}
+    package = find_backbone(backbone).package
+    licence = "as published with Keras, https://keras.io/api/applications"
+    if package:
+        licence = f"Apache 2.0 (package {package.replace('_', '-')})"
+    return {"weights": f"{backbone} with ImageNet weights", "licence": licence}
 
 
 def copy_weights(

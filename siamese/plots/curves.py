@@ -31,6 +31,8 @@ def _number_from_one(axes: Axes, last: int) -> None:
 def plot_history(history: Sequence[Mapping[str, float]]) -> Figure:
     """Draws the curves of a run: losses on the left, scores of the held-out people on the right.
 
+    The loss of the held-out people is the metric loss alone, without augmentation.
+
     Args:
         history: A row an epoch, with `epoch` from 0, `loss` and what else was measured.
 
@@ -48,7 +50,8 @@ def plot_history(history: Sequence[Mapping[str, float]]) -> Figure:
         _plot_curve(losses, history, name, label)
     if len(losses.lines) == 2:  # a total of one part is that part
         losses.lines[-1].remove()
-    losses.set_title("training loss", size=10)
+    _plot_curve(losses, history, "val_loss", "held-out people")
+    losses.set_title("loss in training and of held-out people", size=10)
     losses.set_ylim(bottom=0)
     for name, label in (("val_rank1", "Rank-1"), ("val_mAP", "mAP"), ("val_eer", "EER")):
         _plot_curve(scores, history, name, label)

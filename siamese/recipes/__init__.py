@@ -8,7 +8,7 @@ keyword arguments of the component that they describe. Only stages read this mod
 import dataclasses
 import difflib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from siamese.aliases import rename_recipe
@@ -59,12 +59,19 @@ __all__ = [
     "efficientnet",
     "find_recipe",
     "fine_tune",
+    "fit_epochs",
     "mars",
     "osnet",
     "recipe_from_dict",
     "set_fields",
     "triplet_csv",
 ]
+
+
+MARGINS = ("contrastive", "triplet", "circle")
+"""The metric losses that have a margin."""
+LEAST_STEPS = 150
+"""Batches that `fit_epochs` gives a small set in all."""
 
 
 def find_recipe(name: str) -> Recipe:
@@ -80,6 +87,27 @@ def find_recipe(name: str) -> Recipe:
     return RECIPES[name]()
 
 
+def fit_epochs(recipe: Recipe, images_by_person: Collection[int]) -> Recipe:
+    """Gives a recipe more epochs where a small set has few batches in one.
+
+    Args:
+        recipe: Any.
+        images_by_person: How many training images each person has.
+
+    Returns:
+        The recipe with at most four times its epochs, as many as make `LEAST_STEPS` batches in all.
+
+    Example:
+        >>> fit_epochs(fine_tune(), [4] * 100).epochs, fit_epochs(fine_tune(), [4] * 6).epochs
+        (22, 60)
+    """
+    batches = recipe.batches
+    groups = sum(-(-count // batches.num_instances) for count in images_by_person)
+    steps = max(1, -(-groups // batches.num_identities))
+    epochs = min(-(-LEAST_STEPS // steps), 4 * recipe.epochs)
+    return dataclasses.replace(recipe, epochs=max(recipe.epochs, epochs))
+
+
 def change_recipe(
     recipe: Recipe,
     *,
@@ -89,12 +117,30 @@ def change_recipe(
     epochs: int | None = None,
     seed: int | None = None,
     precision: str | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    margin: float | None = None,
+    embedding_size: int | None = None,
     teachers: Sequence[str] = (),
 ) -> Recipe:
     """Returns a recipe with the given values in place of its own; None keeps a value.
 
+    Args:
+        recipe: What is changed.
+        backbone: As `ModelSection`, as well as the next two.
+        weights: Likewise.
+        image_size: Likewise.
+        epochs: As `Recipe`, as well as the next two.
+        seed: Likewise.
+        precision: Likewise.
+        batch_size: Images in a batch; triplets, where batches are made of triplets.
+        learning_rate: Above 0.
+        margin: Of the metric loss, at least 0.
+        embedding_size: Dimensions, at least 0.
+        teachers: As `DistillationSection`.
+
     Raises:
-        InputError: A number is out of range.
+        InputError: A number is out of range, or the recipe has no place for it.
     """
     for name, value, least in (("epochs", epochs, 1), ("seed", seed, 0)):
         if value is not None and not least <= value < 2**31:
@@ -103,12 +149,53 @@ def change_recipe(
         raise InputError(
             f"`image_size` (height, width) must be at least 32 each. Received: {image_size}"
         )
+    if learning_rate is not None and not 0 < learning_rate < float("inf"):
+        raise InputError(f"`learning_rate` (--lr) must be above 0. Received: {learning_rate}")
+    if embedding_size is not None and embedding_size < 0:
+        raise InputError(f"`embedding_size` must be at least 0. Received: {embedding_size}")
     return dataclasses.replace(
         recipe,
-        model=_replace(recipe.model, backbone=backbone, weights=weights, image_size=image_size),
+        model=_replace(
+            recipe.model,
+            backbone=backbone,
+            weights=weights,
+            image_size=image_size,
+            embedding_size=embedding_size,
+        ),
+        batches=_replace(recipe.batches, num_identities=_groups_of(recipe.batches, batch_size)),
+        loss=_replace(recipe.loss, options=_with_margin(recipe.loss, margin)),
+        optimizer=_replace(recipe.optimizer, learning_rate=learning_rate),
         distillation=_replace(recipe.distillation, teachers=tuple(teachers) or None),
         **_given(epochs=epochs, seed=seed, precision=precision),
     )
+
+
+def _groups_of(batches: BatchSection, batch_size: int | None) -> int | None:
+    """Counts the groups in a batch of so many images, or triplets."""
+    if batch_size is None:
+        return None
+    each = 1 if batches.sampler == "triplets" else batches.num_instances
+    step = 4 * each if batches.sampler == "pairs" else each
+    if batch_size < 2 * each or batch_size % step:
+        what = {"triplets": "triplets", "pairs": "images in pairs"}.get(
+            batches.sampler, f"images, {each} of a person"
+        )
+        raise InputError(
+            f"`batch_size` must be a multiple of {step}, at least {max(step, 2 * each)} ({what}). "
+            f"Received: {batch_size}"
+        )
+    return batch_size // each
+
+
+def _with_margin(loss: LossSection, margin: float | None) -> Mapping[str, Any] | None:
+    if margin is None:
+        return None
+    if loss.metric not in MARGINS or not 0 <= margin < float("inf"):
+        raise InputError(
+            f"`margin` must be at least 0, for one of the losses {', '.join(MARGINS)}. Received: "
+            f"{margin} for {loss.metric}"
+        )
+    return {**loss.options, "margin": margin}
 
 
 def _replace(section: Any, **values: Any) -> Any:

@@ -161,7 +161,9 @@ class Manifest:
         """
         parts = {name: _read_part(part) for name, part in values["parts"].items()}
         for name in ("train", "validation"):
-            if name not in parts or not parts[name].shards:
+            # Where nobody or everybody is held out, one part is empty.
+            whole = values.get("split", {}).get("validation_size") in (0, 1)
+            if name not in parts or not (parts[name].shards or whole):
                 raise ValueError(f"it has no files of the part {name}")
         if not isinstance(values["labels"], dict):
             raise TypeError("its labels are no table of people")

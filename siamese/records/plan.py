@@ -52,7 +52,7 @@ def plan_part(
     if num_shards is None:
         total = sum(state.size for state in found)
         num_shards = min(max(1, -(-total // SHARD_BYTES)), len(ordered))
-    for number in range(num_shards):
+    for number in range(num_shards if ordered else 0):
         mine = slice(number, None, num_shards)
         chosen, sizes = tuple(ordered[mine]), tuple(state.size for state in found[mine])
         numbers = tuple(labels[sample.person] for sample in chosen)

@@ -87,8 +87,8 @@ def build_records(
         folder: Where the records go, a path or an address; by default `default_folder`. For several
             datasets it must be given.
         name: First part of the shards' names.
-        validation_size: Expected share of people (tracklets, images) in validation, in (0, 1); of
-            each source.
+        validation_size: Expected share of people (tracklets, images) in validation, 0 to 1, of each
+            source; 0: all train, 1: none does.
         num_shards: Files for each part; None: as many as make some 128 MB each.
         random_seed: Seed of the split.
         split: What stays whole: "identity", "tracklet" or "image".
@@ -180,7 +180,7 @@ def _refuse_other_arguments(
     folder: Path, manifest: Manifest, asked: Mapping[str, Any], num_shards: int | None
 ) -> None:
     """Makes sure that a complete set was made with these arguments."""
-    shards = manifest.parts["train"].shards
+    shards = manifest.parts["train"].shards or manifest.parts["validation"].shards
     there = {
         "name": manifest.name,
         "compress": shards[0].file.endswith(".gz"),
@@ -278,8 +278,8 @@ def write_records(
     not on the engine or the number of processors.
 
     Args:
-        parts: `train` and `validation` to their samples; and `unlabelled` to those of unknown
-            people (""), where there are such.
+        parts: `train` and `validation` to their samples, of which one may have none; and
+            `unlabelled` to those of unknown people (""), where there are such.
         folder: Where to, a path or an address; made when missing. A partial set of the same
             arguments is continued.
         name: First part of the shards' names.
@@ -306,12 +306,10 @@ def write_records(
             that looks whole is left behind.
         OSError: The disk is full or the folder may not be written; the same holds.
     """
-    for part, samples in parts.items():
-        if not samples:
-            raise InputError(
-                f"`parts` must hold images of each part. Received: none of {part}. Add some."
-            )
-    fewest = min(len(samples) for samples in parts.values())
+    counts = [len(samples) for samples in parts.values() if samples]
+    if not counts:
+        raise InputError("`parts` must hold images. Received: none. Add some.")
+    fewest = min(counts)
     if not 1 <= (1 if num_shards is None else num_shards) <= fewest:
         raise InputError(
             f"`num_shards` must be between 1 and the images of the smaller part ({fewest}). "
@@ -368,8 +366,8 @@ def write_records(
         camera_names=dict(camera_names or {}),
         coverage=coverage,
     )
-    for part, counts in manifest.parts.items():
-        if not counts.images:
+    for part, counted in manifest.parts.items():
+        if not counted.images and parts[part]:
             raise InputError(
                 f"{skipped[0].file}: is damaged, and so are all images of the part {part}. "
                 "Copy the dataset again."

@@ -205,14 +205,24 @@ class EpochScores(keras.callbacks.Callback):  # type: ignore[misc]
 
     Args:
         score: Scores the model as it is.
+        loss: Measures the loss of what was scored; None where there is none.
         every: Epochs between two scorings.
         epochs: Epochs of the run; the last is always scored.
         images: Images in an epoch.
     """
 
-    def __init__(self, score: Callable[[], Scores], *, every: int, epochs: int, images: int):
+    def __init__(
+        self,
+        score: Callable[[], Scores],
+        loss: Callable[[], float | None],
+        *,
+        every: int,
+        epochs: int,
+        images: int,
+    ):
         super().__init__()
         self.score = score
+        self.loss = loss
         self.every = every
         self.epochs = epochs
         self.images = images
@@ -234,6 +244,8 @@ class EpochScores(keras.callbacks.Callback):  # type: ignore[misc]
             logs["val_rank1"] = scores.ranking.rank1
             logs["val_mAP"] = scores.ranking.mAP
             logs["val_eer"] = scores.verification.eer
+            if (loss := self.loss()) is not None:
+                logs["val_loss"] = loss
 
 
 class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]

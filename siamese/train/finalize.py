@@ -1,5 +1,7 @@
 """The end of a run: calibration, the model file, score reports and pictures."""
 
+import contextlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +12,12 @@ import numpy as np
 
 from siamese import plots
 from siamese.datasets import Sample, list_samples, recognise
+from siamese.errors import InputError
 from siamese.evaluate import (
     EmbeddedImages,
     Scores,
     embed_samples,
+    first_queries,
     match,
     pairs_of,
     sample_of,
@@ -21,15 +25,26 @@ from siamese.evaluate import (
     score_sources,
 )
 from siamese.evaluate.report_images import describe_camera
+from siamese.evaluate.score_files import QUERIES_FILE, write_queries
+from siamese.evaluate.scoring import rank
 from siamese.images import read_image
-from siamese.inference import load_model
+from siamese.inference import load_model, model_in_use, use_model
+from siamese.inference.in_use import IN_USE, RUNS, finished_runs
 from siamese.metrics.bootstrap import calibrate_pairs
 from siamese.metrics.likeness import Likeness
 from siamese.metrics.masks import Protocol, query_rows
 from siamese.metrics.rank_lists import nearest
+from siamese.metrics.verification import score_verification
 from siamese.models.checkpoint import save_checkpoint
 from siamese.recipes import Recipe
-from siamese.train.run_dir import read_history, versions, write_json
+from siamese.train.run_dir import (
+    SCORES,
+    RunConfig,
+    read_history,
+    read_run_config,
+    versions,
+    write_json,
+)
 from siamese.train.training_data import TrainingData
 
 RANK_LISTS, RANKS = 6, 8
@@ -83,8 +98,9 @@ def calibrate_and_save(
         card["sources"] = {name: scores.to_dict() for name, scores in found.items()}
     whole = {"recipe": recipe.to_dict(), "calibration": calibration.to_dict(), "scores": card}
     whole["likeness"] = likeness.to_dict()
-    if "distilled_from" in facts:
-        whole = {"distilled_from": facts["distilled_from"], **whole}
+    for name in ("starting_weights", "distilled_from"):
+        if name in facts:
+            whole = {name: facts[name], **whole}
     image_size = recipe.model.image_size
     saved = save_checkpoint(folder / "model.keras", embedder, image_size=image_size, metadata=whole)
     plots.save(
@@ -96,6 +112,73 @@ def calibrate_and_save(
     plots.save(cmc, folder / "cmc.png")
     plots.save(plots.plot_history(history), folder / "curves.png")
     return {**card, "fingerprint": saved["fingerprint"], "versions": versions()}
+
+
+def score_pretrained(source: TrainingData) -> dict[str, float] | None:
+    """Scores the model that comes with the package on the held-out people of a run.
+
+    Returns:
+        Rank-1, mAP and EER; None where the package came without the model.
+    """
+    try:
+        model = load_model("pretrained")
+    except InputError:
+        return None
+    gallery = source.embed_by(lambda images: model.embed(images), model.image_size)
+    scores = score_embedded(first_queries(gallery), gallery, gallery)
+    return {
+        "rank1": scores.ranking.rank1,
+        "mAP": scores.ranking.mAP,
+        "eer": scores.verification.eer,
+    }
+
+
+def settle_in_use(folder: Path, start: RunConfig, card: Mapping[str, Any]) -> str:
+    """Puts the best model in use: the run's, the pretrained one or the one in use so far.
+
+    They are compared by the mAP of the same held-out people; that of another run is known where it
+    was started on the same images and split. Of equal ones the new one gives way. A run outside
+    `runs` changes nothing.
+
+    Args:
+        folder: The finished run.
+        start: How it was started.
+        card: Its score report.
+
+    Returns:
+        Which model is in use now and why, in words.
+    """
+    if folder.absolute().parent != RUNS.absolute():
+        return f"unchanged, as this run is not in {RUNS}; to take it: siamese use {folder}"
+    if start.source["split"].get("by") != "identity" or not start.source["split"].get(
+        "validation_size", 1
+    ):
+        if not IN_USE.exists():
+            use_model("pretrained", f"nobody was held out of the training of {folder}")
+        return (
+            f"{model_in_use().model}, as before: the scores of this run are of people whom it "
+            f"trained on. To take it: siamese use {folder}"
+        )
+    mine, rivals = float(card["mAP"]), {}
+    if "pretrained" in card:
+        rivals["pretrained"] = float(card["pretrained"]["mAP"])
+    for other in finished_runs():
+        with contextlib.suppress(InputError, OSError, ValueError, KeyError):
+            if other.parent != folder and read_run_config(other.parent).source == start.source:
+                kept = json.loads(other.with_name(SCORES).read_text(encoding="utf-8"))
+                rivals[str(other)] = float(kept["mAP"])
+    best = max(rivals, key=rivals.__getitem__, default="")
+    people = f"of the same {card['source']}"
+    if best and rivals[best] >= mine:
+        better = "is above" if rivals[best] > mine else "equals"
+        use_model(best, f"mAP {rivals[best]:.3f} {people}; {folder} has {mine:.3f}")
+        return (
+            f"{best}: its mAP {rivals[best]:.3f} {better} this run's {mine:.3f} {people}. To take "
+            f"this run all the same: siamese use {folder}"
+        )
+    than = f"; {best} has {rivals[best]:.3f}" if best else ""
+    use_model(folder, f"mAP {mine:.3f} {people}{than}")
+    return f"{folder}: mAP {mine:.3f} {people}{than}. To take another: siamese use RUN|pretrained"
 
 
 def plot_ranks(
@@ -169,8 +252,8 @@ def score_queries(
 ) -> dict[str, Any]:
     """Scores a finished run on a folder of queries against a gallery.
 
-    Writes `query_gallery/` into the run folder: `scores.json`, `cmc.png` and `rank_list.png`, some
-    queries with the five images of the gallery that are nearest.
+    Writes `query_gallery/` into the run folder: `scores.json`, `cmc.png`, `queries.csv` with the
+    five nearest images of the gallery for every query, and `rank_list.png`, some of them drawn.
 
     Args:
         folder: The run folder.
@@ -194,7 +277,8 @@ def score_queries(
         name: np.concatenate([getattr(query, name), getattr(gallery, name)]) for name in names
     }
     both = EmbeddedImages(**columns, distractors=gallery.distractors)
-    scores = score_embedded(query, gallery, both)
+    ranked = rank(query, gallery)
+    scores = Scores(ranked.scores, score_verification(pairs_of(both)))
     card: dict[str, Any] = {
         **scores.to_dict(),
         "data": {"query": str(query_dir), "gallery": str(gallery_dir)},
@@ -213,7 +297,8 @@ def score_queries(
         pictures = {row: read_image(gallery.names[row]) for row in found}
         return [read_image(name) for name in shown.names], pictures
 
-    ranked = plot_ranks(shown, gallery, read, ranks=QUERY_RANKS, protocol=ranking.protocol)
-    plots.save(ranked, out / "rank_list.png")
+    lists = plot_ranks(shown, gallery, read, ranks=QUERY_RANKS, protocol=ranking.protocol)
+    plots.save(lists, out / "rank_list.png")
+    write_queries(query, gallery, ranked, out / QUERIES_FILE)
     write_json(out / "scores.json", card)
     return card

@@ -9,7 +9,7 @@ import socket
 import sys
 import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class RunConfig:
         patience: Scorings without a better mAP after which it ends early; None: never.
         architecture: Sixteen hexadecimal digits of the model's shapes.
         data: The folder that it was started on.
+        starting_weights: What it started from, and their licence, as `describe_start` says.
     """
 
     recipe: Recipe
@@ -53,6 +54,7 @@ class RunConfig:
     patience: int | None
     architecture: str
     data: str
+    starting_weights: dict[str, str] = field(default_factory=dict)
 
 
 def find_run(run: str | Path | None) -> Path:
@@ -107,7 +109,7 @@ def free_folder(wanted: Path) -> Path:
 
 @contextlib.contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Holds a run folder for this process; a kill lets go of it as well.
+    """Holds a run folder for this process; a kill lets go of it as well. An empty one is removed.
 
     The operating system keeps the lock, on the file `in_use.lock`. Not on Windows, which has no
     such locks: there two processes in one folder are not noticed.
@@ -138,6 +140,8 @@ def hold_folder(folder: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # of a start that was refused nothing is left
+                folder.rmdir()
 
 
 def write_run_config(folder: Path, start: RunConfig) -> None:
@@ -156,7 +160,8 @@ def read_run_config(folder: Path) -> RunConfig:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         values["recipe"] = recipe_from_dict(values["recipe"])
-        return RunConfig(**{name: values[name] for name in RunConfig.__dataclass_fields__})
+        fields = RunConfig.__dataclass_fields__
+        return RunConfig(**{name: value for name, value in values.items() if name in fields})
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}: is damaged. Start a new run.") from None
 

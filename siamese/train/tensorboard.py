@@ -33,6 +33,7 @@ NAMES = {
     "same_different_loss": "loss/same_different",
     "spread": "embeddings/spread",
     "active": "embeddings/active_triplets",
+    "val_loss": "held_out/loss",
     "val_rank1": "held_out/rank1",
     "val_mAP": "held_out/mAP",
     "val_eer": "held_out/eer",

@@ -14,11 +14,13 @@ from siamese import plots
 from siamese.augment import build_augmentation
 from siamese.errors import InputError
 from siamese.evaluate import ScoreReport, Scores, first_queries, score_embedded
+from siamese.evaluate.score_files import QUERIES_FILE, write_queries
+from siamese.evaluate.scoring import rank
 from siamese.inference.channels import doubt_channels
 from siamese.metrics.likeness import fit_likeness, measure_appearance
 from siamese.models.backbones import put_weights
 from siamese.models.checkpoint import load_checkpoint, save_checkpoint
-from siamese.models.transfer import is_model
+from siamese.models.transfer import describe_start, is_model
 from siamese.recipes import Recipe
 from siamese.train.averaging import NORM_BATCHES, apply_augmentation, embedder_of, update_embedder
 from siamese.train.callbacks import (
@@ -31,7 +33,12 @@ from siamese.train.callbacks import (
     show_counts,
 )
 from siamese.train.devices import OneDevice, open_devices, own_folder
-from siamese.train.finalize import calibrate_and_save, plot_held_out
+from siamese.train.finalize import (
+    calibrate_and_save,
+    plot_held_out,
+    score_pretrained,
+    settle_in_use,
+)
 from siamese.train.objective import build_training_model, complete_recipe
 from siamese.train.run_dir import (
     RunConfig,
@@ -51,6 +58,7 @@ from siamese.train.run_dir import (
 from siamese.train.teacher import Views
 from siamese.train.tensorboard import EpochPictures, TensorBoard
 from siamese.train.training_data import TrainingData, open_training_data
+from siamese.train.validation_loss import held_out_loss
 
 WATCHED_BATCHES = 4
 """Training batches whose hardest triplets are shown after each scoring."""
@@ -68,11 +76,13 @@ class Run:
         folder: Its folder.
         scores: Of the held-out people, as `scores.json` says.
         log: The folder of its TensorBoard log.
+        in_use: Which model answers from now on where none is named, and why, in words.
     """
 
     folder: Path
     scores: dict[str, Any]
     log: Path
+    in_use: str
 
 
 def train(
@@ -175,6 +185,7 @@ def train(
                 patience,
                 describe_architecture(model),
                 str(data),
+                describe_start(recipe.model.backbone, recipe.model.weights),
             )
             write_run_config(folder, start)
         board = TensorBoard(start.log if machine.process == 0 else folder / "log")
@@ -244,6 +255,7 @@ class _Training:
             watchdog,
             EpochScores(
                 self._score,
+                lambda: held_out_loss(recipe, self.gallery),
                 every=recipe.score_every,
                 epochs=recipe.epochs,
                 images=self.steps * batch,
@@ -295,7 +307,10 @@ class _Training:
             "source": self.source.name_validation(),
             "split": self.start.source["split"],
             "untrained": {name: getattr(untrained, name) for name in ("rank1", "mAP", "eer")},
+            "starting_weights": self.start.starting_weights,
         }
+        if (pretrained := score_pretrained(self.source)) is not None:
+            facts["pretrained"] = pretrained
         if self.source.teacher is not None:
             facts["distilled_from"] = self.source.teacher.describe()
         rows = np.linspace(0, len(self.gallery.names) - 1, MEASURED).astype(int)
@@ -306,13 +321,16 @@ class _Training:
         )
         ranked = plot_held_out(self.source, recipe, self.gallery, scores.ranking.protocol)
         plots.save(ranked, folder / "rank_list.png")
+        query = first_queries(self.gallery)
+        write_queries(query, self.gallery, rank(query, self.gallery), folder / QUERIES_FILE)
         self.board.picture("held_out/rank_list", ranked, len(read_history(folder)) - 1)
         some = self.gallery.rows(np.arange(min(PROJECTED, len(self.gallery.names))))
         pictures = self.source.pictures(set(range(len(some.names))))
         shown = [pictures[row] for row in range(len(some.names))]
         self.board.projector(some.embeddings, some.people.tolist(), some.cameras.tolist(), shown)
         write_json(folder / "scores.json", card)
-        return Run(folder, card, Path(self.start.log))
+        in_use = "" if self.machine.process else settle_in_use(folder, self.start, card)
+        return Run(folder, card, Path(self.start.log), in_use)
 
     def _score(self) -> Scores:
         """Scores the training model as it is."""

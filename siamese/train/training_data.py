@@ -3,13 +3,13 @@
 import functools
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -39,6 +39,7 @@ TEACHER = "teacher"
 """The folder of what teachers said: beside the records, or in the run folder where there are none
 or their folder may not be written to."""
 Images = NDArray[np.uint8]
+EmbedBatch: TypeAlias = Callable[[Images], NDArray[np.float32]]
 
 
 class TrainingData:
@@ -147,7 +148,17 @@ class TrainingData:
             yield np.asarray(images), np.asarray(labels)
 
     def embed(self, embedder: keras.Model) -> EmbeddedImages:
-        """Embeds the validation images."""
+        """Embeds the validation images by a model in memory."""
+        size = self.recipe.model.image_size
+        return self.embed_by(lambda images: embed(embedder, [images]), size)
+
+    def embed_by(self, embed_batch: EmbedBatch, image_size: tuple[int, int]) -> EmbeddedImages:
+        """Embeds the validation images.
+
+        Args:
+            embed_batch: `(images, height, width, 3)`, uint8, to `(images, dimensions)`.
+            image_size: Height and width in pixels of the model's input.
+        """
         raise NotImplementedError
 
     def pictures(self, rows: set[int]) -> dict[int, Images]:
@@ -218,6 +229,12 @@ class RecordData(TrainingData):
         part = self.manifest.parts["train"]
         self.people = part.classes
         self.images = part.images
+        if not part.images:
+            raise InputError(
+                f"{folder}: holds no training images, as all people are held out (validation size "
+                "1). Make other records."
+            )
+        self.scored = "validation" if self.manifest.parts["validation"].images else "train"
         self.sources = self.manifest.held_out_sources
         self.image_size = batch_image_size(part, recipe.model.image_size)
         unknown = self.manifest.parts.get("unlabelled")
@@ -266,15 +283,14 @@ class RecordData(TrainingData):
             **self.hosts,
         )
 
-    def embed(self, embedder: keras.Model) -> EmbeddedImages:
+    def embed_by(self, embed_batch: EmbedBatch, image_size: tuple[int, int]) -> EmbeddedImages:
         """As `TrainingData`."""
-        size = self.recipe.model.image_size
-        batches = functools.partial(embed, embedder)
-        return embed_records(lambda images: batches([images]), self.folder, "validation", size)[0]
+        return embed_records(embed_batch, self.folder, self.scored, image_size)[0]
 
     def pictures(self, rows: set[int]) -> dict[int, Images]:
         """As `TrainingData`; one more pass over the shards."""
-        return read_record_pictures(self.folder, rows, self.recipe.model.image_size)
+        size = self.recipe.model.image_size
+        return read_record_pictures(self.folder, rows, size, part=self.scored)
 
     def describe(self) -> dict[str, Any]:
         """As `TrainingData`."""
@@ -287,7 +303,9 @@ class RecordData(TrainingData):
 
     def name_validation(self) -> str:
         """As `TrainingData`."""
-        people = self.manifest.parts["validation"].people
+        people = self.manifest.parts[self.scored].people
+        if self.scored == "train":
+            return f"{people} training people, as nobody is held out"
         if self.manifest.split.get("by") == "identity":
             return name_held_out(people, self.sources)
         return f"validation images of {people} people, whom training sees too"
@@ -347,11 +365,12 @@ class MemoryData(TrainingData):
             **self.hosts,
         )
 
-    def embed(self, embedder: keras.Model) -> EmbeddedImages:
-        """As `TrainingData`."""
+    def embed_by(self, embed_batch: EmbedBatch, image_size: tuple[int, int]) -> EmbeddedImages:
+        """As `TrainingData`; the images in memory have the size of the recipe."""
+        del image_size
         held_out = self.held_out
         return EmbeddedImages(
-            embed(embedder, (batch.images for batch in held_out.batches())),
+            np.concatenate([embed_batch(batch.images) for batch in held_out.batches()]),
             held_out.people,
             held_out.cameras,
             name_images(held_out.people, held_out.names),
