@@ -288,8 +288,7 @@ def calibrate_gallery(
 
     Args:
         gallery: Folder of the gallery.
-        model: Model file that the gallery was made with; by default the newest in runs, or the one
-            that comes with the program.
+        model: Model file that the gallery was made with; by default it finds that one.
         preprocessing: Of a model made elsewhere, where its file does not say.
     """
     _gallery(gallery).info()

@@ -145,8 +145,10 @@ def _open_gallery(folder: Path, model: Path | None, preprocessing: Any) -> "Gall
     if not (folder / "images.lance").is_dir():
         return None
     from siamese.gallery import Gallery
+    from siamese.gallery.contents import made_with
 
-    return Gallery(folder, open_or_name(model, preprocessing))
+    maker = made_with(folder) or ("", None)
+    return Gallery(folder, open_or_name(model, preprocessing, *maker))
 
 
 def _group_gallery(gallery: "Gallery", options: dict[str, Any]) -> "Identities":
