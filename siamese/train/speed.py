@@ -66,6 +66,9 @@ def speed_up(model: keras.Model) -> None:
       OSNet on a CPU. What is scored, and what is synchronised over devices, is computed as ever.
     - Depthwise convolutions of small maps, where a crop of 128x64 ends in an EfficientNet:
       TensorFlow's own gradient of their kernels takes ten times as long as a matrix product.
+    - Convolutions of 1x1, which hold most of the multiplications of an EfficientNet or OSNet: as a
+      product of two matrices a step of EfficientNet-Lite0 (32 crops of 128x64, two cores with AVX2)
+      takes 377 ms in place of 456.
 
     Args:
         model: A training model, before its first step.
@@ -77,6 +80,8 @@ def speed_up(model: keras.Model) -> None:
             layer.call = functools.partial(_normalise, layer)
         elif isinstance(layer, layers.DepthwiseConv2D):
             layer.call = functools.partial(_convolve, layer)
+        elif isinstance(layer, layers.Conv2D) and layer.kernel_size == (1, 1):
+            layer.call = functools.partial(_convolve_pointwise, layer)
 
 
 def _normalise(
@@ -127,7 +132,23 @@ def _convolve(layer: layers.DepthwiseConv2D, inputs: Any) -> Any:
     )
     if not fits:
         return type(layer).call(layer, inputs)
-    outputs = convolve_depthwise(inputs, layer.kernel, tuple(layer.strides))
+    return _finish(layer, convolve_depthwise(inputs, layer.kernel, tuple(layer.strides)))
+
+
+def _convolve_pointwise(layer: layers.Conv2D, inputs: Any) -> Any:
+    fits = layer.groups == 1 and layer.data_format == "channels_last"
+    if not fits:
+        return type(layer).call(layer, inputs)
+    vertical, horizontal = layer.strides
+    if (vertical, horizontal) != (1, 1):
+        inputs = inputs[:, ::vertical, ::horizontal, :]
+    kernel = ops.cast(layer.kernel, inputs.dtype)
+    pixels = ops.reshape(inputs, (-1, kernel.shape[2]))
+    outputs = ops.matmul(pixels, ops.reshape(kernel, kernel.shape[2:]))
+    return _finish(layer, ops.reshape(outputs, (*ops.shape(inputs)[:3], layer.filters)))
+
+
+def _finish(layer: layers.Layer, outputs: Any) -> Any:
     if layer.use_bias:
         outputs = outputs + layer.bias
     return outputs if layer.activation is None else layer.activation(outputs)

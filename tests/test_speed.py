@@ -1,4 +1,4 @@
-"""`siamese.train.speed`: the matrix product is the depthwise convolution."""
+"""`siamese.train.speed`: the matrix products are the convolutions."""
 
 from typing import Any
 
@@ -67,3 +67,36 @@ def test_only_small_maps_of_plain_layers_take_it(monkeypatch: pytest.MonkeyPatch
     speed_up(model)
     np.testing.assert_allclose(model(images), before, rtol=1e-5, atol=1e-6)
     assert sizes == [(4, 2)]
+
+
+@pytest.mark.parametrize("strides", [1, 2, (2, 1)])
+@pytest.mark.parametrize("size", [(4, 2), (5, 3), (1, 1)])
+def test_pointwise_convolutions_keep_values_and_gradients(
+    size: tuple[int, int], strides: int | tuple[int, int]
+) -> None:
+    inputs = keras.Input((*size, 6))
+    layer = layers.Conv2D(4, 1, strides, activation="tanh", bias_initializer="random_normal")
+    model = keras.Model(inputs, layer(inputs))
+    maps = tf.constant(RANDOM.normal(size=(3, *size, 6)), tf.float32)
+
+    def run() -> list[Any]:
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            outputs = model(maps)
+            total = tf.reduce_sum(tf.sin(outputs))
+        return [outputs, *tape.gradient(total, [maps, *model.trainable_variables])]
+
+    before = run()
+    speed_up(model)
+    assert layer.call.func is speed._convolve_pointwise
+    for one, other in zip(run(), before, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_grouped_pointwise_convolutions_stay_keras_own() -> None:
+    inputs = keras.Input((4, 2, 6))
+    model = keras.Model(inputs, layers.Conv2D(4, 1, groups=2)(inputs))
+    maps = RANDOM.normal(size=(3, 4, 2, 6)).astype(np.float32)
+    before = model(maps)
+    speed_up(model)
+    np.testing.assert_allclose(model(maps), before, rtol=1e-5, atol=1e-6)
