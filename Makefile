@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEMO := demo
 INSTALL := $(shell command -v uv >/dev/null && echo "uv pip install --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet")
 
-.PHONY: help demo test lint types layers pytest notebooks docs test-slow test-installs mutants parity counts benchmark clean
+.PHONY: help demo test lint types layers pytest notebooks docs test-slow torture test-installs mutants parity counts benchmark clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ test-installs: .venv/ready  ## build the wheel and try each extra in an environm
 
 test-slow: .venv/ready-to-develop  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+torture: .venv/ready-to-develop  ## 100,000 damaged files of every kind: an hour
+	$(BIN)/python tests/hostile.py --inputs 100000
 
 mutants: .venv/ready-to-develop  ## break the code in small ways and count what the tests notice: hours
 	$(BIN)/python tests/mutants.py

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +33,6 @@ BLOCK = 1024
 """Images whose embeddings are written at a time: so many are computed again after a kill."""
 _FLIPPED = "-flip"
 _PROFILE = "-profile-"
-_DAMAGE = (OSError, EOFError, BadZipFile, ValueError, TypeError, LookupError, AttributeError)
-"""What the readers raise on files that are damaged or others."""
 
 
 @dataclass(frozen=True)
@@ -303,7 +300,9 @@ def read_embeddings(path: str | Path) -> Embeddings:
             frames=np.array(columns["frame"], np.int64) if "frame" in columns else None,
             times=np.array(columns["time"], "datetime64[us]") if "time" in columns else None,
         )
-    except _DAMAGE as error:
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file makes the readers raise anything
         raise InputError(
             f"{path}: is not a file of embeddings, or a damaged one "
             f"({' '.join(str(error).split())[:120]}). Make it again with siamese embed."

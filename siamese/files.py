@@ -1,15 +1,45 @@
 """Files that are whole or not there."""
 
 import contextlib
+import dataclasses
 import glob
 import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast, get_type_hints
 
 _STALE = 24 * 3600.0
 """Seconds after which what was not finished is taken for the remains of a killed process."""
+
+
+_Made = TypeVar("_Made")
+
+
+def check_fields(made: _Made) -> _Made:
+    """Checks that a dataclass, read from a file, holds what it declares, and returns it.
+
+    So do the dataclasses in its fields.
+
+    Raises:
+        TypeError: A field holds something else; the message names it.
+    """
+    import typeguard
+
+    kinds = get_type_hints(type(made))
+    for field in dataclasses.fields(made):  # type: ignore[arg-type]
+        value = getattr(made, field.name)
+        if dataclasses.is_dataclass(value):
+            check_fields(value)
+        try:
+            typeguard.check_type(
+                value,
+                kinds[field.name],
+                collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS,
+            )
+        except typeguard.TypeCheckError as error:
+            raise TypeError(f"{field.name}: {' '.join(str(error).split())}") from None
+    return made
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 import re
 import struct
@@ -17,6 +18,9 @@ from PIL import Image, UnidentifiedImageError
 
 from siamese.errors import InputError
 from siamese.filesystem import as_path, is_remote, reaching
+
+# Where a program has set up no log, Pillow's notes on damage would be printed.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 KINDS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM", "JPEG2000")
 """What an image is, by its content, for every stage. Pillow's other readers are never tried: some
@@ -121,10 +125,10 @@ def decode_image(data: bytes, name: str | Path) -> NDArray[np.uint8]:
         raise InputError(f"{name}: is empty (0 bytes). Remove it or copy it again.")
     try:
         with warnings.catch_warnings():
-            # Pillow warns of a bomb from 89 M pixels on; our own, lower limit answers below.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=KINDS)
-        return convert_image(image, name)
+            # Pillow warns of damage before it raises, and of a bomb from 89 M pixels on, where our
+            # own limit is lower.
+            warnings.simplefilter("ignore")
+            return convert_image(Image.open(io.BytesIO(data), formats=KINDS), name)
     except InputError:
         raise
     except Image.DecompressionBombError:

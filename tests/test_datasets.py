@@ -238,10 +238,10 @@ def test_mars_tables_that_are_damaged_or_missing_are_named(tmp_path):
     with pytest.raises(InputError, match=re.escape("query_IDX.mat: is not a MATLAB file")):
         list_samples(root, "query")
     savemat(table, {"another": np.array([[1]])})
-    with pytest.raises(InputError, match=re.escape("query_IDX.mat: has no table 'query_IDX'")):
+    with pytest.raises(InputError, match="no table query_IDX"):
         list_samples(root, "query")
     savemat(table, {"query_IDX": np.array([["one", [2]]], dtype=object)})
-    with pytest.raises(InputError, match="table 'query_IDX' is not of numbers"):
+    with pytest.raises(InputError, match="query_IDX holds other than whole numbers"):
         list_samples(root, "query")
     table.unlink()
     with pytest.raises(InputError, match=re.escape("query_IDX.mat: no such file")):

@@ -3,6 +3,7 @@
 Everything here is about files that a stranger may have made.
 """
 
+import errno
 import hashlib
 import io
 import lzma
@@ -139,6 +140,10 @@ def keep_archive(archive: Path, home: Path, *, progress: Progress | None = None)
         raise InputError(
             "the archive is not a zip file, or a damaged one. Pack it again."
         ) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a place before the start of the file
+            raise
+        raise InputError("the archive is a damaged zip file. Pack it again.") from None
     except UnicodeDecodeError:
         raise InputError("the archive holds a name that is no text. Pack it again.") from None
 

@@ -1,13 +1,15 @@
 """Official MARS: frames in folders, tracklets in tables of MATLAB."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese.datasets.matlab import read_matrix, whole_numbers
 from siamese.datasets.samples import Sample, holds_file, holds_folder, read_name, read_text
 from siamese.errors import InputError
-from siamese.filesystem import join, local_copy
+from siamese.filesystem import join
 
 
 def part_folders(root: Path) -> dict[str, str]:
@@ -83,26 +85,24 @@ def list_tracklets(root: Path, part: str) -> list[Sample]:
 
 
 def _read_matrix(path: Path, variable: str) -> NDArray[np.int64]:
-    # SciPy takes time to import and only this dataset needs it.
-    from scipy.io import loadmat
-
     if not path.is_file():
         raise InputError(f"{path}: no such file. Copy the folder `info` of MARS completely.")
     try:
-        with local_copy(path) as copy:
-            try:
-                content = loadmat(copy)
-            except NotImplementedError:  # version 7.3 is HDF5, with its axes turned round
-                import h5py
+        content = path.read_bytes()
+        if content[:6] == b"MATLAB" and content[124:126] in (b"\x00\x02", b"\x02\x00"):
+            return _read_hdf5(content, variable)
+        return read_matrix(content, variable)
+    except (ValueError, OSError, ImportError) as error:
+        raise InputError(
+            f"{path}: is not a MATLAB file of MARS ({error}). Copy it again."
+        ) from None
 
-                with h5py.File(copy) as file:
-                    content = {variable: np.asarray(file[variable]).T} if variable in file else {}
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        raise InputError(f"{path}: is not a MATLAB file ({error}). Copy it again.") from None
-    matrix = content.get(variable)
-    if matrix is None or matrix.ndim != 2 or matrix.size == 0:
-        raise InputError(f"{path}: has no table {variable!r}. Copy it again.")
-    try:
-        return np.asarray(matrix, dtype=np.int64)
-    except (ValueError, TypeError):
-        raise InputError(f"{path}: table {variable!r} is not of numbers. Copy it again.") from None
+
+def _read_hdf5(content: bytes, variable: str) -> NDArray[np.int64]:
+    """Reads a table of version 7.3, which is HDF5 with its axes turned round."""
+    import h5py
+
+    with h5py.File(io.BytesIO(content)) as file:
+        if variable not in file:
+            raise ValueError(f"no table {variable}")
+        return whole_numbers(np.atleast_2d(np.asarray(file[variable]).T), variable)

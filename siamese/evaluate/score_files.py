@@ -73,7 +73,10 @@ def read_score_report(path: str | Path) -> ScoreReport:
             f"{path}: expected a score report of schema version {REPORT_VERSION}, as siamese "
             f"evaluate --output writes it. Received: {version}. Evaluate the model again."
         )
-    return ScoreReport.from_dict(values)
+    try:
+        return ScoreReport.from_dict(values)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise InputError(f"{path}: is a damaged report ({error}). Evaluate again.") from None
 
 
 def report_path(path: str | Path) -> Path:

@@ -257,7 +257,9 @@ def _open_session(path: Path) -> Any:
         each for each in ("CUDAExecutionProvider", "CPUExecutionProvider") if each in usable
     ]
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=providers, enable_fallback=0
+        )
     except Exception as error:  # onnxruntime's own errors share no other base
         weights = path.with_name(f"{path.name}.data")
         if re.search("external.?data|external initializer|[.]data", str(error), re.IGNORECASE):

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from siamese.datasets import Coverage, LeftOut
+from siamese.files import check_fields
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -175,7 +177,7 @@ class Manifest:
             left_out = tuple(LeftOut(**each) for each in counts["left_out"])
             coverage = Coverage(counts["found"], counts["used"], left_out)
         read = {"parts": parts, "skipped": skipped, "sources": sources, "coverage": coverage}
-        return cls(**{**values, **read})
+        return check_fields(cls(**{**values, **read}))
 
 
 def describe(manifest: Manifest) -> str:
@@ -224,10 +226,12 @@ def _describe_caps(caps: int | Mapping[str, int] | None) -> list[str]:
 
 def _read_source(values: Mapping[str, Any]) -> Source:
     ranges = {key: values[key] and tuple(values[key]) for key in ("cameras", "labels")}
-    return Source(**{**values, **ranges})
+    return check_fields(Source(**{**values, **ranges}))
 
 
 def _read_part(values: Mapping[str, Any]) -> Part:
-    shards = tuple(Shard(**shard) for shard in values["shards"])
+    shards = tuple(check_fields(Shard(**shard)) for shard in values["shards"])
     by_label = {int(key): count for key, count in values["images_by_label"].items()}
-    return Part(**{**values, "shards": shards, "images_by_label": by_label})
+    if odd := [each.file for each in shards if Path(each.file).name != each.file[:255]]:
+        raise ValueError(f"it names a file outside its folder: {odd[0]}")
+    return check_fields(Part(**{**values, "shards": shards, "images_by_label": by_label}))

@@ -53,7 +53,7 @@ def read_manifest(folder: str | Path, check_shards: bool = True) -> Manifest:
             f"{folder}: holds no complete record set (no {MANIFEST}). "
             "Build it with create_tf_record.py"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(
             f"{path}: is not a manifest of a record set ({_explain(error)}). "
             "Give another folder for the records; or, if it was one, remove it together with its "

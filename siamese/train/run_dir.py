@@ -20,7 +20,7 @@ from rich.console import Console
 
 from siamese import __version__
 from siamese.errors import InputError
-from siamese.files import whole_file
+from siamese.files import check_fields, whole_file
 from siamese.recipes import Recipe, recipe_from_dict
 from siamese.train.speed import speed_up
 
@@ -161,8 +161,9 @@ def read_run_config(folder: Path) -> RunConfig:
         values = json.loads(path.read_text(encoding="utf-8"))
         values["recipe"] = recipe_from_dict(values["recipe"])
         fields = RunConfig.__dataclass_fields__
-        return RunConfig(**{name: value for name, value in values.items() if name in fields})
-    except (ValueError, KeyError, TypeError):
+        found = {name: value for name, value in values.items() if name in fields}
+        return check_fields(RunConfig(**found))
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise InputError(f"{path}: is damaged. Start a new run.") from None
 
 
