@@ -1,4 +1,4 @@
-"""What the package's extras bring, and the one line that names the extra of what is missing."""
+"""Names the extra that brings a missing package, in one line."""
 
 import importlib.util
 

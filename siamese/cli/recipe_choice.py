@@ -1,4 +1,4 @@
-"""What a training starts from: the recipe where none was named, and checks of what was."""
+"""Chooses a recipe for a training where none was named, and checks one that was."""
 
 import importlib.util
 import os

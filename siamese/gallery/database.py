@@ -48,7 +48,7 @@ class Gallery:
 
     @property
     def model(self) -> Model:
-        """The model, open.
+        """Returns the model, open.
 
         Raises:
             InputError: There is none, or it cannot be opened.
@@ -378,20 +378,18 @@ class Gallery:
         most = k + max(len(paths) for paths in own)
         found = self._searcher.search(queries, most, chosen, approximate)
         people = self._searcher.count_people(chosen)
-        calibration = self.own_calibration.choose(self.model.calibration)  # one for all queries
+        calibration = self.own_calibration.choose(self.model.calibration)
         return [
             make_results(*ranked, calibration, people, paths)[:k]
             for ranked, paths in zip(found, own, strict=True)
         ]
 
     def _check_model(self) -> None:
-        space = self._table.space()
-        if space.fingerprint != self.model.fingerprint:
+        if (made_with := self._table.space().fingerprint) != self.model.fingerprint:
             raise InputError(
-                f"{self.path}: was made with the model {space.fingerprint}. Received: "
+                f"{self.path}: was made with the model {made_with}. Received: "
                 f"{self.model.path} ({self.model.fingerprint}). Give --model with that model, or "
-                "embed the gallery anew with this one: siamese gallery reembed --gallery "
-                f"{self.path} --model {self.model.path}"
+                f"run siamese gallery reembed --gallery {self.path} --model {self.model.path}"
             )
 
     def _check_search(self, k: int) -> None:

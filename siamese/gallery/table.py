@@ -396,6 +396,5 @@ class Table:
 
 
 def _query(table: Any, columns: Sequence[str] | None, where: str | None) -> Any:
-    query = table.search()
-    query = query if columns is None else query.select(list(columns))
+    query = table.search() if columns is None else table.search().select(list(columns))
     return query if where is None else query.where(where)

@@ -1,4 +1,4 @@
-"""Which model answers: the one in use, the newest run's, the pretrained one, or that of a gallery.
+"""Finds the model that answers: in use, of the newest run, pretrained, or of a gallery.
 
 The file `runs/in_use.json` names the model in use and says why; training and `siamese use` write
 it. Where there is none, the run that finished last is in use, as in version 0.1.0, or else the

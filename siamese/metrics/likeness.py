@@ -1,4 +1,4 @@
-"""How unlike the images of a calibration others are: by light, contrast, sharpness and colour.
+"""Measures how unlike the images of a calibration others are: light, sharpness, colour.
 
 Of what was tried (benchmarks/likeness.py), this tells a lone pair of other cameras; embeddings do
 not: those of other cameras crowd together, which two of them cannot show.

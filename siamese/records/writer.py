@@ -87,8 +87,7 @@ def build_records(
         folder: Where the records go, a path or an address; by default `default_folder`. For several
             datasets it must be given.
         name: First part of the shards' names.
-        validation_size: Expected share of people (tracklets, images) in validation, 0 to 1, of each
-            source; 0: all train, 1: none does.
+        validation_size: Share of people (tracklets, images) of each source in validation, 0 to 1.
         num_shards: Files for each part; None: as many as make some 128 MB each.
         random_seed: Seed of the split.
         split: What stays whole: "identity", "tracklet" or "image".
