@@ -8,17 +8,19 @@ embeddings beyond the distance from the mean that 95 % of the calibration's have
 components. Printed last: the rank correlation of each with the false-accept rate; drawn: both of
 the first.
 
-    python benchmarks/likeness.py --model MODEL --home FOLDER[=SLICE] --data FOLDER ...
+    python benchmarks/likeness.py [--model MODEL] [--home FOLDER[=SLICE] --data FOLDER ...]
         [--changed FOLDER] [--images 500] [--plot likeness.png]
 
 `--home` are the images of the model's calibration, as `tools/add_likeness.py` takes them.
-`--changed` makes other cameras of one dataset: dim, dark, blurred, compressed.
+`--changed` makes other cameras of one dataset: dim, dark, blurred, compressed. Without options
+people are drawn.
 """
 
 import argparse
 import io
 import os
 import runpy
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,7 @@ from siamese.inference import Model, load_model
 from siamese.metrics.likeness import Likeness, fit_likeness, measure_appearance
 from siamese.metrics.pairs import count_pairs
 from siamese.metrics.verification import error_rates_at
+from siamese.synthetic import write_mars_tree
 
 list_source: Callable[[str], list[Sample]] = runpy.run_path(
     str(Path(__file__).parents[1] / "tools" / "add_likeness.py")
@@ -56,12 +59,20 @@ def main() -> None:
     """Prints a line a dataset and draws the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="pretrained")
-    parser.add_argument("--home", required=True, help="FOLDER, FOLDER=SLICE or FOLDER=held_out")
+    parser.add_argument("--home", help="FOLDER, FOLDER=SLICE or FOLDER=held_out")
     parser.add_argument("--data", nargs="*", default=[], help="the same")
     parser.add_argument("--changed", nargs="*", default=[], help="the same")
     parser.add_argument("--images", type=int, default=500, help="of whole people, of each dataset")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as drawn:
+        if options.home is None:
+            write_mars_tree(drawn, people=60, cameras=4, frames=2, seed=5)
+            options.home, options.data, options.changed = f"{drawn}=:30", [f"{drawn}=30:"], [drawn]
+        _measure_all(options)
+
+
+def _measure_all(options: argparse.Namespace) -> None:
     model = load_model(options.model)
     print(f"{model.path} ({model.fingerprint}), load {os.getloadavg()[0]:.1f}")
     home = _embed(model, list_source(options.home), read_image)

@@ -196,7 +196,7 @@ def test_bombs_and_other_files_are_refused_in_words(
     text.write_text("no image")
     large = tmp_path / "large.jpg"
     large.write_bytes(good.read_bytes() + b"\0" * 21_000_000)
-    for path, words in ((bomb, "pixels"), (text, "is not a JPEG"), (large, "at most 20 MB")):
+    for path, words in ((bomb, "pixels"), (text, "is not an image"), (large, "at most 20 MB")):
         with pytest.raises(Exception, match=words) as caught:
             client.predict(handle_file(path), handle_file(good), 0.01, api_name="/verify")
         assert "Traceback" not in str(caught.value)
@@ -716,4 +716,4 @@ def test_pages_of_the_gallery_hold_all_images(desk: Desk) -> None:
     path = desk.gallery.images()[0].path
     assert desk.thumbnail(path) is desk.thumbnail(path)
     assert max(desk.thumbnail(path).size) <= 160
-    assert desk.thumbnail(str(desk.home / "none.jpg")).size == (80, 160)
+    assert desk.thumbnail(str(desk.home / "none.jpg")).size == (64, 128)  # a grey one

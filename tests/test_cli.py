@@ -309,7 +309,9 @@ def test_train_takes_the_records_of_the_earlier_project(
 
     shutil.copytree(pedestrians, tmp_path / "tree")
     earlier_records(records, tmp_path / "tree")
-    assert _find_records((tmp_path / "tree",), None, {}, open_console()) == tmp_path / "tree"
+    assert (
+        _find_records((tmp_path / "tree",), None, {}, "error", open_console()) == tmp_path / "tree"
+    )
     assert "takes the records of the earlier project" in capsys.readouterr().err
     assert not (tmp_path / "tree" / "records").exists()
 

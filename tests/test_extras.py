@@ -100,7 +100,7 @@ def test_extras_bring_the_modules_that_they_are_said_to() -> None:
         assert wanted <= bring(extra), extra
     assert all(bring(extra) <= bring("all") for extra in EXTRAS)
     core = {re.split(r"[<>=]", line)[0] for line in project["dependencies"]}
-    assert core == {"numpy", "onnxruntime", "pillow", "protobuf", "tyro", "rich"}
+    assert core == {"numpy", "onnxruntime", "pillow", "protobuf", "typeguard", "tyro", "rich"}
 
 
 @pytest.mark.parametrize(

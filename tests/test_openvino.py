@@ -332,6 +332,8 @@ def test_commands_take_openvino_models(
     assert ask("gallery", "add", data)["unchanged"] == 112  # the gallery remembers
     found = ask("gallery", "search", query, "-k", "1")["queries"][0]
     assert found["left_out"] == [query]
+    assert found["matches"][0]["verdict"] == "same"  # the gallery has calibrated itself
+    found = ask("gallery", "search", query, "-k", "1", "--calibrate", "False")["queries"][0]
     assert found["matches"][0]["verdict"] is None
     assert main(["gallery", "info"]) == 0
     assert "channels bgr" in capsys.readouterr().out

@@ -218,11 +218,11 @@ def test_images_named_twice_are_refused_in_a_sentence(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--rerank", "--k1", "0"], "k1=0"),
+        (["--rerank", "--k1", "0"], "--k1 0"),
         (["--rerank", "--lambda", "2"], "original_weight=2"),
         (["--expand_queries", "0"], "k=0"),
         (["--false_accept_rates", "1.5"], "false_accept_rate=1.5"),
-        (["--pooling", "mean", "--frames", "0"], "frames=0"),
+        (["--pooling", "mean", "--frames", "0"], "--frames 0"),
         (["--image_size", "128", "64"], "128, 64"),
     ],
 )

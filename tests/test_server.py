@@ -101,7 +101,7 @@ def test_what_is_too_large_or_no_image_is_refused_in_a_sentence(
 ) -> None:
     answer = client.post("/embed", files={"images": ("a.txt", b"text")})
     assert answer.status_code == 400
-    assert answer.json()["detail"].startswith("a.txt: is not a JPEG, PNG, WebP or BMP image.")
+    assert answer.json()["detail"].startswith("a.txt: is not an image")
     image = {"images": ("a.jpg", images_of(people)[0].read_bytes())}
     monkeypatch.setattr(server, "MAXIMUM_BYTES", 100)
     assert client.post("/embed", files=image).status_code == 400

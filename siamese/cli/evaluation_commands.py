@@ -68,7 +68,7 @@ def evaluate(
         single_shot: Score CUHK03's single-gallery-shot protocol as well.
         false_accept_rates: Rows of the threshold table.
         preprocessing: Of a model made elsewhere, where its file does not say.
-        heat_maps: Show on the images of the rank lists where they matched the query (.keras only).
+        heat_maps: Show on the rank lists where images matched the query (.keras only).
         protocol: small_set asks for random halves of the people, one query and one gallery image
             each, and prints mean and spread, as small sets are scored (docs/scores.md).
         splits: Of small_set: how many halves, by default 10; 0 asks for all people, once.
@@ -78,10 +78,9 @@ def evaluate(
             of your own form; or how to read them (docs/datasets.md): folders, names, cuhk01, ...
         on_corrupt: What damaged images of a folder do: error names them all and ends, skip leaves
             them out and counts them.
-        profile: Profile of these cameras, which `siamese calibrate` wrote, best of other people:
-            scores with and without it, and its threshold.
-        identities: Also find out who is who without a label, and score that: B-cubed F1 and others.
-        seed: Of the draws: intervals, random rank lists, single shot, small_set.
+        profile: Profile by `siamese calibrate` of these cameras: scores with and without it.
+        identities: Also cluster the images into people without labels, and score that.
+        seed: Of the draws: intervals, rank lists, single shot, small_set.
         json_: Print one JSON object and nothing else.
     """
     numbers: dict[str, Any] = {"k1": k1, "k2": k2, "original_weight": lambda_}
