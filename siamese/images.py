@@ -127,7 +127,7 @@ def decode_image(data: bytes, name: str | Path) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             # Pillow warns of damage before it raises, and of a bomb from 89 M pixels on, where our
             # own limit is lower.
-            warnings.simplefilter("ignore")
+            warnings.filterwarnings("ignore", module="PIL")
             return convert_image(Image.open(io.BytesIO(data), formats=KINDS), name)
     except InputError:
         raise

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from siamese.embeddings import list_all
 from siamese.errors import InputError, OnCorrupt
-from siamese.files import check_fields, whole_file
+from siamese.files import WRONG_VALUES, check_fields, whole_file
 from siamese.inference import Model, load_model
 from siamese.inference.reading import Progress
 from siamese.metrics.bootstrap import calibrate_pairs
@@ -223,7 +223,7 @@ def read_profile(path: str | Path) -> Profile:
         sizes = {each.mean.shape + each.deviation.shape for each in profile.cameras.values()}
         if len(sizes) != 1 or UNKNOWN_CAMERA not in profile.cameras:
             raise ValueError("its cameras do not agree")
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except WRONG_VALUES as error:
         detail = " ".join(str(error).split())[:120]
         raise InputError(
             f"{path}: is not a profile, or a damaged one ({detail}). Make it again with siamese "

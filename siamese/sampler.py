@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from siamese.errors import InputError
 
@@ -24,6 +24,20 @@ class SourceShares(NamedTuple):
 
     source: Rows
     weights: tuple[float, ...]
+
+
+def count_groups(counts: ArrayLike, num_instances: int) -> int:
+    """Counts the groups of a set: of each person all images, some twice in the last group.
+
+    Args:
+        counts: Images of each person.
+        num_instances: K, images in a group.
+
+    Example:
+        >>> count_groups([4, 5, 1], 4)
+        4
+    """
+    return int((-(-np.asarray(counts, np.int64) // num_instances)).sum())
 
 
 def fit_groups(groups: int, num_identities: int, *, sampler: Sampler = "pk", hosts: int = 1) -> int:
@@ -150,7 +164,7 @@ class RowSampler:
             raise InputError(
                 f"training needs at least two people. Received: {len(counts)}. Add others."
             )
-        groups, what = int((-(-counts // num_instances)).sum()), f"groups of {num_instances} images"
+        groups, what = count_groups(counts, num_instances), f"groups of {num_instances} images"
         if triplets is not None:
             groups, what = len(triplets), "triplets"
         if groups < num_identities:
@@ -291,7 +305,7 @@ def sample_epoch(
             groups = np.concatenate([groups, again])
     else:
         _, counts = np.unique(labels, return_counts=True)
-        steps = -(-int((-(-counts // num_instances)).sum()) // num_identities)
+        steps = -(-count_groups(counts, num_instances) // num_identities)
         places = _deal_places(steps * num_identities, shares.weights)
         groups = np.empty((len(places), num_instances), np.int64)
         for number in range(len(shares.weights)):

@@ -63,7 +63,7 @@ def add(
     coverage = []
     for each in source:  # a wrong path is answered before the model is opened
         coverage += sources.cover_source(each, pattern=pattern)
-    opened = _open(gallery, model, preprocessing, calibrate)
+    opened = open_gallery(gallery, model, preprocessing, calibrate)
     counts = {"added": 0, "replaced": 0, "unchanged": 0}
     refused: list[str] = []
     with counting("images") as progress:
@@ -131,7 +131,7 @@ def search(
     if query is not None and not query.exists():
         raise InputError(f"{query}: no such image or folder. Check the path.")
     images = _gallery(gallery).info().images  # a missing gallery is answered at once
-    opened = _open(gallery, model, calibrate=calibrate)
+    opened = open_gallery(gallery, model, calibrate=calibrate)
     filters: dict[str, Any] = {"camera": camera or None, "since": since, "until": until}
     if like is not None:
         lists = {like: opened.search_person(like, k, **filters)}
@@ -292,7 +292,7 @@ def calibrate_gallery(
         preprocessing: Of a model made elsewhere, where its file does not say.
     """
     _gallery(gallery).info()
-    opened = _open(gallery, model, preprocessing)
+    opened = open_gallery(gallery, model, preprocessing)
     opened.calibrate()
     print(f"calibration  {describe_calibration(opened)}")
 
@@ -314,7 +314,7 @@ def _gallery(path: str, model: "Model | Path | None" = None, calibrate: bool = T
     return Gallery(path, model, calibrate=calibrate)
 
 
-def _open(
+def open_gallery(
     gallery: str,
     model: Path | None,
     preprocessing: Preprocessing = UNSTATED,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from siamese.cli.gallery_commands import open_gallery
 from siamese.cli.program import Flag, Json, Stated, counting
-from siamese.cli.verification_commands import open_model, open_or_name, open_profile
+from siamese.cli.verification_commands import open_model, open_profile
 from siamese.errors import InputError, OnCorrupt
 from siamese.preprocessing import UNSTATED
 
@@ -144,11 +145,7 @@ def print_cluster_scores(scores: "ClusterScores", head: str) -> None:
 def _open_gallery(folder: Path, model: Path | None, preprocessing: Any) -> "Gallery | None":
     if not (folder / "images.lance").is_dir():
         return None
-    from siamese.gallery import Gallery
-    from siamese.gallery.contents import made_with
-
-    maker = made_with(folder) or ("", None)
-    return Gallery(folder, open_or_name(model, preprocessing, *maker))
+    return open_gallery(str(folder), model, preprocessing)
 
 
 def _group_gallery(gallery: "Gallery", options: dict[str, Any]) -> "Identities":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from siamese.cli.program import counting
+from siamese.cli.verification_commands import camera_of
 from siamese.errors import InputError
 from siamese.files import whole_file
 
@@ -96,13 +97,10 @@ def _write(answers: Sequence[Mapping[str, Any]], file: TextIO, as_json: bool) ->
 
 
 def _camera(row: Mapping[str, str], side: str) -> int:
-    from siamese.datasets.samples import read_name
-
     told = row.get(f"camera{side}")
     if told:
         try:
             return int(told)
         except ValueError:
             raise InputError(f"camera{side} must be a number. Received: {told}.") from None
-    name = read_name(Path(row[f"img{side}"]).name)
-    return -1 if name is None else name.camera
+    return camera_of(Path(row[f"img{side}"]))

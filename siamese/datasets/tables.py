@@ -207,10 +207,11 @@ def _find_images(
         for name in names
     }
     there = file_states(paths.values())
-    for name in paths:  # of Windows
-        if "\\" in name and paths[name] not in there:
+    windows = [name for name in paths if "\\" in name and paths[name] not in there]
+    if windows:
+        for name in windows:
             paths[name] = join(home, str(PurePosixPath(name.replace("\\", "/"))))
-    there = file_states(paths.values())
+        there = file_states(paths.values())
     for line, names in rows:
         for name in names:
             if not name or paths[name] not in there:

@@ -14,7 +14,7 @@ from siamese.errors import InputError
 from siamese.evaluate.embedded import EmbeddedImages
 from siamese.evaluate.score_report import REPORT_VERSION, ScoreReport
 from siamese.evaluate.scoring import Ranked
-from siamese.files import whole_file
+from siamese.files import WRONG_VALUES, whole_file
 from siamese.metrics.ranking import QueryResults, RankingScores
 
 SCORES_FILE = "scores.json"
@@ -75,7 +75,7 @@ def read_score_report(path: str | Path) -> ScoreReport:
         )
     try:
         return ScoreReport.from_dict(values)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except WRONG_VALUES as error:
         raise InputError(f"{path}: is a damaged report ({error}). Evaluate again.") from None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.errors import InputError
-from siamese.files import remove, whole_file
+from siamese.files import WRONG_VALUES, check_fields, remove, whole_file
 from siamese.gallery.contents import one_of
 from siamese.gallery.table import Table
 from siamese.metrics.calibration import Calibration
@@ -207,8 +207,8 @@ def _parse(data: bytes, path: Path) -> GalleryCalibration:
             for name in ("calibration", "reference")
         )
         read = {**values, "calibration": calibration, "reference": reference}
-        return GalleryCalibration(**read)
-    except (ValueError, KeyError, TypeError, InputError) as error:
+        return check_fields(GalleryCalibration(**read))
+    except WRONG_VALUES as error:
         detail = " ".join(str(error).split())[:120]
         raise InputError(
             f"{path}: is damaged ({detail}). Make it again with siamese gallery calibrate."

@@ -10,7 +10,7 @@ from typing import Any
 
 from siamese.datasets import Sample
 from siamese.errors import InputError, OnCorrupt
-from siamese.files import remove, whole_file
+from siamese.files import WRONG_VALUES, remove, whole_file
 from siamese.filesystem import FileState, as_path, make_folder, remove_folder
 from siamese.records.manifest import MANIFEST, Manifest, Shard, Skipped
 from siamese.records.shards import BUILDING, ShardJob, WrittenShard
@@ -127,7 +127,7 @@ def _read_manifest(folder: Path) -> Manifest | None:
     """Reads the manifest, if there is one and it is of this program."""
     try:
         return Manifest.from_values(_read_json(folder / MANIFEST))
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except WRONG_VALUES:
         return None
 
 

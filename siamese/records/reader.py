@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from siamese.errors import InputError
+from siamese.files import WRONG_VALUES
 from siamese.filesystem import as_path, is_remote, local_copy, reaching
 from siamese.records.legacy import has_legacy_records, scan_legacy_records
 from siamese.records.manifest import MANIFEST, SCHEMA_VERSION, UNKNOWN_LABEL, Manifest, Shard
@@ -53,7 +54,7 @@ def read_manifest(folder: str | Path, check_shards: bool = True) -> Manifest:
             f"{folder}: holds no complete record set (no {MANIFEST}). "
             "Build it with create_tf_record.py"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except WRONG_VALUES as error:
         raise InputError(
             f"{path}: is not a manifest of a record set ({_explain(error)}). "
             "Give another folder for the records; or, if it was one, remove it together with its "

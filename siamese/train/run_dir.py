@@ -20,7 +20,7 @@ from rich.console import Console
 
 from siamese import __version__
 from siamese.errors import InputError
-from siamese.files import check_fields, whole_file
+from siamese.files import WRONG_VALUES, check_fields, whole_file
 from siamese.recipes import Recipe, recipe_from_dict
 from siamese.train.speed import speed_up
 
@@ -163,7 +163,7 @@ def read_run_config(folder: Path) -> RunConfig:
         fields = RunConfig.__dataclass_fields__
         found = {name: value for name, value in values.items() if name in fields}
         return check_fields(RunConfig(**found))
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except WRONG_VALUES:
         raise InputError(f"{path}: is damaged. Start a new run.") from None
 
 

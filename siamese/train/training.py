@@ -313,9 +313,10 @@ class _Training:
             facts["pretrained"] = pretrained
         if self.source.teacher is not None:
             facts["distilled_from"] = self.source.teacher.describe()
-        rows = np.linspace(0, len(self.gallery.names) - 1, MEASURED).astype(int)
-        seen = self.source.pictures(set(rows.tolist()))
-        likeness = fit_likeness(measure_appearance(seen.values()))
+        measured = set(np.linspace(0, len(self.gallery.names) - 1, MEASURED).astype(int).tolist())
+        projected = range(min(PROJECTED, len(self.gallery.names)))
+        pictures = self.source.pictures(measured.union(projected))
+        likeness = fit_likeness(measure_appearance(pictures[row] for row in sorted(measured)))
         card = calibrate_and_save(
             folder, recipe, embedder, scores, self.gallery, facts, likeness, self.source.sources
         )
@@ -324,9 +325,8 @@ class _Training:
         query = first_queries(self.gallery)
         write_queries(query, self.gallery, rank(query, self.gallery), folder / QUERIES_FILE)
         self.board.picture("held_out/rank_list", ranked, len(read_history(folder)) - 1)
-        some = self.gallery.rows(np.arange(min(PROJECTED, len(self.gallery.names))))
-        pictures = self.source.pictures(set(range(len(some.names))))
-        shown = [pictures[row] for row in range(len(some.names))]
+        some = self.gallery.rows(np.arange(len(projected)))
+        shown = [pictures[row] for row in projected]
         self.board.projector(some.embeddings, some.people.tolist(), some.cameras.tolist(), shown)
         write_json(folder / "scores.json", card)
         in_use = "" if self.machine.process else settle_in_use(folder, self.start, card)

@@ -26,7 +26,7 @@ from siamese.inference.reading import Progress
 from siamese.loader.from_files import array_batches, read_images
 from siamese.models.embedder import embed
 from siamese.recipes import Recipe
-from siamese.sampler import fit_groups
+from siamese.sampler import count_groups, fit_groups
 from siamese.train.objective import pair_targets
 from siamese.train.teacher import embed_crops, open_teacher
 
@@ -99,7 +99,7 @@ class TrainingData:
             InputError: The set is too small for any batch.
         """
         batches = self.recipe.batches
-        groups = triplets or sum(-(-count // batches.num_instances) for count in counts)
+        groups = triplets or count_groups(counts, batches.num_instances)
         fitting = fit_groups(
             groups, batches.num_identities, sampler=batches.sampler, hosts=self.hosts["hosts"]
         )

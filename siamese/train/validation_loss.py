@@ -5,7 +5,7 @@ import numpy as np
 from siamese.errors import InputError
 from siamese.evaluate import EmbeddedImages
 from siamese.recipes import Recipe
-from siamese.sampler import RowSampler, fit_groups
+from siamese.sampler import RowSampler, count_groups, fit_groups
 from siamese.train.objective import METRIC_LOSSES
 
 
@@ -26,7 +26,7 @@ def held_out_loss(recipe: Recipe, gallery: EmbeddedImages) -> float | None:
         return None
     labels = np.unique(gallery.people, return_inverse=True)[1].astype(np.int64)
     section = recipe.batches
-    groups = int((-(-np.bincount(labels) // section.num_instances)).sum())
+    groups = count_groups(np.bincount(labels), section.num_instances)
     try:
         sampler = RowSampler(
             labels,
