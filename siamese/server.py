@@ -14,10 +14,9 @@ from fastapi.security import HTTPBearer
 from numpy.typing import NDArray
 
 import siamese
-from siamese.app.uploads import MAXIMUM_BYTES, check_kind
+from siamese.app.uploads import MAXIMUM_BYTES, decode_upload
 from siamese.errors import InputError
 from siamese.gallery import Gallery, answer
-from siamese.images import decode_image
 from siamese.inference import Model
 from siamese.inference.networks import Network
 
@@ -178,11 +177,7 @@ def _read(upload: UploadFile) -> bytes:
 
 
 def _decode(upload: UploadFile) -> NDArray[np.uint8]:
-    name, data = upload.filename or "image", _read(upload)
-    if len(data) > MAXIMUM_BYTES:
-        raise InputError(f"{name}: an image must be at most {MAXIMUM_BYTES // 10**6} MB.")
-    check_kind(data, name)
-    return decode_image(data, name)
+    return decode_upload(_read(upload), upload.filename or "image")
 
 
 def _refuse(status: int, why: str, headers: dict[str, str] | None = None) -> JSONResponse:

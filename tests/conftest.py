@@ -1,11 +1,16 @@
 """Small real input, drawn once a test process."""
 
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import Phase, settings
 
 from siamese.synthetic import write_mars_tree
+
+if TYPE_CHECKING:
+    from siamese.inference import Model
 
 # A mutant is killed by the first example that fails: it is not made smaller, nor kept.
 settings.register_profile(
@@ -74,3 +79,27 @@ def calibrated(pedestrians: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     card = {"calibration": fit_calibration(pairs).to_dict(), "scores": {}}
     save_checkpoint(folder / "model.keras", embedder, image_size=(64, 32), metadata=card)
     return folder / "model.keras"
+
+
+@pytest.fixture(scope="module")
+def model(people: Path, tmp_path_factory: pytest.TempPathFactory) -> "Model":
+    """A model by colours for the `people` of a module, calibrated on them."""
+    from colours import write_colour_model
+
+    return write_colour_model(tmp_path_factory.mktemp("model") / "colours.onnx", people=people)
+
+
+@pytest.fixture(scope="module")
+def whole(people: Path, model: "Model", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of all images of `people`; a test that changes it takes a `copy`."""
+    from siamese.gallery import Gallery
+
+    path = tmp_path_factory.mktemp("whole") / "gallery"
+    Gallery(path, model).add(people)
+    return path
+
+
+@pytest.fixture
+def copy(whole: Path, tmp_path: Path) -> Path:
+    """A copy of `whole`."""
+    return Path(shutil.copytree(whole, tmp_path / "gallery"))

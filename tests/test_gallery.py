@@ -31,24 +31,6 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def model(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return write_colour_model(tmp_path_factory.mktemp("model") / "colours.onnx", people=people)
-
-
-@pytest.fixture(scope="module")
-def whole(people: Path, model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A gallery of all images; a test that changes it takes a copy."""
-    path = tmp_path_factory.mktemp("whole") / "gallery"
-    Gallery(path, model).add(people)
-    return path
-
-
-@pytest.fixture
-def copy(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "gallery"))
-
-
 def _files(people: Path) -> list[Path]:
     return sorted(people.rglob("*.jpg"))
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from colours import write_colour_model
 
 from siamese import cli
 from siamese.errors import InputError
@@ -22,23 +21,6 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("crops") / "people"
     write_mars_tree(folder, people=30, cameras=2, frames=2, image_size=(64, 32))
     return folder
-
-
-@pytest.fixture(scope="module")
-def model(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return write_colour_model(tmp_path_factory.mktemp("model") / "colours.onnx", people=people)
-
-
-@pytest.fixture(scope="module")
-def whole(people: Path, model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("whole") / "gallery"
-    Gallery(path, model).add(people)
-    return path
-
-
-@pytest.fixture
-def copy(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "gallery"))
 
 
 def test_a_gallery_reads_its_distances_by_its_own_images(

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
 from siamese import server
+from siamese.app import uploads
 from siamese.cli import main
 from siamese.gallery import Gallery
 from siamese.inference import Model
@@ -103,7 +104,8 @@ def test_what_is_too_large_or_no_image_is_refused_in_a_sentence(
     assert answer.status_code == 400
     assert answer.json()["detail"].startswith("a.txt: is not an image")
     image = {"images": ("a.jpg", images_of(people)[0].read_bytes())}
-    monkeypatch.setattr(server, "MAXIMUM_BYTES", 100)
+    for module in (server, uploads):
+        monkeypatch.setattr(module, "MAXIMUM_BYTES", 100)
     assert client.post("/embed", files=image).status_code == 400
     monkeypatch.setattr(server, "MAXIMUM_REQUEST", 100)
     assert client.post("/embed", files=image).status_code == 413

@@ -75,21 +75,28 @@ def read_upload(path: str | Path) -> NDArray[np.uint8]:
         raise InputError(f"{path.name}: the upload has gone. Send the image again.") from None
     if size > MAXIMUM_BYTES:
         raise InputError(_too_large(path.name, f" Received: {size / 1e6:.0f} MB."))
-    data = path.read_bytes()
-    check_kind(data, path.name)
-    return decode_image(data, path.name)
+    return decode_upload(path.read_bytes(), path.name)
 
 
-def check_kind(data: bytes, name: str) -> None:
-    """Sees by its content, not by its name, that a file is one of `siamese.images.KINDS`.
+def decode_upload(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Decodes the content of a file that somebody sent; see `read_upload`.
 
     Args:
-        data: The file's content.
+        data: The content, or more than `MAXIMUM_BYTES` of it.
         name: What messages call it.
+    """
+    _check_upload(data, name)
+    return decode_image(data, name)
+
+
+def _check_upload(data: bytes, name: str) -> None:
+    """Sees by its content, not by its name, that a file is a small one of `siamese.images.KINDS`.
 
     Raises:
         InputError: It is not.
     """
+    if len(data) > MAXIMUM_BYTES:
+        raise InputError(_too_large(name))
     try:
         Image.open(io.BytesIO(data), formats=KINDS).close()
     except Image.DecompressionBombError:
@@ -220,9 +227,7 @@ def _keep(
         for place, name in enumerate(names, 1):
             data, shown = read(name), PurePosixPath(names[name]).name
             try:
-                if len(data) > MAXIMUM_BYTES:
-                    raise InputError(_too_large(shown))
-                check_kind(data, shown)
+                _check_upload(data, shown)
             except InputError as error:
                 left_out.append(str(error))
             else:
