@@ -83,7 +83,10 @@ def _measure_all(options: argparse.Namespace) -> None:
     for source, change in sources:
         samples = _draw(list_source(source), options.images)
         crops = _embed(model, samples, CHANGES.get(change, read_image))
-        name = f"{Path(source.partition('=')[0]).name} {change}".strip()
+        folder = Path(source.partition("=")[0])
+        if folder.name.startswith("bounding_box"):  # a part, in the folder of the dataset
+            folder = folder.parent
+        name = f"{folder.name} {change}".strip()
         found.append((name, *measure(crops, home, threshold)))
         print("{}: accepted {:.1%}, unlike {:.0%}, crowding {:.3f}, Mahalanobis {:.0%}".format(
             *found[-1]), flush=True)  # fmt: skip
@@ -117,13 +120,22 @@ def report(found: Sequence[tuple[str, float, float, float, float]], path: Path |
 
     from siamese import plots
 
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = Figure(figsize=(10, 6), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     labels = ("pairs of images that are unlike", "crowding of embeddings")
     for place, label, values in zip(axes, labels, columns[:, 1:3].T, strict=True):
         place.scatter(values, columns[:, 0])
         for each, value in zip(found, values, strict=True):
-            place.annotate(each[0], (value, each[1]), xytext=(4, 3), textcoords="offset points")
+            right = value > 0.55 * values.max()
+            place.annotate(
+                each[0],
+                (value, each[1]),
+                xytext=(-6 if right else 6, 0),
+                textcoords="offset points",
+                ha="right" if right else "left",
+                va="center",
+                size=9,
+            )
         place.axhline(0.01, color="grey", ls="--", lw=1)
         place.set(xlabel=label, yscale="log")
     axes[0].set_ylabel("strangers accepted, 1 % promised")
