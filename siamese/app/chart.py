@@ -109,9 +109,10 @@ def plot_threshold(
     axes.set_xlim(low, high)
     axes.set_yticks([])
     whom = "people whom training never saw" if unseen else "people of this gallery"
+    whom = f"{calibration.people:,} {whom}"
     if not calibration.people:  # without labels
         whom = "unknown people of this gallery, nearly every pair of two"
-    axes.set_xlabel(f"distance; {calibration.people or ''} {whom}", size=8)
+    axes.set_xlabel(f"distance; {whom}", size=8)
     axes.tick_params(labelsize=8)
     figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
     return figure

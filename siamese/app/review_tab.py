@@ -59,8 +59,9 @@ def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
                     "Triplets (CSV)", interactive=False, elem_id="triplets", min_width=120
                 )
                 measure = gr.Button("Recalibrate", min_width=120)
+            with gr.Row():
                 images_alone = gr.Button(
-                    "From the images", min_width=120, elem_id="calibrate-images"
+                    "From the images", min_width=140, elem_id="calibrate-images"
                 )
                 back = gr.Button("Model's own", min_width=120)
             measured = gr.Markdown(_measured(desk), elem_id="measured")
