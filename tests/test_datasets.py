@@ -425,6 +425,18 @@ def test_a_pattern_keeps_the_parts_of_market_folders(tmp_path):
     assert relative(samples, tmp_path) == [("bounding_box_test/b2.jpg", "b", 2, -1, -1)]
 
 
+def test_a_pattern_keeps_query_and_gallery_unless_it_reads_them_itself(tmp_path):
+    for name in ("gallery/cam01/person01_cam01_026.jpg", "query/cam03_person01_635.jpg"):
+        miniatures.draw_image(tmp_path / name)
+    with pytest.raises(InputError, match=r"--pattern '\(\?=\.\*person") as error:
+        list_samples(tmp_path, "query")
+    suggested = str(error.value).split("'")[1]
+    ((query,), (gallery,)) = (list_samples(tmp_path, p, suggested) for p in ("query", "gallery"))
+    assert (query.person, query.camera, gallery.person, gallery.camera) == ("01", 3, "01", 1)
+    whole = r"^(?:query|gallery)/.*person(?P<person>\d+)"
+    assert len(list_samples(tmp_path, "train", whole)) == 2
+
+
 def test_a_pattern_sees_all_folders_below_and_those_that_are_linked(tmp_path):
     root = tmp_path / "crops"
     for folder, person in (("categories", "p1"), ("categories", "p2"), ("more", "p3")):

@@ -159,6 +159,17 @@ def test_one_camera_drops_the_query_image_alone_and_says_so(
         assert {row["matches"] for row in csv.DictReader(file)} == {"3"}
 
 
+def test_queries_whose_own_picture_is_searched_are_counted(
+    colours: Model, pedestrians: Path, tmp_path: Path
+) -> None:
+    folder = as_market(pedestrians, tmp_path, cameras=("1",))
+    assert not any("copy" in note for note in evaluate(colours, folder).notes)
+    for path in sorted((folder / "query").iterdir())[:3]:
+        shutil.copy(path, folder / "bounding_box_test" / path.name.replace("_00.", "_01."))
+    notes = evaluate(colours, folder).notes
+    assert any(note.startswith("3 of the queries find a copy") for note in notes)
+
+
 def test_people_without_cameras_are_scored_by_dropping_the_query_image(
     colours: Model, pedestrians: Path, tmp_path: Path
 ) -> None:

@@ -39,7 +39,6 @@ from siamese.filesystem import as_path
 
 PartName = Literal["train", "query", "gallery", "all"]
 
-MARKET_FOLDERS = ("bounding_box_train", "bounding_box_test")
 DISTRACTOR_SETS = ("mars", "mars-names", "market1501", "prid2011", "grid")
 MARKET_FORMS = ("market1501", "dukemtmc-reid", "cuhk03-np")
 MSMT17_FOLDERS = (("train", "test"), ("mask_train_v2", "mask_test_v2"))
@@ -147,7 +146,9 @@ def recognise(folder: str | Path, pattern: str | None = None) -> Layout:
         return _small_set(root, small_set_named(pattern, root))
     if pattern is not None:
         parts = find_parts(root)
-        if not set(parts.values()) & set(MARKET_FOLDERS):  # the pattern may read other folders
+        if any(name in pattern for name in parts.values()):  # it reads the parts' folders itself
+            parts = {}
+        if not parts:
             return Layout("pattern", str(root), {"train": str(root)}, pattern=pattern)
         return Layout("pattern", str(root), _places(root, parts), pattern=pattern)
     if any(holds_folder(root, each) for each in TABLE_FOLDERS) and not find_parts(root):
@@ -226,7 +227,8 @@ def _read_parts(root: Path, parts: Mapping[str, str]) -> Layout:
     raise InputError(
         f"{folder}: expected names such as 0002_c1s1_000451_03.jpg. Received: "
         f"{next(n for n in trees[folder] if '/' not in n)}. Give a pattern that reads the identity "
-        "from the names."
+        "from the names, for person01 and cam2 anywhere in them: --pattern "
+        r"'(?=.*person(?P<person>\d+))(?=.*cam(?P<camera>\d+))'."
     )
 
 

@@ -67,6 +67,9 @@ from siamese.metrics.verification import FALSE_ACCEPT_RATES, error_rates_at, sco
 if TYPE_CHECKING:
     from siamese.profiles import Profile
 
+COPY = 2e-3
+"""Distance below which two pictures are one: equal ones are nearer, with rounding."""
+
 
 def evaluate(
     model: str | Path | Model,
@@ -229,7 +232,7 @@ def evaluate(
         dataset=query_gallery.dataset,
         data_digest=query_gallery.digest(),
         source=query_gallery.source,
-        notes=[*query_gallery.notes, *_doubts(model, query_gallery)],
+        notes=[*query_gallery.notes, *_copies(ranked, reranking), *_doubts(model, query_gallery)],
         tracklets=query_gallery.pooled,
         **describe_model(model),
         dimensions=int(images.embeddings.shape[1]),
@@ -314,6 +317,20 @@ def _sizes(query_gallery: QueryGallery) -> dict[str, Any]:
         "images_without_camera": int((images.cameras < 0).sum()),
         "junk": query_gallery.junk,
     }
+
+
+def _copies(ranked: Ranked, reranking: Any) -> list[str]:
+    """Counts the queries whose nearest gallery image is their own picture once more."""
+    lists = ranked.scores.lists
+    if lists is None or reranking is not None:
+        return []
+    copies = int((lists.distances[:, 0] < COPY).sum())
+    if not copies:
+        return []
+    return [
+        f"{copies:,} of the queries find a copy of their own picture in the gallery, which is no "
+        "evidence: siamese inspect names the copies; remove them from one of the two."
+    ]
 
 
 def _doubts(model: Model, query_gallery: QueryGallery) -> list[str]:
