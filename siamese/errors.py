@@ -1,5 +1,6 @@
 """The one error that is the user's to fix, and what to do at a damaged image."""
 
+from collections.abc import Collection
 from typing import Literal, TypeAlias
 
 OnCorrupt: TypeAlias = Literal["error", "skip"]
@@ -12,3 +13,18 @@ class InputError(ValueError):
     The message is one line that says what was expected, what was received and how to fix it. The
     command line prints it without a traceback and exits with code 2.
     """
+
+
+def hint_at(name: str, names: Collection[str], form: str = "{}") -> str:
+    """Returns how an error about a name ends: with the nearest one that there is, else with all.
+
+    Example:
+        >>> hint_at("osnt", ["osnet", "apn"]), hint_at("x", ["osnet", "apn"])
+        ('Did you mean osnet?', 'Choose from: osnet, apn.')
+    """
+    import difflib  # which most runs do not need
+
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        return f"Did you mean {form.format(near[0])}?"
+    return f"Choose from: {', '.join(names)}."

@@ -142,16 +142,10 @@ def export_model(
 def largest_difference(
     loaded: LoadedModel, compute: Compute, images: Sequence[NDArray[np.uint8]], *, resized: bool
 ) -> float:
-    """Compares embeddings with the original's, image by image.
+    """Returns the largest 1 - cosine from the original's embeddings; NaN where an embedding is.
 
-    Args:
-        loaded: The original.
-        compute: The exported model: images `(1, height, width, 3)`, float32, to embeddings.
-        images: `(height, width, 3)` each, of any sizes.
-        resized: Resize the images to the model's size for both.
-
-    Returns:
-        The largest 1 - cosine; NaN where an embedding is.
+    `compute` is the exported model: one image `(1, height, width, 3)`, float32, to its embedding.
+    `resized` resizes the images to the model's size for both.
     """
     differences = []
     for image in images:

@@ -400,11 +400,12 @@ def test_images_outside_the_page_are_never_deleted(small: Desk, pedestrians: Pat
 
 def test_naming_and_merging(small: Desk) -> None:
     images = [each.path for each in small.gallery.images(person="0001")]
-    assert small.name(images[:2], "  Anna   B. ") == 2
-    assert small.merge(["0002", "0003"], "0002") == 16 or small.gallery.people()["0002"] == 16
+    assert small.rename("  Anna   B. ", images=images[:2]) == 2
+    merged = small.rename("0002", people=["0002", "0003"])
+    assert merged == 16 or small.gallery.people()["0002"] == 16
     assert small.gallery.people() == {"0001": 6, "0002": 16, "Anna B.": 2}
     with pytest.raises(InputError, match="a name of 1 to 100 letters"):
-        small.name(images, "  ")
+        small.rename("  ", images=images)
 
 
 def test_what_was_erased_or_merged_comes_back(small: Desk) -> None:
@@ -421,7 +422,7 @@ def test_what_was_erased_or_merged_comes_back(small: Desk) -> None:
     assert all(Path(each.path).is_file() for each in rows)
     assert small.review.answers == answers
     before = small.snapshot(people=["0001", "0002"])
-    small.merge(["0001", "0002"], "both")
+    small.rename("both", people=["0001", "0002"])
     assert small.gallery.people() == {"0003": 8, "both": 16}
     small.restore(before)
     assert sorted(small.gallery.images(), key=lambda each: each.path) == rows
@@ -510,7 +511,7 @@ def test_heat_maps_are_of_the_images_and_order_does_not_matter(
     one, other = (read_image(images_of(pedestrians, person)[0]) for person in (1, 2))
     first, second, similarity = desk.heat_maps(one, other)
     assert first.shape == second.shape == one.shape
-    assert similarity == pytest.approx(1 - desk.distance(one, other) ** 2 / 2, abs=1e-3)
+    assert similarity == pytest.approx(1 - desk.compare(one, other)[0] ** 2 / 2, abs=1e-3)
     swapped = desk.heat_maps(other, one)
     np.testing.assert_array_equal(swapped[0], second)
     large = desk.heat_maps(np.repeat(np.repeat(one, 20, 0), 20, 1), other)[0]

@@ -18,7 +18,8 @@ from siamese.gallery import Gallery
 from siamese.inference import load_model
 from siamese.loader.from_records import evaluation_batches
 from siamese.models import checkpoint
-from siamese.models.transfer import PRETRAINED, architecture_of
+from siamese.models.checkpoint import PRETRAINED
+from siamese.models.transfer import architecture_of
 from siamese.recipes import recipe_from_dict
 from siamese.records import read_manifest, shard_paths, verify_records
 from siamese.train.optimizer import TwoRateAdam

@@ -13,8 +13,7 @@ from siamese.cli import main, run, verify
 from siamese.errors import InputError
 from siamese.gallery import Gallery
 from siamese.inference import find_by_fingerprint, find_model, model_in_use, use_model
-from siamese.inference.in_use import PRETRAINED_FOLDER
-from siamese.models.checkpoint import read_metadata
+from siamese.models.checkpoint import PRETRAINED, read_metadata
 from siamese.train.finalize import settle_in_use
 from siamese.train.run_dir import read_run_config
 from siamese.train.training_data import name_held_out
@@ -44,7 +43,7 @@ def test_newest_run_answers_until_a_model_is_chosen(here: Path) -> None:
     assert find_model(None) == Path("runs/old/model.keras")
     assert find_model("newest") == Path("runs/new/model.keras")
     use_model("pretrained", "again")
-    assert find_model(None) == find_model("pretrained") == PRETRAINED_FOLDER / "model.keras"
+    assert find_model(None) == find_model("pretrained") == PRETRAINED
     assert model_in_use().why == "again"
 
 
@@ -91,7 +90,7 @@ def test_run_that_held_nobody_out_is_used_when_asked_alone(here: Path) -> None:
     Path("runs/new/recipe.json").write_text(json.dumps(config))
     said = _settle("new", mAP=1.0)
     assert said.startswith("pretrained, as before: the scores of this run are of people whom it")
-    assert find_model(None) == PRETRAINED_FOLDER / "model.keras"
+    assert find_model(None) == PRETRAINED
 
 
 def test_run_elsewhere_changes_nothing(here: Path, trained: Path) -> None:

@@ -21,8 +21,7 @@ from siamese.images import read_image
 from siamese.inference import Model, find_model, load_model
 from siamese.metrics.calibration import Calibration
 from siamese.models import checkpoint
-from siamese.models.checkpoint import read_metadata
-from siamese.models.transfer import PRETRAINED
+from siamese.models.checkpoint import PRETRAINED, read_metadata
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -371,12 +370,13 @@ def test_model_is_found_in_the_newest_run_then_in_the_package(
     calibrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("siamese.inference.in_use.PRETRAINED_FOLDER", tmp_path / "pretrained")
+    packaged = tmp_path / "pretrained" / "model.keras"
+    monkeypatch.setattr("siamese.inference.in_use.PRETRAINED", packaged)
     with pytest.raises(InputError, match="holds no finished run"):
         load_model()
-    (tmp_path / "pretrained").mkdir()
-    shutil.copy(calibrated, tmp_path / "pretrained" / "model.keras")
-    assert load_model().path == tmp_path / "pretrained" / "model.keras"
+    packaged.parent.mkdir()
+    shutil.copy(calibrated, packaged)
+    assert load_model().path == packaged
     for number, name in enumerate(["old", "new", "unfinished"]):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)

@@ -17,13 +17,18 @@ from keras.src.legacy.saving import legacy_h5_format
 import siamese
 from siamese.errors import InputError
 from siamese.models.backbones import BACKBONES, build_backbone, preparation_layers, put_weights
-from siamese.models.checkpoint import fingerprint, load_checkpoint, read_metadata, save_checkpoint
+from siamese.models.checkpoint import (
+    PRETRAINED,
+    fingerprint,
+    load_checkpoint,
+    read_metadata,
+    save_checkpoint,
+)
 from siamese.models.embedder import build_embedder, embed, join_embedder
-from siamese.models.layers import GeneralisedMean, ResizeImages
+from siamese.models.layers import GeneralisedMean, Pooling, ResizeImages, build_pooling
 from siamese.models.osnet import UnifiedAggregationGate, build_osnet
 from siamese.models.pair import ConsecutiveDifference, build_pair_model
-from siamese.models.pooling import Pooling, build_pooling
-from siamese.models.transfer import PRETRAINED, architecture_of
+from siamese.models.transfer import architecture_of
 from siamese.train.speed import computing_in
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 48, 24, 3), dtype=np.uint8)

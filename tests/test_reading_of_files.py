@@ -11,7 +11,7 @@ from siamese.datasets import list_samples
 from siamese.errors import InputError
 from siamese.gallery.sources import list_gallery_images, open_or_blank
 from siamese.inference import load_model
-from siamese.inference.in_use import PRETRAINED_FOLDER
+from siamese.models.checkpoint import PRETRAINED
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_grey_picture_stands_for_an_image_that_has_gone(tmp_path, caplog):
 
 def test_weights_of_an_onnx_model_that_are_missing_are_named(tmp_path):
     onnx = pytest.importorskip("onnx")
-    source = PRETRAINED_FOLDER / "model.onnx"
+    source = PRETRAINED.with_suffix(".onnx")
     model = onnx.load(source)
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.onnx.data")
     (tmp_path / "m.onnx.data").unlink()

@@ -135,7 +135,7 @@ def test_first_line_names_the_recipe_and_the_licence_of_its_start(
 def test_default_goes_without_the_pretrained_model(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("siamese.models.transfer.PRETRAINED", here / "model.keras")
+    monkeypatch.setattr("siamese.models.checkpoint.PRETRAINED", here / "model.keras")
     find = importlib.util.find_spec
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name: None if "efficientnet" in name else find(name)

@@ -11,6 +11,10 @@ uploads      checks of what comes in: limits, image kinds, archives
 components   Gradio as the tabs use it
 chart        distances of known pairs, and a false-accept rate's threshold
 wording      numbers, times and names as a person reads them
+
+Each `build_*` lays out a part of the page and says what it does: `desk` is asked, `changed` is a
+state that is counted up when the gallery has become another, `tab` loads something when it opens,
+and `folder` is where Gradio keeps pictures.
 """
 
 from siamese.telemetry import switch_off

@@ -24,13 +24,7 @@ _RATES = (1e-3, 1e-2, 5e-2, 1e-1)
 
 
 def build_about(desk: Desk, tab: Any, folder: Path) -> None:
-    """Lays out the tab.
-
-    Args:
-        desk: What is asked.
-        tab: The tab, whose opening loads the pictures.
-        folder: Where Gradio keeps pictures.
-    """
+    """Lays out the tab."""
     home = desk.model.path.parent
     with gr.Row():
         with gr.Column(scale=1, min_width=300):

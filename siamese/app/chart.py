@@ -32,15 +32,9 @@ class Histograms:
 
 
 def calibration_at(calibration: Calibration, false_accept_rate: float) -> Calibration:
-    """Moves the threshold to another false-accept rate.
+    """Moves the threshold to another false-accept rate, taken into 1e-4..0.2.
 
-    Args:
-        calibration: As the model holds it.
-        false_accept_rate: Wanted, 0..1; taken into 1e-4..0.2.
-
-    Returns:
-        The calibration with `threshold` and `false_accept_rate` moved; `calibration` itself at its
-        own rate.
+    The calibration itself is returned at its own rate.
     """
     rate = min(max(false_accept_rate, LOWEST_RATE), HIGHEST_RATE)
     if np.isclose(rate, calibration.false_accept_rate, rtol=1e-6):
@@ -53,10 +47,6 @@ def histograms(calibration: Calibration, bins: int = 48) -> Histograms:
 
     The share of pairs of two people nearer than a distance is the false-accept rate there, that of
     pairs of one person is one minus the false-reject rate: a bin holds the difference of its edges.
-
-    Args:
-        calibration: With its table.
-        bins: How many.
 
     Returns:
         The histograms. They leave out the nearest 0.05 % and the farthest 1.5 % of the pairs, where
@@ -82,9 +72,6 @@ def plot_threshold(
         calibration: In use.
         distance: Of the pair; None for none.
         unseen: Whether the known pairs show people whom training never saw.
-
-    Returns:
-        A figure.
     """
     found = histograms(calibration)
     low, high = found.edges[0], found.edges[-1]

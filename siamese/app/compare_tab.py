@@ -24,11 +24,6 @@ _NOTHING = (
 def build_compare(desk: Desk, examples: Sequence[tuple[Path, Path]], folder: Path) -> Any:
     """Lays out the tab and says what its parts do.
 
-    Args:
-        desk: What is asked.
-        examples: Pairs of images to try; the first is shown when the page opens.
-        folder: Where Gradio keeps pictures.
-
     Returns:
         The two fields for images.
     """
@@ -83,8 +78,7 @@ def build_compare(desk: Desk, examples: Sequence[tuple[Path, Path]], folder: Pat
         if one is None or other is None:
             return (None, *show(None, power))
         try:
-            images = read_upload(one), read_upload(other)
-            pair = desk.distance(*images), desk.unlikeness(*images)
+            pair = desk.compare(read_upload(one), read_upload(other))
         except InputError as error:
             return (None, *show(None, power, f"**This pair cannot be compared.** {plain(error)}"))
         return (pair, *show(pair, power))

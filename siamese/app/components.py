@@ -63,12 +63,8 @@ def refusal(message: str) -> Exception:
 def in_words(call: Callable[Given, Answered]) -> Callable[Given, Answered]:
     """Lets a visitor see what can be fixed, and nothing of what happens inside.
 
-    Args:
-        call: What a button does.
-
-    Returns:
-        The same; an `InputError` becomes a message on the page, any other error a line in the log
-        and a plain sentence.
+    An `InputError` becomes a message on the page, any other error a line in the log and a plain
+    sentence.
     """
 
     @functools.wraps(call)
@@ -94,13 +90,6 @@ def photo(label: str, **options: Any) -> Any:
 
     Gradio's own component opens what it receives before any function sees it, and fetches
     addresses that a visitor sends. This one hands over the path of the uploaded file and no more.
-
-    Args:
-        label: What it is.
-        **options: Of `gradio.Image`.
-
-    Returns:
-        The component.
     """
     component = gr.Image(
         label=label,
@@ -134,15 +123,9 @@ def photo(label: str, **options: Any) -> Any:
 
 
 def pictures(folder: Path, *, label: str, **options: Any) -> Any:
-    """Makes rows of pictures with captions; a click is an event, whose place `picked` reads.
+    """Makes rows of pictures of `(image, caption)`; `picked` reads a click on one.
 
-    Args:
-        folder: Where Gradio keeps the pictures that it sends to visitors.
-        label: What they are.
-        **options: Of `gradio.Gallery`.
-
-    Returns:
-        The component; its value is a list of `(image, caption)`.
+    `folder` is where Gradio keeps the pictures that it sends to visitors.
     """
     options = {"allow_preview": False, "elem_classes": "pictures", **options}
     component = gr.Gallery(
@@ -155,10 +138,6 @@ def pictures(folder: Path, *, label: str, **options: Any) -> Any:
 
 def picked(event: gr.SelectData, shown: Sequence[Item]) -> Item:
     """Finds what was clicked in `pictures`.
-
-    Args:
-        event: A click.
-        shown: What the pictures show, in their order.
 
     Raises:
         InputError: It is no longer there.
@@ -187,9 +166,7 @@ def folder_picker(label: str, hint: str) -> Any:
 def sent_files(event: gr.EventData, uploads: Path) -> dict[str, Path]:
     """Reads what a `folder_picker` sent: uploaded files, by their paths in the visitor's folder.
 
-    Args:
-        event: Its `submit` event.
-        uploads: Where Gradio keeps what it receives: a visitor cannot name files elsewhere.
+    They must lie in `uploads`, where Gradio keeps what it receives.
 
     Raises:
         InputError: There is no file, or a path is not that of an upload.

@@ -46,15 +46,7 @@ Examples = Sequence[tuple[Path, Path]]
 
 
 def build_page(desk: Desk, examples: Examples = ()) -> Any:
-    """Lays out the page.
-
-    Args:
-        desk: What its tabs ask.
-        examples: Pairs of images to try; the first is shown when the page opens.
-
-    Returns:
-        A `gradio.Blocks`, not started.
-    """
+    """Lays out the page."""
     home = Path(_private_folder())
     pictures = Path(tempfile.mkdtemp(dir=home, prefix="gallery-"))
     desk.shown.append(pictures)

@@ -20,13 +20,7 @@ _UNDO_SECONDS = 600
 
 
 def build_people(desk: Desk, changed: Any, folder: Path) -> None:
-    """Lays out the tab and says what its parts do.
-
-    Args:
-        desk: What is asked.
-        changed: A state; it is counted up when the gallery has become another.
-        folder: Where Gradio keeps pictures.
-    """
+    """Lays out the tab and says what its parts do."""
     shown = gr.State(())  # paths of the images on the page
     before = gr.State(None, time_to_live=_UNDO_SECONDS)  # what this visitor changed last
     status = gr.Markdown(_status(desk), elem_id="status")
@@ -121,7 +115,7 @@ def build_people(desk: Desk, changed: Any, folder: Path) -> None:
         if not marks:
             raise InputError("no image is chosen. Click the images of one person first.")
         snapshot = desk.snapshot(images=marks)
-        words = f"{count(desk.name(marks, name), 'image')} named {plain(name)}."
+        words = f"{count(desk.rename(name, images=marks), 'image')} named {plain(name)}."
         return ([], "", *outcome(times, words, snapshot))
 
     @in_words
@@ -130,7 +124,7 @@ def build_people(desk: Desk, changed: Any, folder: Path) -> None:
             raise InputError("nobody is chosen. Choose the people who are one.")
         name = name.strip() or people[0]
         snapshot = desk.snapshot(people=people)
-        words = f"{count(desk.merge(people, name), 'image')} belong to {plain(name)} now."
+        words = f"{count(desk.rename(name, people=people), 'image')} belong to {plain(name)} now."
         return ([], "", *outcome(times, words, snapshot))
 
     @in_words

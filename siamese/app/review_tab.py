@@ -1,7 +1,7 @@
 """The tab Review: same or different? A person's word on the pairs that the model is unsure of."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -32,14 +32,7 @@ Given: TypeAlias = Sequence[tuple[Answer, Snapshot | None]]
 
 
 def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
-    """Lays out the tab and says what its parts do.
-
-    Args:
-        desk: What is asked.
-        changed: A state whose change says that the gallery is another.
-        tab: The tab, whose opening looks for pairs: that takes a moment in a large gallery.
-        folder: Where Gradio keeps pictures.
-    """
+    """Lays out the tab and says what its parts do."""
     waiting = gr.State(())  # pairs that are to be asked about, the first is shown
     given = gr.State(())
     with gr.Row():
@@ -112,23 +105,10 @@ def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
         return (*show(()), tuple(mine[:-1]), times + (mine[-1][1] is not None))
 
     @in_words
-    def show_calibration() -> tuple[str, Any]:
+    def show_calibration(change: Callable[[], object] | None = None) -> tuple[str, Any]:
+        if change is not None:
+            change()
         return _measured(desk), _chart(desk)
-
-    @in_words
-    def recalibrate() -> tuple[str, Any]:
-        desk.review.recalibrate()
-        return show_calibration()
-
-    @in_words
-    def calibrate() -> tuple[str, Any]:
-        desk.calibrate()
-        return show_calibration()
-
-    @in_words
-    def go_back() -> tuple[str, Any]:
-        desk.use_model_calibration()
-        return show_calibration()
 
     results = [*view, given, changed]
     for button, is_same in ((same, True), (different, False)):
@@ -141,13 +121,14 @@ def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
     tab.select(show, waiting, view, **HIDDEN).then(
         show_calibration, None, [measured, chart], **HIDDEN
     )
-    measure.click(
-        recalibrate, None, [measured, chart], api_visibility="private", show_progress_on=measured
-    )
-    images_alone.click(
-        calibrate, None, [measured, chart], api_visibility="private", show_progress_on=measured
-    )
-    back.click(go_back, None, [measured, chart], **HIDDEN)
+    shown = {"api_visibility": "private", "show_progress_on": measured}
+    for button, change, options in (
+        (measure, desk.review.recalibrate, shown),
+        (images_alone, desk.calibrate, shown),
+        (back, desk.use_model_calibration, HIDDEN),
+    ):
+        change_to = functools.partial(show_calibration, change)
+        button.click(change_to, None, [measured, chart], **options)
 
 
 def _nothing(desk: Desk) -> str:

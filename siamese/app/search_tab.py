@@ -26,13 +26,7 @@ _IN_GALLERY: dict[Verdict, str] = {
 
 
 def build_search(desk: Desk, changed: Any, folder: Path) -> None:
-    """Lays out the tab and says what its parts do.
-
-    Args:
-        desk: What is asked.
-        changed: A state whose change says that the gallery is another.
-        folder: Where Gradio keeps pictures.
-    """
+    """Lays out the tab and says what its parts do."""
     shown = gr.State(())  # the matches on the page
     with gr.Row():
         with gr.Column(scale=3, min_width=280):

@@ -128,15 +128,14 @@ class Desk:
 
     # Compare.
 
-    def distance(self, first: Pixels, second: Pixels) -> float:
-        """Measures the Euclidean distance of two images."""
-        return self.model.verify(first, second).distance
+    def compare(self, first: Pixels, second: Pixels) -> tuple[float, float | None]:
+        """Measures the Euclidean distance of two images, and how unlike the calibration's they are.
 
-    def unlikeness(self, first: Pixels, second: Pixels) -> float | None:
-        """Measures how unlike the calibration's images two are; None where it cannot tell."""
-        if self.calibration is not self.review.model_calibration:
-            return None
-        return self.model.unlikeness(first, second)
+        The second is None where it cannot be told, as of another calibration than the model's own.
+        """
+        found = self.model.verify(first, second)
+        own = self.calibration is self.review.model_calibration
+        return found.distance, found.unlikeness if own else None
 
     def heat_maps(self, first: Pixels, second: Pixels) -> tuple[Pixels, Pixels, float]:
         """Shows where the two images were found alike.
@@ -166,8 +165,8 @@ class Desk:
                 f"{false_accept_rate}."
             )
         calibration = calibration_at(self.calibration, false_accept_rate)
-        answer = self.model.judge(self.distance(first, second), calibration)
-        unlikeness = self.unlikeness(first, second)
+        distance, unlikeness = self.compare(first, second)
+        answer = self.model.judge(distance, calibration)
         name = self.model.path.name  # no path is a visitor's
         return replace(answer, model=name, unlikeness=unlikeness).to_dict()
 
@@ -240,13 +239,15 @@ class Desk:
                     if path.is_file() and whole_path(path) not in known:
                         path.unlink()
 
-    def name(self, images: Sequence[str], name: str) -> int:
-        """Gives images a person's name and returns how many there were."""
-        return self._rename(name, images=images)
-
-    def merge(self, people: Sequence[str], name: str) -> int:
-        """Makes several people one and returns how many images they have."""
-        return self._rename(name, people=people)
+    def rename(self, name: str, **whom: Sequence[str]) -> int:
+        """Gives `images`, or all images of `people`, one name and returns how many there are."""
+        name = " ".join(name.split())
+        if not name or len(name) > 100:
+            raise InputError("a name of 1 to 100 letters is needed. Type one.")
+        with self._writing:
+            changed = self.gallery.merge(name, **whom)
+        self.review.save()
+        return changed
 
     def erase(self, *, people: Sequence[str] = (), images: Sequence[str] = ()) -> int:
         """Erases people or images: rows, answers, and the files that came in through the page."""
@@ -305,10 +306,7 @@ class Desk:
             return self.review.answer(pair, same), None
         before = self.snapshot(people=names[1:], images=nameless)
         said = self.review.answer(pair, same)
-        if nameless:
-            self.name(nameless, names[0])
-        else:
-            self.merge(names[1:], names[0])
+        self.rename(names[0], **({"images": nameless} if nameless else {"people": names[1:]}))
         return said, before
 
     def take_back(self, said: Answer, before: Snapshot | None) -> None:
@@ -322,15 +320,6 @@ class Desk:
             return _thumbnail(path, height)
         except InputError:
             return Image.new("RGB", (height // 2, height), (200, 200, 200))
-
-    def _rename(self, name: str, **whom: Sequence[str]) -> int:
-        name = " ".join(name.split())
-        if not name or len(name) > 100:
-            raise InputError("a name of 1 to 100 letters is needed. Type one.")
-        with self._writing:
-            changed = self.gallery.merge(name, **whom)
-        self.review.save()
-        return changed
 
     def _choose(self, people: Sequence[str], images: Sequence[str]) -> list[GalleryImage]:
         rows = self.gallery.images() if len(self.gallery) else []

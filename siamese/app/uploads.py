@@ -58,9 +58,6 @@ class Kept:
 def read_upload(path: str | Path) -> NDArray[np.uint8]:
     """Reads an image that somebody sent.
 
-    Args:
-        path: The file.
-
     Returns:
         Pixels, `(height, width, 3)`, uint8.
 
@@ -113,14 +110,6 @@ def keep_archive(archive: Path, home: Path, *, progress: Progress | None = None)
     The same archive again gives the same folder. Files that are no images are left out; an archive
     that tries to leave its folder, or to fill the disk, is refused whole.
 
-    Args:
-        archive: The zip file.
-        home: The folder that keeps what came in; a new folder is made in it.
-        progress: Called with the files done and all files.
-
-    Returns:
-        Where the images are, how many, and what was left out.
-
     Raises:
         InputError: It is no zip file or a damaged one, needs a password, holds links or paths that
             lead outside, too many files or too much, or no image.
@@ -163,9 +152,6 @@ def keep_files(files: Mapping[str, Path], home: Path, *, progress: Progress | No
         home: The folder that keeps what came in; a new folder is made in it.
         progress: Called with the files done and all files.
 
-    Returns:
-        Where the images are, how many, and what was left out.
-
     Raises:
         InputError: A path leads outside, or there are too many files or no image.
     """
@@ -184,12 +170,8 @@ def keep_files(files: Mapping[str, Path], home: Path, *, progress: Progress | No
 def dataset_root(folder: Path) -> Path:
     """Finds the folder with the folders of people, where somebody packed a folder around it.
 
-    Args:
-        folder: What came in.
-
-    Returns:
-        `folder`, or the only folder in it that holds nothing but folders, and so on; also one whose
-        images say by their names who they show, for then it is not called after a person.
+    That is `folder`, or the only folder in it that holds nothing but folders, and so on; also one
+    whose images say by their names who they show, for then it is not called after a person.
     """
     while True:
         inside = list(folder.iterdir())

@@ -25,13 +25,8 @@ def choose_recipe(
 ) -> tuple["Recipe", str]:
     """Chooses what to train where no recipe was named: pretrained weights wherever there are some.
 
-    Args:
-        name: The recipe, if one was named.
-        backbone: What was asked for, as well as the next two.
-        weights: Likewise.
-        embed_size: Likewise.
-        folders: Whether three folders stand in place of a dataset, as in the project that trained
-            ResNet-50 on batch-hard triplets.
+    `folders` says that three folders stand in place of a dataset, as in the project that trained
+    ResNet-50 on batch-hard triplets.
 
     Returns:
         The recipe, and why it is that one, in words; "" where it was named.
@@ -45,7 +40,8 @@ def choose_recipe(
         return recipes.find_recipe(name), ""
     import_quietly("keras")
     from siamese.models.backbones import find_backbone
-    from siamese.models.transfer import PRETRAINED, is_model
+    from siamese.models.checkpoint import PRETRAINED
+    from siamese.models.transfer import is_model
 
     why = ", the default"
     asked = any(value is not None for value in (backbone, weights, embed_size))
@@ -104,11 +100,6 @@ def check_backbone(
     model: "ModelSection", backbone: str | None, embed_size: int | None
 ) -> tuple[int, int] | None:
     """Answers a wrong name before a large dataset is converted, not after.
-
-    Args:
-        model: What is to be trained.
-        backbone: What --backbone gave.
-        embed_size: What --embed_size gave.
 
     Returns:
         The input size of the model to start from, where there is one.

@@ -5,14 +5,12 @@ in_use        which file it opens: the model in use, the newest, the pretrained 
 networks      what computes: Keras, onnxruntime or OpenVINO; files of ours or of others
 preprocessor  RGB 0 to 255 to what a network made elsewhere takes
 channels      finds a model that gets its colours in the wrong order
-file_pairs    many pairs of files to verdicts
 crops         a frame and boxes to embeddings, as trackers ask
 reading       images of any kind to arrays and batches
 """
 
 from siamese.inference.channels import doubt_channels
 from siamese.inference.crops import CropEmbedder
-from siamese.inference.file_pairs import verify_pairs
 from siamese.inference.in_use import (
     Choice,
     find_by_fingerprint,
@@ -21,7 +19,7 @@ from siamese.inference.in_use import (
     model_in_use,
     use_model,
 )
-from siamese.inference.model import Model, Verification, load_model, reopen_model
+from siamese.inference.model import Model, Verification, load_model, reopen_model, verify_pairs
 from siamese.inference.reading import ImageLike, Images
 
 __all__ = [

@@ -13,9 +13,8 @@ from pathlib import Path
 from siamese.errors import InputError
 from siamese.files import whole_file
 from siamese.inference.networks import can_run_onnx
+from siamese.models.checkpoint import PRETRAINED, read_metadata
 
-PRETRAINED_FOLDER = Path(__file__).parents[1] / "pretrained"
-"""Where the model that comes with the package lies."""
 PRETRAINED_NAME, NEWEST_NAME = "pretrained", "newest"
 """Names of a model, in place of its file."""
 RUNS = Path("runs")
@@ -70,9 +69,6 @@ def use_model(model: str | Path, why: str) -> Choice:
         model: A run folder, a model file or "pretrained".
         why: In words, for whoever asks later.
 
-    Returns:
-        What `model_in_use` will say.
-
     Raises:
         InputError: There is no such model.
     """
@@ -123,7 +119,7 @@ def find_model(model: str | Path | None) -> Path:
     name = model_in_use().model if model is None else str(model)
     if name not in (PRETRAINED_NAME, NEWEST_NAME):
         return Path(name)
-    pretrained = [PRETRAINED_FOLDER / file for file in ("model.keras", "model.onnx")]
+    pretrained = [PRETRAINED, PRETRAINED.with_suffix(".onnx")]
     for path in [*(finished_runs() if name == NEWEST_NAME else []), *pretrained]:
         if path.is_file():
             return path
@@ -137,45 +133,30 @@ def find_fastest(model: str | Path | None) -> Path:
 
     A `model.onnx` beside the `model.keras` is taken where onnxruntime is installed, because it
     needs neither TensorFlow nor Keras, whose import takes longer than the answer. It is taken only
-    where it holds the fingerprint of the other: after more training it would be of older weights.
-
-    Args:
-        model: As `find_model` takes it; a model file is taken as it is.
-
-    Returns:
-        The file.
-
-    Raises:
-        InputError: From `find_model`.
+    where it holds the fingerprint of the other: after more training it would be of older weights. A
+    file that is named is taken as it is.
     """
     path = find_model(model)
     exported = path.with_suffix(".onnx")
     unnamed = model is None or str(model) in (PRETRAINED_NAME, NEWEST_NAME)
-    if unnamed and path != exported and exported.is_file() and can_run_onnx():
-        from siamese.models.checkpoint import read_metadata
-
-        # Sixteen digits of a digest are nowhere in the file unless its metadata names them.
-        if str(read_metadata(path)["fingerprint"]).encode() in exported.read_bytes():
-            return exported
-    return path
+    if not (unnamed and path != exported and exported.is_file() and can_run_onnx()):
+        return path
+    # Sixteen digits of a digest are nowhere in the file unless its metadata names them.
+    agrees = str(read_metadata(path)["fingerprint"]).encode() in exported.read_bytes()
+    return exported if agrees else path
 
 
 def find_by_fingerprint(fingerprint: str, remembered: str | None = None) -> Path | None:
     """Finds the model that made some embeddings: in use, remembered, pretrained or of a run.
 
-    Args:
-        fingerprint: Of the model.
-        remembered: The file that it was then.
-
-    Returns:
-        A file, in its fastest form; None where none of them is that model.
+    Returns its file in its fastest form; None where none of them is that model.
     """
-    from siamese.models.checkpoint import read_metadata
-
     candidates: list[str | Path | None] = [None, PRETRAINED_NAME, *finished_runs()]
     for each in candidates:
         with contextlib.suppress(InputError):
             path = find_model(each)
-            if path.suffix == ".keras" and read_metadata(path)["fingerprint"] == fingerprint:
+            if path.suffix != ".keras":
+                continue
+            if read_metadata(path, whole=False)["fingerprint"] == fingerprint:
                 return find_fastest(each)
     return Path(remembered) if remembered is not None and Path(remembered).is_file() else None

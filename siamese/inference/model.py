@@ -181,9 +181,6 @@ class Model:
                 calibration.
             cameras: Numbers of the two cameras in the profile, -1 where unknown.
 
-        Returns:
-            Verdict, distance, probability and error rates.
-
         Raises:
             InputError: An image or the prior cannot be used, the model holds no calibration, or the
                 profile is of another model.
@@ -195,7 +192,11 @@ class Model:
         if profile is not None:
             rows = profile.standardise(rows, cameras)
         found = self.judge(float(exact_distances(*rows)), calibration, prior)
-        return found if profile is not None else replace(found, unlikeness=self.unlikeness(*pixels))
+        if profile is not None or self.likeness is None:
+            return found
+        one, other = measure_appearance(pixels)
+        unlikeness = self.likeness.unlikeness(one[None], other[None])
+        return replace(found, unlikeness=float(unlikeness[0]))
 
     def choose_calibration(self, profile: "Profile | None" = None) -> Calibration:
         """Returns the calibration of a profile, else the model's own.
@@ -216,29 +217,8 @@ class Model:
             )
         return self.calibration
 
-    def unlikeness(self, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
-        """Measures how unlike the calibration's images two are; None where the file does not tell.
-
-        Args:
-            a: RGB, `(height, width, 3)`, 0 to 255.
-            b: Another; above 1 the stated error rates do not hold, see `siamese.metrics.likeness`.
-        """
-        if self.likeness is None:
-            return None
-        one, other = measure_appearance([a, b])
-        return float(self.likeness.unlikeness(one[None], other[None])[0])
-
     def judge(self, distance: float, calibration: Calibration, prior: float = 0.5) -> Verification:
-        """Says what a distance between two of the model's embeddings means.
-
-        Args:
-            distance: Euclidean.
-            calibration: The model's own, or another of its distances.
-            prior: As in `verify`.
-
-        Returns:
-            Verdict, distance, probability and error rates.
-        """
+        """Says what a Euclidean distance means by the model's calibration, or another of it."""
         false_accept_rate, false_reject_rate = calibration.error_rates(calibration.threshold)
         verdict = calibration.verdict(distance, prior)
         same_share, different_share = calibration.word_rates(prior)[verdict]
@@ -307,9 +287,6 @@ def load_model(
         mean: In place of `pixels`: of red, green and blue, for pixels scaled to 1, subtracted.
         deviation: What is divided by, in the same way.
 
-    Returns:
-        The open model.
-
     Raises:
         InputError: The file is missing, damaged or not a model, or the options do not fit it.
     """
@@ -346,3 +323,43 @@ def reopen_model(
             if model.fingerprint == fingerprint:
                 return model
     return load_model(path)
+
+
+def verify_pairs(
+    model: Model,
+    pairs: Sequence[tuple[str | Path, str | Path]],
+    prior: float = 0.5,
+    *,
+    profile: "Profile | None" = None,
+    cameras: Sequence[tuple[int, int]] | None = None,
+    progress: Progress | None = None,
+) -> list[Verification]:
+    """Says of each pair whether both images show the same person.
+
+    Args:
+        model: An open model.
+        pairs: Image files.
+        prior: As in `Model.verify`.
+        profile: As in `Model.verify`.
+        cameras: Of each pair, numbers in the profile; None: all unknown.
+        progress: Called with the images done and all images.
+
+    Returns:
+        What `Model.verify` says, in the order of the pairs.
+
+    Raises:
+        InputError: An image is missing or damaged, or as in `Model.verify`.
+    """
+    calibration = model.choose_calibration(profile)
+    files = list(dict.fromkeys(str(each) for pair in pairs for each in pair))
+    for file in files:  # a wrong path is answered before an hour of work
+        if not Path(file).is_file():
+            raise InputError(f"{file}: no such file. Give the path of an image.")
+    rows = model.embed(files, progress=progress)
+    places = {file: place for place, file in enumerate(files)}
+    sides = [rows[[places[str(pair[side])] for pair in pairs]] for side in (0, 1)]
+    if profile is not None:
+        known = np.full((len(pairs), 2), UNKNOWN_CAMERA) if cameras is None else np.array(cameras)
+        sides = [profile.standardise(each, known[:, side]) for side, each in enumerate(sides)]
+    distances = exact_distances(*sides).tolist()
+    return [model.judge(distance, calibration, prior) for distance in distances]

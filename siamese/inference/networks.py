@@ -219,10 +219,6 @@ class OpenVinoNetwork(FileNetwork):
 def open_network(path: Path, given: Preprocessing) -> Network:
     """Opens a model file by its suffix.
 
-    Args:
-        path: `.onnx`, `.xml` or `.keras`.
-        given: What is stated of a model made elsewhere.
-
     Raises:
         InputError: The file cannot be used, or what is given does not fit it.
     """

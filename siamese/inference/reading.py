@@ -165,15 +165,9 @@ def read_batches(
 def map_ahead(
     function: Callable[[_Item], _Answer], items: Iterable[_Item], ahead: int
 ) -> Iterator[_Answer]:
-    """Applies a function in threads, in order; of items, at most so many are taken ahead.
+    """Applies a function in threads and yields the answers in order.
 
-    Args:
-        function: What is done.
-        items: With what; a generator is never read further than `ahead`.
-        ahead: How many items are worked on or wait while the caller uses an answer.
-
-    Yields:
-        The answers.
+    At most `ahead` items are worked on, or wait, while the caller uses an answer.
     """
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool:
         coming = (pool.submit(function, item) for item in items)

@@ -1,6 +1,5 @@
 """The backbones: convolutional networks from prepared images to feature maps, and their weights."""
 
-import difflib
 import functools
 import os
 import warnings
@@ -13,7 +12,7 @@ import keras
 import numpy as np
 from keras import applications, layers, ops
 
-from siamese.errors import InputError
+from siamese.errors import InputError, hint_at
 from siamese.models.efficientnet_lite import (
     build_efficientnet_lite,
     find_weights_package,
@@ -234,10 +233,6 @@ def put_weights(model: keras.Model, values: Sequence[Any]) -> None:
 
     Keras's `Normalization` computes with constants that it makes of its weights when a file is
     read, but not in `set_weights`.
-
-    Args:
-        model: A model that has been built.
-        values: As of `get_weights`.
     """
     model.set_weights(values)
     for layer in model._flatten_layers(include_self=False, recursive=True):
@@ -270,8 +265,7 @@ def find_backbone(name: str) -> Backbone:
         InputError: There is none of this name; the message has the nearest.
     """
     if name not in BACKBONES:
-        near = difflib.get_close_matches(name.lower(), BACKBONES, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"Choose from: {', '.join(BACKBONES)}."
+        hint = hint_at(name.lower(), BACKBONES)
         raise InputError(f"`backbone` must name a backbone. Received: {name}. {hint}")
     return BACKBONES[name]
 

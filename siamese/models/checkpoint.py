@@ -34,10 +34,11 @@ FEATURE_EXTRACTOR = "backbone"
 BNNECK = "bottleneck"
 """The layer after it, batch normalisation; named so since version 0.1.0."""
 
+PRETRAINED = Path(__file__).parents[1] / "pretrained" / "model.keras"
+"""The model that comes with the package; model.onnx beside it computes the same."""
 PRETRAINED_LICENCE = (
     "research use only, as the images it learned from (siamese/pretrained/README.md)"
 )
-"""Of the model that comes with the package."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,12 @@ def _store_kernels_in_half(path: Path) -> None:
             archive.writestr(name, content)
 
 
-def read_metadata(path: str | Path) -> dict[str, Any]:
+def read_metadata(path: str | Path, *, whole: bool = True) -> dict[str, Any]:
     """Reads `siamese.json` of a model file, without building the model.
+
+    Args:
+        path: The file.
+        whole: Check all of the file for damage, which takes a while where it is large.
 
     Raises:
         InputError: The file is missing, damaged, or not a model of this program.
@@ -150,7 +155,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             metadata: dict[str, Any] = json.loads(archive.read(MEMBER))
-            broken = archive.testzip()
+            broken = archive.testzip() if whole else None
     except (zipfile.BadZipFile, zlib.error):
         raise InputError(
             f"{path}: is not a .keras file, or a truncated one. Copy it again, or train a model."

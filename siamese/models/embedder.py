@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from siamese.models.backbones import LastStride, build_backbone, preparation_layers
 from siamese.models.checkpoint import BNNECK, FEATURE_EXTRACTOR
-from siamese.models.layers import ResizeImages
-from siamese.models.pooling import Pooling, build_pooling
+from siamese.models.layers import Pooling, ResizeImages, build_pooling
 from siamese.models.transfer import copy_weights, is_model
 
 
@@ -51,7 +50,7 @@ def build_embedder(
         bnneck: Batch normalisation between feature and embedding (BNNeck, Luo et al. 2019,
             section 3.5): the metric loss sees the feature, the identity loss what follows.
         dropout: Share of the pooled features that training sets to 0.
-        pooling: A kind of `siamese.models.pooling.build_pooling`.
+        pooling: A kind of `siamese.models.layers.build_pooling`.
         last_stride: 1 for a ResNet or an EfficientNet-Lite whose last reduction is left out.
 
     Returns:

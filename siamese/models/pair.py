@@ -38,16 +38,7 @@ def pair_model(model: str | Path = "pretrained") -> keras.Model:
 
 
 def build_pair_model(embedder: keras.Model, slope: float, centre: float) -> keras.Model:
-    """Builds the pair model from an embedder; both branches are the one object.
-
-    Args:
-        embedder: Images to embeddings `(images, embedding_size)`.
-        slope: Of the logistic curve of the calibration, >= 0.
-        centre: The distance at which both answers are equally likely.
-
-    Returns:
-        As `pair_model`.
-    """
+    """Builds the pair model from an embedder, as both branches, and a calibration's curve."""
     first = keras.Input(embedder.input_shape[1:], name="first")
     second = keras.Input(embedder.input_shape[1:], name="second")
     distance = RowDistances(dtype="float32", name="distance")(embedder(first), embedder(second))
@@ -72,13 +63,7 @@ class RowDistances(layers.Layer):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable("siamese")
 class SameProbability(layers.Layer):  # type: ignore[misc]
-    """Turns distances into the probability of one person, 1 / (1 + exp(slope (distance - centre))).
-
-    Args:
-        slope: As in `siamese.metrics.calibration.Calibration`.
-        centre: Likewise.
-        **options: As for any layer.
-    """
+    """Turns distances into 1 / (1 + exp(slope (distance - centre))), how probable one person is."""
 
     def __init__(self, slope: float, centre: float, **options: Any) -> None:
         super().__init__(**options)

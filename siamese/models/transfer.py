@@ -10,13 +10,12 @@ from siamese.models.backbones import find_backbone, put_weights
 from siamese.models.checkpoint import (
     BNNECK,
     FEATURE_EXTRACTOR,
+    PRETRAINED,
     PRETRAINED_LICENCE,
     load_checkpoint,
     read_metadata,
 )
 
-PRETRAINED = Path(__file__).parents[1] / "pretrained" / "model.keras"
-"""The model that comes with the package."""
 ARCHITECTURE = {"pooling": "average", "last_stride": 2, "bnneck": False, "dropout": 0.0}
 """Arguments of `build_embedder` that a model has beside its backbone and its embedding size; where
 its file does not name one, it is this."""
@@ -46,9 +45,6 @@ def model_path(weights: str) -> Path:
 def architecture_of(weights: str) -> dict[str, Any]:
     """Reads from a model's file what it is built of.
 
-    Args:
-        weights: `pretrained`, or the path of a model file.
-
     Returns:
         Arguments of `build_embedder`: `backbone`, `embedding_size`, `image_size` and those of
         `ARCHITECTURE`.
@@ -75,10 +71,6 @@ def architecture_of(weights: str) -> dict[str, Any]:
 
 def describe_start(backbone: str, weights: str) -> dict[str, str]:
     """Says what a training starts from, and the licence that those weights bring along.
-
-    Args:
-        backbone: A key of `siamese.models.backbones.BACKBONES`.
-        weights: As `build_embedder` takes them.
 
     Returns:
         `weights`: what they are, in words; `licence`: what its holders allow, in words.
@@ -110,12 +102,8 @@ def copy_weights(
 ) -> None:
     """Puts the weights of a model into the parts of an embedder of the same architecture.
 
-    The size of the images may differ: every backbone is convolutional.
-
-    Args:
-        weights: `pretrained`, or the path of a model file.
-        feature_extractor: As of `build_embedder`.
-        bnneck: The same; built here where it is not yet.
+    The size of the images may differ: every backbone is convolutional. A BNNeck is built here where
+    it is not yet.
 
     Raises:
         InputError: There is no such model, or it is of another architecture.

@@ -5,15 +5,17 @@ the hardware, the time and the score to expect. Sections have the names and the 
 keyword arguments of the component that they describe. Only stages read this module.
 """
 
+import contextlib
 import dataclasses
-import difflib
+import json
+import re
+import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from siamese.aliases import rename_recipe
-from siamese.errors import InputError
-from siamese.recipes.assignments import set_fields
+from siamese.errors import InputError, hint_at
 from siamese.recipes.named import (
     RECIPES,
     agw,
@@ -72,6 +74,7 @@ MARGINS = ("contrastive", "triplet", "circle")
 """The metric losses that have a margin."""
 LEAST_STEPS = 150
 """Batches that `fit_epochs` gives a small set in all."""
+_Section = TypeVar("_Section")
 
 
 def find_recipe(name: str) -> Recipe:
@@ -81,8 +84,7 @@ def find_recipe(name: str) -> Recipe:
         InputError: There is none of this name; the message has the nearest.
     """
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"Choose from: {', '.join(RECIPES)}."
+        hint = hint_at(name, RECIPES)
         raise InputError(f"`recipe` must name a recipe. Received: {name}. {hint}")
     return RECIPES[name]()
 
@@ -125,19 +127,8 @@ def change_recipe(
 ) -> Recipe:
     """Returns a recipe with the given values in place of its own; None keeps a value.
 
-    Args:
-        recipe: What is changed.
-        backbone: As `ModelSection`, as well as the next two.
-        weights: Likewise.
-        image_size: Likewise.
-        epochs: As `Recipe`, as well as the next two.
-        seed: Likewise.
-        precision: Likewise.
-        batch_size: Images in a batch; triplets, where batches are made of triplets.
-        learning_rate: Above 0.
-        margin: Of the metric loss, at least 0.
-        embedding_size: Dimensions, at least 0.
-        teachers: As `DistillationSection`.
+    Values are those of the fields of the same names; `batch_size` counts images, or triplets where
+    batches are made of triplets, and `margin` is that of the metric loss.
 
     Raises:
         InputError: A number is out of range, or the recipe has no place for it.
@@ -153,7 +144,7 @@ def change_recipe(
         raise InputError(f"`learning_rate` (--lr) must be above 0. Received: {learning_rate}")
     if embedding_size is not None and embedding_size < 0:
         raise InputError(f"`embedding_size` must be at least 0. Received: {embedding_size}")
-    return dataclasses.replace(
+    return _replace(
         recipe,
         model=_replace(
             recipe.model,
@@ -166,7 +157,9 @@ def change_recipe(
         loss=_replace(recipe.loss, options=_with_margin(recipe.loss, margin)),
         optimizer=_replace(recipe.optimizer, learning_rate=learning_rate),
         distillation=_replace(recipe.distillation, teachers=tuple(teachers) or None),
-        **_given(epochs=epochs, seed=seed, precision=precision),
+        epochs=epochs,
+        seed=seed,
+        precision=precision,
     )
 
 
@@ -198,12 +191,9 @@ def _with_margin(loss: LossSection, margin: float | None) -> Mapping[str, Any] |
     return {**loss.options, "margin": margin}
 
 
-def _replace(section: Any, **values: Any) -> Any:
-    return dataclasses.replace(section, **_given(**values))
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+def _replace(section: _Section, **values: Any) -> _Section:
+    given = {name: value for name, value in values.items() if value is not None}
+    return dataclasses.replace(section, **given)  # type: ignore[type-var]
 
 
 def recipe_from_dict(values: Mapping[str, Any]) -> Recipe:
@@ -232,3 +222,83 @@ def _build(kind: Any, value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return value
+
+
+def set_fields(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
+    """Sets fields of the sections of a recipe.
+
+    Args:
+        recipe: What is changed.
+        assignments: `section.field=value`; the value is text or JSON, as in
+            `batches.balance={"market1501": 2}`.
+
+    Returns:
+        The changed recipe.
+
+    Raises:
+        InputError: There is no such section or field, or it cannot have the value.
+
+    Example:
+        >>> set_fields(Recipe(name="mine"), ["batches.num_identities=8"]).batches.num_identities
+        8
+    """
+    for assignment in assignments:
+        place, separator, text = assignment.partition("=")
+        section, dot, name = place.partition(".")
+        if not separator or not dot:
+            raise InputError(
+                "`set` takes section.field=value, such as batches.balance=source. Received: "
+                f"{assignment}"
+            )
+        sections: dict[str, Any] = {
+            n: s for n, s in vars(recipe).items() if dataclasses.is_dataclass(s)
+        }
+        _check_name(section, sections, place)
+        hints = typing.get_type_hints(type(sections[section]))
+        _check_name(name, hints, place)
+        value = _read_value(text, hints[name], place)
+        changes = {section: dataclasses.replace(sections[section], **{name: value})}
+        recipe = dataclasses.replace(recipe, **changes)
+    return recipe
+
+
+def _check_name(name: str, names: Collection[str], place: str) -> None:
+    if name not in names:
+        hint = hint_at(name, names)
+        raise InputError(f"`set` must name a field of a recipe. Received: {place}. {hint}")
+
+
+def _read_value(text: str, hint: Any, place: str) -> Any:
+    """Reads JSON where it is what the field takes, else the text itself."""
+    values = [text]
+    with contextlib.suppress(ValueError):
+        values.insert(0, json.loads(text))
+    for value in values:
+        with contextlib.suppress(TypeError):
+            return _fit(value, hint)
+    shown = getattr(hint, "__name__", "") if isinstance(hint, type) else str(hint)
+    shown = re.sub(r"typing\.|collections\.abc\.", "", shown)
+    raise InputError(f"`{place}` must be of the kind {shown}. Received: {text}")
+
+
+def _fit(value: Any, hint: Any) -> Any:
+    """Returns a value as its field holds it, or raises TypeError."""
+    origin, kinds = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        for kind in kinds:
+            with contextlib.suppress(TypeError):
+                return _fit(value, kind)
+    elif origin is Literal:
+        if any(type(value) is type(kind) and value == kind for kind in kinds):
+            return value
+    elif origin is tuple and isinstance(value, list):
+        kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
+        if len(kinds) == len(value):
+            return tuple(_fit(*both) for both in zip(value, kinds, strict=True))
+    elif isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, dict):
+        return {key: _fit(item, kinds[1]) for key, item in value.items()}
+    elif hint is Any or type(value) is hint:
+        return value
+    elif hint is float and type(value) is int:
+        return float(value)
+    raise TypeError

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 from collections.abc import Callable
+from typing import Any
 
 from siamese.recipes.sections import (
     AugmentationSection,
@@ -20,6 +21,18 @@ SOFT_TRIPLET_AND_IDENTITY = LossSection(
 """Hermans et al. (2017) beside label-smoothed classification."""
 
 
+def _cosine(learning_rate: float, warm_up_epochs: float = 1.0, **others: Any) -> OptimizerSection:
+    """AdamW whose rate rises in a straight line and falls along a cosine."""
+    return OptimizerSection(
+        name="adamw",
+        learning_rate=learning_rate,
+        warm_up_epochs=warm_up_epochs,
+        decay="cosine",
+        weight_decay=5e-4,
+        **others,
+    )
+
+
 def demo() -> Recipe:
     """Drawn pedestrians, small and quick: what `make demo` trains.
 
@@ -33,9 +46,7 @@ def demo() -> Recipe:
         ),
         augmentation=AugmentationSection(flip=True, padding=6, brightness=0.15, contrast=0.15),
         loss=SOFT_TRIPLET_AND_IDENTITY,
-        optimizer=OptimizerSection(
-            name="adamw", learning_rate=3e-3, warm_up_epochs=1.0, decay="cosine", weight_decay=5e-4
-        ),
+        optimizer=_cosine(3e-3),
         epochs=16,
         score_every=2,
     )
@@ -64,9 +75,7 @@ def contrastive() -> Recipe:
             identity_weight=1.0,
             same_different_weight=1.0,
         ),
-        optimizer=OptimizerSection(
-            name="adamw", learning_rate=3e-3, warm_up_epochs=1.0, decay="cosine", weight_decay=5e-4
-        ),
+        optimizer=_cosine(3e-3),
         epochs=10,
         score_every=2,
     )
@@ -142,14 +151,7 @@ def osnet() -> Recipe:
         ),
         augmentation=AugmentationSection(flip=True, padding=10, erasing=0.3),
         loss=SOFT_TRIPLET_AND_IDENTITY,
-        optimizer=OptimizerSection(
-            name="adamw",
-            learning_rate=6e-3,
-            warm_up_epochs=2.0,
-            decay="cosine",
-            decay_share=0.3,
-            weight_decay=5e-4,
-        ),
+        optimizer=_cosine(6e-3, 2.0, decay_share=0.3),
         epochs=60,
         score_every=3,
     )
@@ -224,15 +226,7 @@ def efficientnet() -> Recipe:
         model=ModelSection(backbone="efficientnet_b0", embedding_size=512, bnneck=True),
         augmentation=AugmentationSection(flip=True, padding=5, erasing=0.5),
         loss=SOFT_TRIPLET_AND_IDENTITY,
-        optimizer=OptimizerSection(
-            name="adamw",
-            learning_rate=7e-4,
-            warm_up_epochs=3.0,
-            decay="cosine",
-            weight_decay=5e-4,
-            backbone_rate=0.5,
-            frozen_epochs=1.0,
-        ),
+        optimizer=_cosine(7e-4, 3.0, backbone_rate=0.5, frozen_epochs=1.0),
         epochs=60,
         score_every=5,
     )
@@ -281,9 +275,7 @@ def fine_tune() -> Recipe:
         ),
         augmentation=AugmentationSection(flip=True, padding=10, erasing=0.3),
         loss=SOFT_TRIPLET_AND_IDENTITY,
-        optimizer=OptimizerSection(
-            name="adamw", learning_rate=2e-3, warm_up_epochs=1.0, decay="cosine", weight_decay=5e-4
-        ),
+        optimizer=_cosine(2e-3),
         epochs=15,
         score_every=3,
     )
@@ -318,13 +310,7 @@ def distill() -> Recipe:
         distillation=DistillationSection(
             embedding_weight=1.0, relation_weight=10.0, person_share=0.5
         ),
-        optimizer=OptimizerSection(
-            name="adamw",
-            learning_rate=1.5e-3,
-            warm_up_epochs=1.0,
-            decay="cosine",
-            weight_decay=5e-4,
-        ),
+        optimizer=_cosine(1.5e-3),
         epochs=30,
         score_every=3,
     )
