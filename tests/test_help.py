@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-import tyro
 
 from siamese.cli import COMMANDS, Command, main, program, run
 from siamese.cli.help_text import list_parameters
@@ -46,6 +45,22 @@ def test_help_is_a_screen_that_names_every_option(
         assert all(each.flags[-1] in before for each in first)
 
 
+@pytest.mark.parametrize("words", [[], ["records"], ["gallery"]])
+def test_lists_say_what_each_command_does(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main([*words, "-h"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: {' '.join(['siamese', *words])} COMMAND")
+    assert max(map(len, shown.splitlines())) <= 100
+    group = COMMANDS[words[0]] if words else COMMANDS
+    assert isinstance(group, Mapping)
+    for name, command in group.items():
+        told = "A group: " if isinstance(command, Mapping) else str(command.__doc__).split("\n")[0]
+        assert f"{name} {told}" in " ".join(shown.split())
+
+
 def test_help_says_what_is_needed_and_what_holds_by_default(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,7 +73,7 @@ def test_help_says_what_is_needed_and_what_holds_by_default(
 
 
 def _count(
-    folder: Annotated[Path, tyro.conf.Positional], batch_size: int = 8, level: int = 1
+    folder: Annotated[Path, program.POSITIONAL], batch_size: int = 8, level: int = 1
 ) -> None:
     """Counts.
 

@@ -3,7 +3,6 @@
 Nothing heavy is imported before the options are parsed, so that `--help` answers at once.
 """
 
-import difflib
 import functools
 import inspect as inspect_module
 import sys
@@ -11,25 +10,20 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
-import tyro
-
 import siamese
 from siamese.cli import gallery_commands
 from siamese.cli.app_command import app, serve
-from siamese.cli.augment_command import augment
-from siamese.cli.calibration_command import calibrate
-from siamese.cli.dataset_commands import create_records, draw, inspect, verify_records
-from siamese.cli.embedding_commands import embed, find_similar
+from siamese.cli.dataset_commands import augment, create_records, draw, inspect, verify_records
+from siamese.cli.embedding_commands import calibrate, embed, find_similar
 from siamese.cli.evaluation_commands import compare, evaluate
 from siamese.cli.examples import EXAMPLES
-from siamese.cli.export_command import export
-from siamese.cli.help_text import value_of, write_help
+from siamese.cli.help_text import split_hint, value_of, write_help, write_list
 from siamese.cli.identities_command import identities
-from siamese.cli.model_commands import model_info, use
+from siamese.cli.model_commands import export, model_info, use
 from siamese.cli.program import guard, speaking
 from siamese.cli.train_command import train
 from siamese.cli.verification_commands import explain, verify
-from siamese.errors import InputError
+from siamese.errors import InputError, hint_at
 from siamese.extras import require
 
 __all__ = ["COMMANDS", "Command", "create_records", "main", "run", "train", "verify"]
@@ -118,6 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not isinstance(chosen, Mapping):
             return run(chosen, arguments, name)
         commands = chosen
+    if {*arguments} & {"-h", "--help"}:
+        lines = {word: _first_line(each) for word, each in commands.items()}
+        return guard(functools.partial(print, write_list(name, lines)))
+    import tyro  # takes longer than the help
+
     return guard(
         functools.partial(
             tyro.extras.subcommand_cli_from_dict,
@@ -148,6 +147,8 @@ def run(command: Command, arguments: Sequence[str] | None = None, name: str | No
         examples = EXAMPLES.get(name.removeprefix("siamese "), ()) if name else ()
         shown = write_help(command, name or Path(sys.argv[0]).name, examples, verbose)
         return guard(functools.partial(print, shown))
+    import tyro
+
     parse = functools.partial(
         tyro.cli,
         _shown(command, name or "this command"),
@@ -174,30 +175,42 @@ def _shown(command: Command, name: str) -> Command:
 
     del shown.__wrapped__  # tyro would look at what it wraps
     shown.__signature__ = signature  # type: ignore[attr-defined]
+    hints = get_type_hints(command, include_extras=True)
     shown.__annotations__ = {
-        name: Annotated[hint, tyro.conf.arg(metavar=value_of(hint))]
-        if type(None) in get_args(hint)
-        else hint
-        for name, hint in get_type_hints(command, include_extras=True).items()
-        if name != "return"
+        name: _for_tyro(hints[name], each.default) for name, each in signature.parameters.items()
     }
     return shown
 
 
+def _for_tyro(hint: Any, default: Any) -> Any:
+    import tyro
+
+    plain, option = split_hint(hint)
+    metavar = option.metavar or (value_of(plain) if type(None) in get_args(plain) else None)
+    aliases = option.aliases or None
+    marks: list[Any] = [tyro.conf.arg(name=option.name, aliases=aliases, metavar=metavar)]
+    if option.positional:
+        marks.append(tyro.conf.Positional)
+    if plain is bool:
+        marks.append(tyro.conf.FlagConversionOff if default else tyro.conf.FlagCreatePairsOff)
+    return Annotated[(plain, *marks)]
+
+
 def _refuse(name: str, word: str, commands: Collection[str]) -> None:
-    near = difflib.get_close_matches(word, commands, n=1)
-    hint = f"Did you mean `{name} {near[0]}`?" if near else f"Choose from: {', '.join(commands)}."
+    hint = hint_at(word, commands, f"`{name} {{}}`")
     raise InputError(f"there is no command `{name} {word}`. {hint}")
 
 
 def _listed(command: Command | Mapping[str, Command]) -> Command:
-    """A command as the lists of commands show it: by its first line, or by what a group has."""
-
     def listed() -> None:
         raise AssertionError("a command of the list is taken before the list is made")
 
-    if isinstance(command, Mapping):
-        listed.__doc__ = "A group: " + ", ".join(command) + "."
-    else:
-        listed.__doc__ = (command.__doc__ or "").splitlines()[0]
+    listed.__doc__ = _first_line(command)
     return listed
+
+
+def _first_line(command: Command | Mapping[str, Command]) -> str:
+    """Says what a command does, or what a group has."""
+    if isinstance(command, Mapping):
+        return "A group: " + ", ".join(command) + "."
+    return (command.__doc__ or "").splitlines()[0]

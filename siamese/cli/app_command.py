@@ -1,11 +1,7 @@
 """The commands app and serve."""
 
 import os
-import signal
-import socket
 import sys
-import tempfile
-import threading
 from pathlib import Path
 
 from siamese.cli.program import Stated, import_quietly, open_console
@@ -40,6 +36,10 @@ def app(
         port: Port to listen at.
         login: NAME:PASSWORD that visitors must give; by default what SIAMESE_LOGIN says, else none.
     """
+    import signal
+    import tempfile
+    import threading
+
     _check_port(port)
     name_and_password = _read_login(login if login is not None else os.environ.get(LOGIN))
     console = open_console()
@@ -96,6 +96,8 @@ def serve(
             says, else nothing.
         preprocessing: Of a model made elsewhere, where its file does not say.
     """
+    import socket
+
     _check_port(port)
     token = token if token is not None else os.environ.get(TOKEN)
     if token is not None and not (token.isascii() and token.isprintable() and token.strip()):

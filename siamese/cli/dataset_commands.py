@@ -1,24 +1,20 @@
-"""Commands on dataset folders and records: inspect, records, draw."""
+"""Commands on datasets, records and images: inspect, records, draw, augment."""
 
 import contextlib
 import dataclasses
-import hashlib
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tyro
-
-from siamese.cli.program import Flag, Json, counting, open_console
+from siamese.cli.program import POSITIONAL, Json, Option, counting, import_quietly, say
 from siamese.errors import InputError, OnCorrupt
 
 # Text: `Path` folds the slashes of an address.
-Place = Annotated[str, tyro.conf.arg(metavar="PATH")]
-Places = Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATH [PATH ...]")]
-Names = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME [NAME ...]")]
-Limits = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="INT|NAME=INT [NAME=INT ...]")]
+Place = Annotated[str, Option(metavar="PATH", positional=True)]
+Places = Annotated[tuple[str, ...], Option(metavar="PATH [PATH ...]")]
+Names = Annotated[tuple[str, ...] | None, Option(metavar="NAME [NAME ...]")]
+Limits = Annotated[tuple[str, ...] | None, Option(metavar="INT|NAME=INT [NAME=INT ...]")]
 
 
 def at_images(table: str | Path, images: Path | None, folder: Path | None = None) -> str:
@@ -36,10 +32,17 @@ def at_images(table: str | Path, images: Path | None, folder: Path | None = None
         raise InputError(f"{images}: no such folder. Give --images the folder of the images.")
     from siamese.datasets.tables import place_table
 
-    names = f"{Path(table).absolute()}\n{images.absolute()}"
-    digest = hashlib.blake2b(names.encode(), digest_size=4).hexdigest()
-    own = Path("runs") / "records" / f"{Path(table).stem}-{digest}"
-    return str(place_table(table, images, folder or own))
+    own = folder or folder_of_records(Path(table).stem, Path(table), images)
+    return str(place_table(table, images, own))
+
+
+def folder_of_records(name: str, *sources: Path) -> Path:
+    """Names the folder of records in `runs` that are of these files or folders."""
+    import hashlib
+
+    paths = "\n".join(str(each.absolute()) for each in sources)
+    digest = hashlib.blake2b(paths.encode(), digest_size=4).hexdigest()
+    return Path("runs") / "records" / f"{name}-{digest}"
 
 
 def create_records(
@@ -48,13 +51,13 @@ def create_records(
     validation_size: float = 0.3,
     num_shards: int | None = None,
     random_seed: int = 0,
-    output_dir: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None,
+    output_dir: Annotated[str | None, Option(metavar="PATH")] = None,
     split: Literal["identity", "tracklet", "image"] = "identity",
     hold_out: Names = None,
     max_images_per_person: Limits = None,
     pattern: str | None = None,
     on_corrupt: OnCorrupt = "error",
-    compress: Flag = False,
+    compress: bool = False,
     engine: Literal["local", "ray"] = "local",
     address: str | None = None,
     images: Path | None = None,
@@ -97,7 +100,11 @@ def create_records(
     from siamese.records import build_records, describe
 
     if images is not None:
-        dataset_dir = (at_images(_the_one(dataset_dir), images),)
+        if len(dataset_dir) != 1:
+            raise InputError(
+                f"--images goes with one CSV file. Received: {len(dataset_dir)} datasets."
+            )
+        dataset_dir = (at_images(dataset_dir[0], images),)
     if address is not None and engine != "ray":
         raise InputError(
             f"--address is for --engine ray. Received: --address {address} --engine {engine}"
@@ -124,21 +131,14 @@ def create_records(
             engine=writer,
             progress=progress,
         )
-    console = open_console()
     for place in dataset_dir if new else ():
         for note in recognise(place, pattern).notes:
             source = f"{place}: " if len(dataset_dir) > 1 else ""
-            console.print(f"note: {source}{note}", highlight=False, markup=False, soft_wrap=True)
+            say(f"note: {source}{note}")
     for skip in manifest.skipped if new else ():
-        console.print(f"skipped: {skip.reason}", highlight=False, markup=False, soft_wrap=True)
+        say(f"skipped: {skip.reason}")
     print(describe(manifest))
     print(f"{'wrote' if new else 'left alone, complete already:'} {folder}")
-
-
-def _the_one(datasets: Sequence[str]) -> str:
-    if len(datasets) != 1:
-        raise InputError(f"--images goes with one CSV file. Received: {len(datasets)} datasets.")
-    return datasets[0]
 
 
 def read_limits(words: Sequence[str] | None) -> int | dict[str, int] | None:
@@ -165,7 +165,7 @@ def read_limits(words: Sequence[str] | None) -> int | dict[str, int] | None:
 
 
 def verify_records(
-    folder: Annotated[Place, tyro.conf.Positional],
+    folder: Place,
     json_: Json = False,
 ) -> int:
     """Read every record of a set and say which file is broken, and where.
@@ -200,7 +200,7 @@ def verify_records(
 
 
 def inspect(
-    folder: Annotated[Place, tyro.conf.Positional],
+    folder: Place,
     pattern: str | None = None,
     output: Path | None = None,
     json_: Json = False,
@@ -220,6 +220,8 @@ def inspect(
         json_: Print one JSON object and nothing else.
         images: Folder of the images of a CSV file that lie elsewhere.
     """
+    import tempfile
+
     from siamese.inspect import inspect_folder
 
     with tempfile.TemporaryDirectory() as scratch, counting("images") as progress:
@@ -265,7 +267,7 @@ def _print_likeness(paths: Sequence[str]) -> None:
 
 
 def draw(
-    folder: Annotated[Path, tyro.conf.Positional],
+    folder: Annotated[Path, POSITIONAL],
     people: int = 100,
     cameras: int = 4,
     frames: int = 6,
@@ -287,3 +289,70 @@ def draw(
             folder, people=people, cameras=cameras, frames=frames, seed=seed, progress=progress
         )
     print(f"{count:,} images of {people} people by {cameras} cameras in {folder}")
+
+
+def augment(
+    images: Annotated[list[Path], POSITIONAL],
+    recipe: str = "osnet",
+    output: Path = Path("augmented.png"),
+    copies: int = 9,
+    each: bool = False,
+    seed: int = 0,
+) -> None:
+    """Draw what training sees: each image beside changed copies of it, in one picture.
+
+    Args:
+        images: One or more image files.
+        recipe: Whose augmentation.
+        output: The picture; the first column has the images as they are.
+        copies: Changed copies of an image.
+        each: Show every augmentation there is by itself, one a row, in place of a recipe's; the
+            images come in turn.
+        seed: Another seed, other copies.
+    """
+    from siamese.recipes import find_recipe
+
+    if not 1 <= copies <= 100:
+        raise InputError(f"`copies` must be 1 to 100. Received: {copies}")
+    chosen = find_recipe(recipe)
+    import_quietly("keras")
+    import keras
+    import numpy as np
+
+    from siamese import plots
+    from siamese.augment import build_augmentation
+    from siamese.images import read_image, resize_image
+
+    size = chosen.model.image_size
+    crops = [resize_image(read_image(path), size) for path in images]
+    options = [("", dataclasses.asdict(chosen.augmentation)) for _ in crops]
+    if each:
+        options = [(name, {"flip": False, name: value}) for name, value in EACH.items()]
+    pictures, captions = [], []
+    for row, (name, values) in enumerate(options):
+        crop = crops[row % len(crops)]
+        batch = np.repeat(crop[None].astype(np.float32), copies, axis=0)
+        for layer in build_augmentation(**values, seed=seed + row):
+            batch = layer(batch, training=True)
+        pictures += [crop, *keras.ops.convert_to_numpy(batch).round().astype(np.uint8)]
+        captions += [name or "as it is", *[""] * copies]
+    plots.save(plots.plot_images(pictures, captions, columns=copies + 1), output)
+    print(f"{len(options)} rows, {copies} changed copies each: {output}")
+
+
+EACH: dict[str, float] = {
+    "flip": True,
+    "padding": 10,
+    "rotation": 15.0,
+    "perspective": 0.4,
+    "auto_augment": 1.0,
+    "rand_augment": 9.0,
+    "aug_mix": 1.0,
+    "brightness": 0.3,
+    "contrast": 0.5,
+    "saturation": 0.6,
+    "hue": 0.1,
+    "grayscale_patch": 1.0,
+    "erasing": 1.0,
+}
+"""Strong enough to be seen."""

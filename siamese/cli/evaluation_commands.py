@@ -4,10 +4,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
-
 from siamese.cli.identities_command import print_cluster_scores
-from siamese.cli.program import Flag, Json, Stated, counting
+from siamese.cli.program import POSITIONAL, Json, Option, Stated, counting
 from siamese.cli.verification_commands import open_model, open_profile
 from siamese.errors import InputError, OnCorrupt
 from siamese.preprocessing import UNSTATED, describe_preprocessing
@@ -22,26 +20,26 @@ def evaluate(
     data: Path,
     model: Path | None = None,
     output: Path | None = None,
-    flip: Flag = False,
+    flip: bool = False,
     metric: Literal["euclidean", "cosine"] = "euclidean",
-    rerank: Flag = False,
+    rerank: bool = False,
     k1: int | None = None,
     k2: int | None = None,
-    lambda_: Annotated[float | None, tyro.conf.arg(name="lambda")] = None,
+    lambda_: Annotated[float | None, Option(name="lambda")] = None,
     expand_queries: int | None = None,
     pooling: Literal["mean", "max", "median"] | None = None,
     frames: int | None = None,
-    single_shot: Flag = False,
+    single_shot: bool = False,
     false_accept_rates: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1),
     preprocessing: Stated = UNSTATED,
-    heat_maps: Flag = False,
+    heat_maps: bool = False,
     protocol: Literal["standard", "small_set"] = "standard",
     splits: int | None = None,
     people: str | None = None,
     pattern: str | None = None,
     on_corrupt: OnCorrupt = "error",
     profile: Path | None = None,
-    identities: Flag = False,
+    identities: bool = False,
     seed: int = 0,
     json_: Json = False,
 ) -> None:
@@ -125,43 +123,34 @@ def evaluate(
             output = output.with_name(f"{output.name}-{people.replace(':', 'to')}")
         if profile is not None:
             output = output.with_name(f"{output.name}-{profile.stem}")
+    options: dict[str, Any] = {
+        "flip": flip,
+        "metric": metric,
+        "seed": seed,
+        "output": output,
+        "people": people,
+        "pattern": pattern,
+        "on_corrupt": on_corrupt,
+        "profile": stated,
+    }
     if small_set:
-        _evaluate_small_set(
-            opened,
-            data,
-            json_,
-            splits=10 if splits is None else splits,
-            seed=seed,
-            people=people,
-            pattern=pattern,
-            on_corrupt=on_corrupt,
-            flip=flip,
-            metric=metric,
-            profile=stated,
-            output=output,
-        )
+        halves = 10 if splits is None else splits
+        _evaluate_small_set(opened, data, json_, splits=halves, **options)
         return
     with counting("images") as progress:
         report = stage(
             opened,
             data,
-            flip=flip,
-            metric=metric,
             reranking=Reranking(**numbers) if rerank else None,
             expand_queries=expand_queries,
             pooling=pooling,
             frames=frames,
             single_shot=single_shot,
             false_accept_rates=false_accept_rates,
-            seed=seed,
-            output=output,
             heat_maps=_heat_maps(opened) if heat_maps else None,
-            people=people,
-            pattern=pattern,
-            on_corrupt=on_corrupt,
-            profile=stated,
             identities=identities,
             progress=progress,
+            **options,
         )
     if json_:
         print(json.dumps(report.to_dict(), ensure_ascii=False))
@@ -213,8 +202,8 @@ def _print_origin(report: "ScoreReport | SmallSetReport", output: Path | None, f
 
 
 def compare(
-    first: Annotated[Path, tyro.conf.Positional],
-    second: Annotated[Path, tyro.conf.Positional],
+    first: Annotated[Path, POSITIONAL],
+    second: Annotated[Path, POSITIONAL],
     samples: int = 2000,
     seed: int = 0,
     json_: Json = False,

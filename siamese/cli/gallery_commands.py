@@ -2,9 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
-
-import tyro
+from typing import TYPE_CHECKING, Annotated, Any
 
 from siamese.cli.gallery_answers import (
     ANSWERS,
@@ -15,7 +13,7 @@ from siamese.cli.gallery_answers import (
     rank_lists_to_dict,
     write_rank_lists,
 )
-from siamese.cli.program import Flag, Json, Stated, counting, open_console
+from siamese.cli.program import POSITIONAL, Json, Option, Stated, counting, say
 from siamese.cli.verification_commands import open_or_name
 from siamese.errors import InputError
 from siamese.preprocessing import UNSTATED, Preprocessing, describe_preprocessing
@@ -25,17 +23,14 @@ if TYPE_CHECKING:
     from siamese.inference import Model
 
 
-Calibrate: TypeAlias = Annotated[bool, tyro.conf.FlagConversionOff]
-
-
 def add(
-    source: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    source: Annotated[tuple[Path, ...], POSITIONAL],
     gallery: str = "gallery",
     model: Path | None = None,
     pattern: str | None = None,
-    anonymous: Flag = False,
+    anonymous: bool = False,
     workers: int = 0,
-    calibrate: Calibrate = True,
+    calibrate: bool = True,
     preprocessing: Stated = UNSTATED,
     json_: Json = False,
 ) -> int:
@@ -77,9 +72,8 @@ def add(
     if json_:
         print(json.dumps({**counts, "refused": refused, "gallery": gallery, "images": images}))
     else:
-        console = open_console()
         for sentence in refused:
-            console.print(sentence, highlight=False, soft_wrap=True, markup=False)
+            say(sentence)
         for covered in coverage:
             print(f"images       {covered.describe()}")
         print(
@@ -92,18 +86,18 @@ def add(
 
 
 def search(
-    query: Annotated[Path | None, tyro.conf.Positional] = None,
+    query: Annotated[Path | None, POSITIONAL] = None,
     like: str | None = None,
     gallery: str = "gallery",
     model: Path | None = None,
-    k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 10,
+    k: Annotated[int, Option(aliases=("-k",))] = 10,
     camera: tuple[int, ...] = (),
     since: str | None = None,
     until: str | None = None,
     person: str | None = None,
-    calibrate: Calibrate = True,
+    calibrate: bool = True,
     output: Path | None = None,
-    csv_: Annotated[Path | None, tyro.conf.arg(name="csv")] = None,
+    csv_: Annotated[Path | None, Option(name="csv")] = None,
     json_: Json = False,
 ) -> None:
     """Find the images of a gallery that are nearest to an image, a folder's images or a person.
@@ -163,7 +157,7 @@ def search(
 
 
 def merge(
-    name: Annotated[str, tyro.conf.Positional],
+    name: Annotated[str, POSITIONAL],
     gallery: str = "gallery",
     person: tuple[str, ...] = (),
     image: tuple[str, ...] = (),
@@ -184,7 +178,7 @@ def remove(
     gallery: str = "gallery",
     person: tuple[str, ...] = (),
     image: tuple[str, ...] = (),
-    missing: Flag = False,
+    missing: bool = False,
 ) -> None:
     """Erase people or images from a gallery for good: from every version and file of it.
 
@@ -226,7 +220,7 @@ def info(gallery: str = "gallery", json_: Json = False) -> None:
     print(f"index        {'yes' if found.index else 'no: searched exactly'}")
 
 
-def export(output: Annotated[Path, tyro.conf.Positional], gallery: str = "gallery") -> None:
+def export(output: Annotated[Path, POSITIONAL], gallery: str = "gallery") -> None:
     """Write all rows of a gallery, with their embeddings, to one file.
 
     Args:
@@ -237,7 +231,7 @@ def export(output: Annotated[Path, tyro.conf.Positional], gallery: str = "galler
     print(f"wrote        {output}, {count:,} images")
 
 
-def verify_gallery(gallery: str = "gallery", contents: Flag = False, json_: Json = False) -> int:
+def verify_gallery(gallery: str = "gallery", contents: bool = False, json_: Json = False) -> int:
     """Check every row of a gallery: its embedding, its model, its image file.
 
     Exits with 1 where something is wrong.

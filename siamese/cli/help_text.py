@@ -4,20 +4,17 @@ import inspect
 import re
 import shutil
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import tyro
-
-from siamese.cli.program import Flag
+from siamese.cli.program import Option
 
 _WORDS = {Path: "PATH", str: "TEXT", int: "INT", float: "FLOAT", bool: "True|False"}
 _FIRST = 3
 _INDENT = 24
-_SWITCH = get_args(Flag)[1]
 
 
 @dataclass(frozen=True)
@@ -60,24 +57,22 @@ def value_of(hint: Any) -> str:
     return _WORDS.get(hint, "TEXT")
 
 
+def split_hint(hint: Any) -> tuple[Any, Option]:
+    """Returns the type that an annotation names, and how the option is typed."""
+    if get_origin(hint) is not Annotated:
+        return hint, Option()
+    plain, option = get_args(hint)
+    return plain, option
+
+
 def list_parameters(command: Callable[..., Any]) -> list[Parameter]:
     """Lists the options and positional arguments of a command, in the order of its signature."""
     return list(_walk(command, inspect.signature(command).parameters))
 
 
 def write_help(command: Callable[..., Any], name: str, examples: Sequence[str], full: bool) -> str:
-    """Writes the help of a command.
-
-    Args:
-        command: The function.
-        name: What is typed, such as `siamese verify`.
-        examples: Command lines.
-        full: Say everything of each option; else what fits a line.
-
-    Returns:
-        Lines, as wide as the terminal, at most 100 characters.
-    """
-    width = min(100, shutil.get_terminal_size((100, 40)).columns)
+    """Writes the help of a command: all that is told of each option, or what fits a line."""
+    width = _width()
     text = inspect.cleandoc(command.__doc__ or "").split("\nArgs:")[0].strip()
     paragraphs = [" ".join(each.split()) for each in text.split("\n\n")]
     parameters = list_parameters(command)
@@ -105,25 +100,34 @@ def write_help(command: Callable[..., Any], name: str, examples: Sequence[str], 
     return "\n".join(lines)
 
 
+def write_list(name: str, commands: Mapping[str, str]) -> str:
+    """Writes the help of a group of commands, of which the first lines of their help are given."""
+    width = _width()
+    lines = [f"usage: {name} COMMAND [OPTIONS]", ""]
+    lines += [f"What `{name}` can do; each has a --help of its own.", ""]
+    for word, text in commands.items():
+        lines += _describe(Parameter((word,), "", text, None), width, full=True)
+    return "\n".join(lines)
+
+
+def _width() -> int:
+    return min(100, shutil.get_terminal_size((100, 40)).columns)
+
+
 def _walk(command: Any, parameters: Any) -> Iterator[Parameter]:
     told = _read_docstring(command.__doc__ or "")
     hints = get_type_hints(command, include_extras=True)
     for name, parameter in parameters.items():
-        hint = hints[name]
-        marks = getattr(hint, "__metadata__", ())
-        plain = get_args(hint)[0] if marks else hint
+        plain, option = split_hint(hints[name])
         if is_dataclass(plain):
             yield from _walk_fields(plain)
             continue
-        config = next((each for each in marks if hasattr(each, "aliases")), None)
-        flag = "--" + (getattr(config, "name", None) or name)
-        value = getattr(config, "metavar", None) or value_of(plain)
-        if _SWITCH in marks:
+        value = option.metavar or value_of(plain)
+        if plain is bool and parameter.default is False:
             value = ""
-        positional = tyro.conf.Positional in marks
-        if positional and parameter.default is not inspect.Parameter.empty:
+        if option.positional and parameter.default is not inspect.Parameter.empty:
             value = f"[{value}]"
-        flags = () if positional else (*(getattr(config, "aliases", None) or ()), flag)
+        flags = () if option.positional else (*option.aliases, f"--{option.name or name}")
         yield Parameter(flags, value, told.get(name, ""), parameter.default)
 
 

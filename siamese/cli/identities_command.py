@@ -8,10 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
-
 from siamese.cli.gallery_commands import open_gallery
-from siamese.cli.program import Flag, Json, Stated, counting
+from siamese.cli.program import POSITIONAL, Json, Stated, counting
 from siamese.cli.verification_commands import open_model, open_profile
 from siamese.errors import InputError, OnCorrupt
 from siamese.preprocessing import UNSTATED
@@ -27,16 +25,16 @@ _TICK = timedelta(microseconds=1)
 
 
 def identities(
-    folder: Annotated[Path, tyro.conf.Positional],
+    folder: Annotated[Path, POSITIONAL],
     output: Path = Path("identities.csv"),
     sheet: Path | None = None,
     model: Path | None = None,
     profile: Path | None = None,
     false_accept_rate: float = 0.01,
     on_corrupt: OnCorrupt = "error",
-    tracklets: Flag = False,
-    frames: Flag = False,
-    names: Flag = False,
+    tracklets: bool = False,
+    frames: bool = False,
+    names: bool = False,
     undo: Path | None = None,
     preprocessing: Stated = UNSTATED,
     json_: Json = False,
@@ -68,7 +66,9 @@ def identities(
     from siamese.datasets import measure_coverage
 
     stated = open_profile(profile)
-    gallery = _open_gallery(folder, model, preprocessing)
+    gallery = None
+    if (folder / "images.lance").is_dir():
+        gallery = open_gallery(str(folder), model, preprocessing)
     if gallery is None and (names or undo is not None):
         raise InputError(f"{folder}: is no gallery. --names and --undo are of galleries.")
     if gallery is not None and undo is not None:
@@ -140,12 +140,6 @@ def print_cluster_scores(scores: "ClusterScores", head: str) -> None:
         f"{'':{len(head)}}of pairs: precision {scores.pair_precision:.3f}, recall "
         f"{scores.pair_recall:.3f}; V-measure {scores.v_measure:.3f}"
     )
-
-
-def _open_gallery(folder: Path, model: Path | None, preprocessing: Any) -> "Gallery | None":
-    if not (folder / "images.lance").is_dir():
-        return None
-    return open_gallery(str(folder), model, preprocessing)
 
 
 def _group_gallery(gallery: "Gallery", options: dict[str, Any]) -> "Identities":

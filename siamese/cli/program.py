@@ -7,24 +7,41 @@ import logging
 import os
 import re
 import sys
-import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
-
-import tyro
 
 from siamese.errors import InputError
 from siamese.extras import is_extra, missing
 from siamese.preprocessing import Preprocessing
 
-Flag = tyro.conf.FlagCreatePairsOff[bool]
-Json: TypeAlias = Annotated[Flag, tyro.conf.arg(name="json")]
+
+@dataclass(frozen=True)
+class Option:
+    """How an option is typed, where its parameter does not say; an annotation.
+
+    Not tyro's own, whose import takes longer than the help that is asked for.
+
+    Attributes:
+        name: In place of the parameter's.
+        aliases: Its other names.
+        metavar: Word for its value.
+        positional: It is typed without a name.
+    """
+
+    name: str | None = None
+    aliases: tuple[str, ...] = ()
+    metavar: str | None = None
+    positional: bool = False
+
+
+POSITIONAL = Option(positional=True)
+Json: TypeAlias = Annotated[bool, Option(name="json")]
 """The option --json."""
-Stated: TypeAlias = Annotated[Preprocessing, tyro.conf.arg(name="")]
+Stated: TypeAlias = Annotated[Preprocessing, Option(name="")]
 """The options --image_size, --channels, --pixels, --mean and --deviation."""
 
 
@@ -50,12 +67,7 @@ def speaking(*, quiet: bool, verbose: bool) -> Iterator[None]:
 
 
 def guard(call: Callable[[], Any], words: Sequence[str] = ()) -> int:
-    """The exit code of a command; what a user can fix becomes one line.
-
-    Args:
-        call: What is done.
-        words: What was typed, as errors name it.
-    """
+    """The exit code of a command; what a user can fix becomes one line."""
     try:
         try:
             code: int | None = call()
@@ -64,6 +76,8 @@ def guard(call: Callable[[], Any], words: Sequence[str] = ()) -> int:
     except InputError as error:
         message = _name_flags(" ".join(str(error).split()), words)
         if _volume.get() > 0:
+            import traceback
+
             traceback.print_exc()
     except ImportError as error:
         if not is_extra(error.name):
@@ -140,6 +154,8 @@ def import_quietly(name: str) -> None:
     TF_CPP_MIN_LOG_LEVEL does not reach the notes that come before TensorFlow's logging starts; they
     would bury the program's own lines. Where the import fails they are shown.
     """
+    import tempfile
+
     saved = os.dup(2)
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
@@ -159,6 +175,11 @@ def open_console() -> Any:
     from rich.console import Console
 
     return Console(stderr=True, quiet=_volume.get() < 0)
+
+
+def say(text: str, console: Any = None) -> None:
+    """Says a line of progress or a note as it is: no colours, no markup, no breaks."""
+    (console or open_console()).print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -186,6 +207,6 @@ def _minutes(what: str, console: Any) -> Callable[[int, int], None]:
             told[0] = now
             left = (now - started) / done * (total - done) / _MINUTE
             line = f"{done:,} of {total:,} {what}, {left:.0f} minutes left"
-            console.print(line, highlight=False, soft_wrap=True)
+            say(line, console)
 
     return tell

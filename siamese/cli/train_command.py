@@ -1,16 +1,13 @@
 """The command train."""
 
-import hashlib
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
-
 from siamese.aliases import BACKBONE_FLAG
-from siamese.cli.dataset_commands import Limits, Names, at_images, read_limits
+from siamese.cli.dataset_commands import Limits, Names, at_images, folder_of_records, read_limits
 from siamese.cli.evaluation_commands import print_scores
-from siamese.cli.program import Flag, counting, import_quietly, open_console
+from siamese.cli.program import Option, counting, import_quietly, open_console, say
 from siamese.cli.recipe_choice import check_backbone, check_teachers, choose_recipe, say_start
 from siamese.errors import InputError, OnCorrupt
 
@@ -23,12 +20,12 @@ Precision = Literal["float32", "mixed_float16", "mixed_bfloat16", "auto"]
 
 
 def train(
-    data: Annotated[tuple[Path, ...] | None, tyro.conf.arg(metavar="PATH [PATH ...]")] = None,
+    data: Annotated[tuple[Path, ...] | None, Option(metavar="PATH [PATH ...]")] = None,
     recipe: str | None = None,
     run: Path | None = None,
-    resume: Flag = False,
+    resume: bool = False,
     epochs: int | None = None,
-    backbone: Annotated[str | None, tyro.conf.arg(aliases=[BACKBONE_FLAG])] = None,
+    backbone: Annotated[str | None, Option(aliases=(BACKBONE_FLAG,))] = None,
     weights: str | None = None,
     image_size: tuple[int, int] | None = None,
     seed: int | None = None,
@@ -39,9 +36,9 @@ def train(
     embed_size: int | None = None,
     set_: Annotated[
         tuple[str, ...],
-        tyro.conf.arg(name="set", metavar="FIELD=VALUE ..."),
+        Option(name="set", metavar="FIELD=VALUE ..."),
     ] = (),
-    teacher: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH ...")] = (),
+    teacher: Annotated[tuple[Path, ...], Option(metavar="PATH ...")] = (),
     records: Path | None = None,
     validation_size: float | None = None,
     hold_out: Names = None,
@@ -128,18 +125,27 @@ def train(
             "--seeds goes with --data: each of its runs is scored on held-out people. Leave it "
             "out, or give the dataset by --data and score the runs with siamese evaluate."
         )
-    asked = {
-        "validation_size": validation_size,
-        "hold_out": hold_out,
-        "max_images_per_person": read_limits(max_images_per_person),
-        "pattern": pattern,
-    }
-    split: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    split = _given(
+        validation_size=validation_size,
+        hold_out=hold_out,
+        max_images_per_person=read_limits(max_images_per_person),
+        pattern=pattern,
+    )
+    changes = _given(
+        backbone=backbone,
+        weights=weights,
+        image_size=image_size,
+        epochs=epochs,
+        seed=seed,
+        precision=precision,
+        batch_size=batch_size,
+        learning_rate=lr,
+        margin=margin,
+        embedding_size=embed_size,
+    )
     chosen = None
     if resume:
-        given: list[object] = [recipe, epochs, backbone, weights, image_size, seed, precision]
-        given += [patience, batch_size, lr, margin, embed_size]
-        if teacher or split or set_ or any(value is not None for value in given):
+        if teacher or split or set_ or changes or _given(recipe=recipe, patience=patience):
             raise InputError(
                 "--resume continues with the run's own recipe and split. Leave out --recipe, "
                 "--epochs, --backbone, --weights, --image_size, --seed, --precision, --batch_size, "
@@ -150,34 +156,18 @@ def train(
         named, why = choose_recipe(
             recipe, backbone, weights, embed_size, folders=train_dir is not None
         )
-        chosen = recipes.change_recipe(
-            recipes.set_fields(named, set_),
-            backbone=backbone,
-            weights=weights,
-            image_size=image_size,
-            epochs=epochs,
-            seed=seed,
-            precision=precision,
-            batch_size=batch_size,
-            learning_rate=lr,
-            margin=margin,
-            embedding_size=embed_size,
-            teachers=[str(path) for path in teacher],
-        )
+        named = recipes.set_fields(named, set_)
+        chosen = recipes.change_recipe(named, **changes, teachers=[str(each) for each in teacher])
         check_teachers(chosen.name, teacher)
         own_size = check_backbone(chosen.model, backbone, embed_size)
         if image_size is None and own_size is not None:
             chosen = recipes.change_recipe(chosen, image_size=own_size)
-        _say(f"recipe {chosen.name}{why}: {say_start(chosen.model)}")
-    console = open_console()
+        say(f"recipe {chosen.name}{why}: {say_start(chosen.model)}")
     # Without TensorFlow nothing reads records: the images are held in memory.
     if importlib.util.find_spec("tensorflow") is not None:
         if train_dir is not None and records is None:  # nothing goes into the user's own folder
-            from siamese.inference.in_use import RUNS
-
-            digest = hashlib.blake2b(str(train_dir.absolute()).encode(), digest_size=4).hexdigest()
-            records = RUNS / "records" / f"{train_dir.absolute().name}-{digest}"
-        records = _find_records(folders, records, split, on_corrupt, console)
+            records = folder_of_records(train_dir.absolute().name, train_dir)
+        records = _find_records(folders, records, split, on_corrupt)
         if chosen is not None and recipe is None and epochs is None:
             from siamese.records import read_manifest
 
@@ -194,10 +184,12 @@ def train(
     from siamese.train.seeds import is_seeded, train_seeds
 
     if query_dir is not None and gallery_dir is not None:
-        from siamese.train.finalize import list_queries, score_queries
+        from siamese.datasets import list_samples
+        from siamese.train.finalize import score_queries
 
-        list_queries(query_dir, gallery_dir)  # what cannot be scored is said before the training
-    how: dict[str, Any] = {"run": run, "log": log, "patience": patience, "console": console}
+        for each in (query_dir, gallery_dir):  # what cannot be scored is said before the training
+            list_samples(each, "all")
+    how: dict[str, Any] = {"run": run, "log": log, "patience": patience, "console": open_console()}
     how["devices"] = None if devices == "all" else devices
     if seeds is not None or (resume and is_seeded(run)):
         _print_seeds(train_seeds(records, chosen, seeds, **how))
@@ -240,8 +232,8 @@ def _say_whether_it_learned(report: "ScoreReport", folder: Path) -> int:
     return 1
 
 
-def _say(text: str) -> None:
-    open_console().print(text, highlight=False, markup=False, soft_wrap=True)
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _print_seeds(runs: Any) -> None:
@@ -280,17 +272,8 @@ def _find_records(
     records: Path | None,
     split: dict[str, Any],
     on_corrupt: OnCorrupt,
-    console: Any,
 ) -> Path:
-    """Returns the records of datasets, built where they are missing.
-
-    Args:
-        folders: The datasets.
-        records: Where their records are or go.
-        split: How they are to be split, as far as that was said.
-        on_corrupt: What damaged images do.
-        console: Where it is said what was found.
-    """
+    """Returns the records of datasets, built where they are missing."""
     import_quietly("keras")
     from siamese.datasets import list_sources
     from siamese.records import (
@@ -329,17 +312,16 @@ def _find_records(
         note = f"takes the records of the earlier project in {data}"
         if read_manifest(data).split["by"] != "identity":
             note += ": the same people are in training and validation, scores look too good"
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+        say(note)
         return data
     with counting("records") as progress:
         _, manifest, new = build_records(
             folders, records, **split, on_corrupt=on_corrupt, progress=progress
         )
     if new:
-        console.print(f"wrote {folder}", highlight=False, soft_wrap=True)
+        say(f"wrote {folder}")
         for skip in manifest.skipped:
-            console.print(f"skipped: {skip.reason}", highlight=False, markup=False, soft_wrap=True)
+            say(f"skipped: {skip.reason}")
         if manifest.coverage:
-            images = f"images       {manifest.coverage.describe()}"
-            console.print(images, highlight=False, markup=False, soft_wrap=True)
+            say(f"images       {manifest.coverage.describe()}")
     return folder

@@ -1,14 +1,15 @@
 """The commands verify and explain, and how commands open a model."""
 
+import csv
 import gc
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-import tyro
-
-from siamese.cli.program import Flag, Json, Stated, import_quietly
+from siamese.cli.program import POSITIONAL, Json, Option, Stated, counting, import_quietly
+from siamese.errors import InputError
 from siamese.preprocessing import UNSTATED, Preprocessing
 
 if TYPE_CHECKING:
@@ -18,15 +19,7 @@ if TYPE_CHECKING:
 
 
 def open_model(model: Path | None, **options: Any) -> "Model":
-    """Opens a model for a command: the given file, or the fastest form of it.
-
-    Args:
-        model: What the option --model gave.
-        **options: As `siamese.load_model` takes them.
-
-    Returns:
-        The open model.
-    """
+    """Opens a model for a command: the given file, or the fastest form of it."""
     from siamese.inference import find_fastest, load_model
 
     path = find_fastest(model)
@@ -89,7 +82,7 @@ def camera_of(image: Path) -> int:
 
 
 def verify(
-    images: tyro.conf.Positional[tuple[Path, ...]] = (),
+    images: Annotated[tuple[Path, ...], POSITIONAL] = (),
     model: Path | None = None,
     output: Path | None = None,
     json_: Json = False,
@@ -98,9 +91,9 @@ def verify(
     profile: Path | None = None,
     camera1: int | None = None,
     camera2: int | None = None,
-    exit_code: Flag = False,
-    img1: Annotated[Path | None, tyro.conf.arg(aliases=["-i1"], metavar="PATH")] = None,
-    img2: Annotated[Path | None, tyro.conf.arg(aliases=["-i2"], metavar="PATH")] = None,
+    exit_code: bool = False,
+    img1: Annotated[Path | None, Option(aliases=("-i1",), metavar="PATH")] = None,
+    img2: Annotated[Path | None, Option(aliases=("-i2",), metavar="PATH")] = None,
     preprocessing: Stated = UNSTATED,
 ) -> int:
     """Say whether two images show the same person, and how sure that is.
@@ -135,8 +128,6 @@ def verify(
                 "--pairs goes without images, cameras and --exit_code. Put them into the columns "
                 "img1, img2, camera1 and camera2."
             )
-        from siamese.cli.pair_table import read_pairs, verify_table
-
         rows = read_pairs(pairs)
         chosen = open_profile(profile)
         opened = open_model(model, **preprocessing.given())
@@ -236,8 +227,8 @@ def _print_verdict(answer: "Verification") -> None:
 
 
 def explain(
-    img1: Annotated[Path, tyro.conf.Positional],
-    img2: Annotated[Path, tyro.conf.Positional],
+    img1: Annotated[Path, POSITIONAL],
+    img2: Annotated[Path, POSITIONAL],
     model: Path | None = None,
     output: Path = Path("explained.png"),
     json_: Json = False,
@@ -296,3 +287,87 @@ def _print_places(found: "Explanation") -> None:
             f"{name:12} most at {(row + 0.5) / heat.shape[0]:.0%} of the height and "
             f"{(column + 0.5) / heat.shape[1]:.0%} of the width: {heat.max():+.4f}"
         )
+
+
+COLUMNS = ("img1", "img2")
+_SAME_IN_ALL = ("bounds", "model", "fingerprint")
+"""Fields of a verdict that a table does not repeat in each row."""
+
+
+def read_pairs(path: Path) -> list[dict[str, str]]:
+    """Reads a CSV file with the columns img1 and img2, and any others.
+
+    Raises:
+        InputError: There is no such file, it is no such table, or it has no rows.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Give a CSV file with the columns img1 and img2.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is not a CSV file in UTF-8 ({error}). Save it as one.") from None
+    names = reader.fieldnames or ()
+    if not set(COLUMNS) <= set(names):
+        raise InputError(
+            f"{path}: its first line must name the columns img1 and img2. Received: "
+            f"{', '.join(names) or 'nothing'}."
+        )
+    for number, row in enumerate(rows, 1):
+        if not all(row[column] for column in COLUMNS) or None in row:
+            raise InputError(f"{path}: pair {number} must have as many cells as the first line.")
+    if not rows:
+        raise InputError(f"{path}: holds no pair. Add lines such as a.jpg,b.jpg.")
+    return rows
+
+
+def verify_table(
+    rows: Sequence[Mapping[str, str]],
+    model: "Model",
+    prior: float,
+    profile: "Profile | None",
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Writes the rows with their verdicts, as CSV or as JSON lines, to a file or standard output.
+
+    The columns camera1 and camera2 are numbers in the profile, by default as the file names tell.
+    """
+    from siamese.files import whole_file
+    from siamese.inference import verify_pairs
+
+    pairs = [(row["img1"], row["img2"]) for row in rows]
+    cameras = [(_camera(row, "1"), _camera(row, "2")) for row in rows] if profile else None
+    with counting("images") as progress:
+        said = verify_pairs(
+            model, pairs, prior, profile=profile, cameras=cameras, progress=progress
+        )
+    answers = [
+        {**row, **{k: v for k, v in each.to_dict().items() if k not in _SAME_IN_ALL}}
+        for row, each in zip(rows, said, strict=True)
+    ]
+    if output is None:
+        _write(answers, sys.stdout, as_json)
+        return
+    with whole_file(output) as scratch, scratch.open("w", newline="", encoding="utf-8") as file:
+        _write(answers, file, as_json)
+
+
+def _write(answers: Sequence[Mapping[str, Any]], file: TextIO, as_json: bool) -> None:
+    if as_json:
+        file.writelines(json.dumps(each, ensure_ascii=False) + "\n" for each in answers)
+        return
+    writer = csv.DictWriter(file, list(answers[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(answers)
+
+
+def _camera(row: Mapping[str, str], side: str) -> int:
+    told = row.get(f"camera{side}")
+    if told:
+        try:
+            return int(told)
+        except ValueError:
+            raise InputError(f"camera{side} must be a number. Received: {told}.") from None
+    return camera_of(Path(row[f"img{side}"]))
