@@ -36,11 +36,10 @@ from siamese.records import read_manifest
 from siamese.sampler import fit_groups
 from siamese.train import train
 from siamese.train.devices import OneDevice
-from siamese.train.objective import build_training_model
+from siamese.train.objective import build_training_model, held_out_loss
 from siamese.train.optimizer import build_optimizer
 from siamese.train.run_dir import free_folder, hold_folder, read_history
 from siamese.train.training_data import MemoryData, open_training_data
-from siamese.train.validation_loss import held_out_loss
 
 SMALL: dict[str, Any] = {"backbone": "conv4", "weights": "none", "image_size": (64, 32)}
 
@@ -421,7 +420,7 @@ def test_training_in_memory_takes_the_given_triplets(pedestrians: Path, tmp_path
     table = tmp_path / "tree" / "train.csv"
     table.write_text("\n".join(["Anchor,Positive,Negative", *rows]))
     section = BatchSection(sampler="triplets", num_identities=2, num_instances=3)
-    source = MemoryData(table, replace(batch_hard(), batches=section))
+    source = MemoryData(table, replace(batch_hard(), batches=section), {"host": 0, "hosts": 1})
     kept = [row for row in rows if all(name in source.train.names for name in row.split(","))]
     assert 2 < len(kept) < len(rows)
     batches, steps = source.batches(0)

@@ -21,7 +21,7 @@ def embedder_of(model: keras.Model) -> keras.Model:
     with a moving average of its weights has another: a float32 copy, which `update_embedder` brings
     up to date.
     """
-    shared = _shared_embedder(model)
+    shared = join_embedder(_parts(model))
     layers = shared._flatten_layers(include_self=False, recursive=True)
     policies = {layer.dtype_policy.name for layer in layers}
     if policies == {"float32"} and not _inner_optimizer(model).use_ema:
@@ -44,19 +44,17 @@ def update_embedder(
     normalisation's statistics are no such weights: those of the training model belong to its last
     weights, not to the average. So they are measured anew, each as the mean over `NORM_BATCHES`
     training batches, augmented as in training (Izmailov et al., Averaging Weights Leads to Wider
-    Optima and Better Generalization, UAI 2018, section 3.2).
+    Optima and Better Generalization, UAI 2018, section 3.2). An embedder that shares its weights is
+    left alone.
 
-    Args:
-        embedder: As from `embedder_of`; one that shares its weights is left alone.
-        model: The training model.
-        batches: Opens training batches: uint8 images `(images, height, width, 3)`. It is called
-            only where they are needed.
+    `batches` opens training batches `(images, height, width, 3)`, uint8, where they are needed.
     """
-    shared = _shared_embedder(model)
-    if embedder.get_layer(FEATURE_EXTRACTOR) is shared.get_layer(FEATURE_EXTRACTOR):
+    parts = _parts(model)
+    if embedder.get_layer(FEATURE_EXTRACTOR) is parts.feature_extractor:
         return
     averages = _averages(model)
-    values = [averages.get(id(weight), weight) for weight in shared.weights]
+    weights = [weight for part in parts if part is not None for weight in part.weights]
+    values = [averages.get(id(weight), weight) for weight in weights]
     put_weights(embedder, [keras.ops.convert_to_numpy(value) for value in values])
     if averages:
         _measure_norms(embedder, model, batches())
@@ -89,15 +87,7 @@ def _measure_norms(embedder: keras.Model, model: keras.Model, batches: Iterable[
 
 
 def apply_augmentation(model: keras.Model, images: Any) -> Any:
-    """Changes a batch as training does, by the layers before the backbone.
-
-    Args:
-        model: A training model.
-        images: `(images, height, width, 3)`, 0 to 255.
-
-    Returns:
-        Of the same shape and range.
-    """
+    """Augments `(images, height, width, 3)`, 0 to 255, by a training model's first layers."""
     for layer in model.layers[1:]:
         if layer.name == FEATURE_EXTRACTOR:
             break
@@ -105,10 +95,9 @@ def apply_augmentation(model: keras.Model, images: Any) -> Any:
     return images
 
 
-def _shared_embedder(model: keras.Model) -> keras.Model:
-    names = {layer.name for layer in model.layers}
-    bnneck = model.get_layer(BNNECK) if BNNECK in names else None
-    return join_embedder(EmbedderParts(model.get_layer(FEATURE_EXTRACTOR), bnneck))
+def _parts(model: keras.Model) -> EmbedderParts:
+    bnneck = next((layer for layer in model.layers if layer.name == BNNECK), None)
+    return EmbedderParts(model.get_layer(FEATURE_EXTRACTOR), bnneck)
 
 
 def _inner_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:

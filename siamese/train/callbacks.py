@@ -9,7 +9,8 @@ import contextlib
 import math
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from siamese.augment import restart_random_numbers
 from siamese.errors import InputError
 from siamese.evaluate import Scores
 from siamese.files import whole_file
-from siamese.train.run_dir import EPOCHS, LAST, PREVIOUS, read_history, write_history
+from siamese.train.run_dir import EPOCHS, LAST, PREVIOUS, note, read_history, write_history
 from siamese.train.speed import unsynchronised
 
 Logs = dict[str, Any]
@@ -43,15 +44,7 @@ IDLE = 3
 
 @contextlib.contextmanager
 def show_counts(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows a bar while something counts; a line for each tenth where there is no terminal.
-
-    Args:
-        console: Where to.
-        what: What is counted.
-
-    Yields:
-        To be called with those done and all.
-    """
+    """Shows a bar while something counts; a line for each tenth where there is no terminal."""
     tenths = 0
 
     def count(done: int, total: int) -> None:
@@ -59,28 +52,35 @@ def show_counts(console: Console, what: str) -> Iterator[Callable[[int, int], No
         bar.update(task, completed=done, total=total)
         if not console.is_terminal and done * 10 // total > tenths:
             tenths = done * 10 // total
-            console.print(f"{done:,} of {total:,} {what}", highlight=False, soft_wrap=True)
+            note(console, f"{done:,} of {total:,} {what}")
 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
         yield count
 
 
-class RandomNumbers(keras.callbacks.Callback):  # type: ignore[misc]
+@dataclass(eq=False)
+class RunCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """A callback whose arguments are its fields."""
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+
+@dataclass(eq=False)
+class RandomNumbers(RunCallback):
     """Draws the random numbers of an epoch from seed and epoch alone, so that runs resume alike."""
 
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.seed = seed
+    seed: int
 
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, _logs: Logs | None = None) -> None:
         """Restarts the augmentation layers, and dropout, which has no state of its own to save."""
-        del logs
         flattened = self.model._flatten_layers(include_self=False, recursive=True)
         restart_random_numbers(list(flattened), self.seed, epoch)
 
 
-class Watchdog(keras.callbacks.Callback):  # type: ignore[misc]
+@dataclass(eq=False)
+class Watchdog(RunCallback):
     """Stops a run that no longer learns, and says why.
 
     A loss that is no number, and embeddings that are all equal, are errors: their model is of no
@@ -93,13 +93,13 @@ class Watchdog(keras.callbacks.Callback):  # type: ignore[misc]
         alone: Whether the metric loss is the only one.
     """
 
-    def __init__(
-        self, console: Console, history: list[dict[str, float]] | None = None, *, alone: bool = True
-    ) -> None:
-        super().__init__()
-        self.console = console
-        self.alone = alone
-        self.active = [row["active"] for row in history or [] if "active" in row]
+    console: Console
+    history: Sequence[dict[str, float]] = ()
+    alone: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.active = [row["active"] for row in self.history if "active" in row]
 
     @property
     def over(self) -> bool:
@@ -134,18 +134,16 @@ class Watchdog(keras.callbacks.Callback):  # type: ignore[misc]
         self.active.append(float(logs["active"]))
         if self.over:
             self.model.stop_training = True
-            self.console.print(
+            note(
+                self.console,
                 f"stops after epoch {epoch + 1}, step {(epoch + 1) * steps}: for {IDLE} epochs no "
                 "triplet cost anything, so nothing is learnt any more. Likely the margin is small "
                 "or the triplets are easy: a recipe with a larger margin or batch-hard mining "
                 "would go on.",
-                highlight=False,
-                soft_wrap=True,
             )
 
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, _logs: Logs | None = None) -> None:
         """Remembers the epoch."""
-        del logs
         self.epoch = epoch
 
     def _step(self, batch: int) -> int:
@@ -164,20 +162,17 @@ class Watchdog(keras.callbacks.Callback):  # type: ignore[misc]
         )
 
 
-class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends a run whose mAP on held-out people has stopped rising, by its whole history.
+@dataclass(eq=False)
+class EarlyStopping(RunCallback):
+    """Ends a run after `patience` scorings without a better mAP, by its whole history."""
 
-    Args:
-        patience: Scorings without a better mAP after which the run ends.
-        history: Earlier epochs of the run.
-        console: Where the end is noted.
-    """
+    patience: int
+    history: Sequence[dict[str, float]]
+    console: Console
 
-    def __init__(self, patience: int, history: list[dict[str, float]], console: Console) -> None:
-        super().__init__()
-        self.patience = patience
-        self.scores = [row["val_mAP"] for row in history if "val_mAP" in row]
-        self.console = console
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.scores = [row["val_mAP"] for row in self.history if "val_mAP" in row]
 
     @property
     def over(self) -> bool:
@@ -192,45 +187,25 @@ class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
         self.scores.append(float(logs["val_mAP"]))
         if self.over:
             self.model.stop_training = True
-            self.console.print(
+            note(
+                self.console,
                 f"stops after epoch {epoch + 1}: no better mAP than {max(self.scores):.3f} in the "
                 f"last {self.patience} scorings",
-                highlight=False,
-                soft_wrap=True,
             )
 
 
-class EpochScores(keras.callbacks.Callback):  # type: ignore[misc]
-    """Scores the held-out people and times the epoch; puts both into the logs.
+@dataclass(eq=False)
+class EpochScores(RunCallback):
+    """Scores the held-out people, the last epoch always, and times the epoch, into the logs."""
 
-    Args:
-        score: Scores the model as it is.
-        loss: Measures the loss of what was scored; None where there is none.
-        every: Epochs between two scorings.
-        epochs: Epochs of the run; the last is always scored.
-        images: Images in an epoch.
-    """
+    score: Callable[[], Scores]
+    loss: Callable[[], float | None]  # of what was scored
+    every: int  # epochs between two scorings
+    epochs: int  # of the run
+    images: int  # in an epoch
 
-    def __init__(
-        self,
-        score: Callable[[], Scores],
-        loss: Callable[[], float | None],
-        *,
-        every: int,
-        epochs: int,
-        images: int,
-    ):
-        super().__init__()
-        self.score = score
-        self.loss = loss
-        self.every = every
-        self.epochs = epochs
-        self.images = images
-        self.started = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+    def on_epoch_begin(self, _epoch: int, _logs: Logs | None = None) -> None:
         """Starts the clock."""
-        del epoch, logs
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
@@ -248,23 +223,17 @@ class EpochScores(keras.callbacks.Callback):  # type: ignore[misc]
                 logs["val_loss"] = loss
 
 
-class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
+@dataclass(eq=False)
+class Checkpoints(RunCallback):
     """Keeps the history, the last two states and the best embedder, each whole or not there.
 
     The order matters for a kill between two writes: the last state comes last, so a resumed run
     repeats the epoch and writes the same again.
-
-    Args:
-        folder: The run folder.
-        save_best: Writes the embedder of the model as it is.
-        best: The best mAP so far; 0 when there is none.
     """
 
-    def __init__(self, folder: Path, *, save_best: Callable[[], None], best: float) -> None:
-        super().__init__()
-        self.folder = folder
-        self.save_best = save_best
-        self.best = best
+    folder: Path
+    save_best: Callable[[], None]
+    best: float  # mAP so far
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Writes them."""
@@ -285,27 +254,18 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
                 last.replace(self.folder / PREVIOUS)
 
 
-class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
-    """Shows a bar with images a second and the time left of the run, and a line an epoch.
+@dataclass(eq=False)
+class ProgressBar(RunCallback):
+    """Shows a bar with images a second and the time left of the run, and a line an epoch."""
 
-    Args:
-        console: Where to; where it is no terminal, only the lines are printed.
-        epochs: Epochs of the run.
-        steps: Batches in an epoch.
-        batch: Images in a batch.
-    """
+    console: Console
+    epochs: int
+    steps: int
+    batch: int
+    bar: Progress | None = None
 
-    def __init__(self, console: Console, *, epochs: int, steps: int, batch: int) -> None:
-        super().__init__()
-        self.console = console
-        self.epochs = epochs
-        self.steps = steps
-        self.batch = batch
-        self.bar: Progress | None = None
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
+    def on_train_begin(self, _logs: Logs | None = None) -> None:
         """Draws the bar."""
-        del logs
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -320,9 +280,8 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
         total = self.steps * self.epochs
         self.task = self.bar.add_task("", total=total, epoch="", loss=math.nan, rate=0.0)
 
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, _logs: Logs | None = None) -> None:
         """Starts the clock of the epoch."""
-        del logs
         self.epoch, self.started = epoch, time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
@@ -348,7 +307,7 @@ class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
                 f"  validation: Rank-1 {logs['val_rank1']:.3f}  mAP {logs['val_mAP']:.3f}"
                 f"  EER {logs['val_eer']:.3f}"
             )
-        self.console.print(line, highlight=False, soft_wrap=True)
+        note(self.console, line)
 
     def stop(self) -> None:
         """Takes the bar away, also after an error."""

@@ -186,9 +186,6 @@ def open_devices(devices: int | None = 1) -> OneDevice:
         devices: How many of this machine; None: all. With several processes it must be None or 1:
             all of all machines are taken.
 
-    Returns:
-        The devices.
-
     Raises:
         InputError: There are fewer, or the backend cannot do it.
     """
@@ -219,13 +216,6 @@ def own_folder(devices: OneDevice, folder: Path) -> Iterator[Path]:
 
     All processes do the same work around an epoch, so that they agree on every decision without
     sending a word; what others than the first write is thrown away.
-
-    Args:
-        devices: Of the run.
-        folder: The run folder; what it holds already is there for all.
-
-    Yields:
-        A folder.
     """
     if devices.process == 0:
         yield folder

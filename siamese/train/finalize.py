@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from siamese import plots
-from siamese.datasets import Sample, list_samples, recognise
+from siamese.datasets import list_samples, recognise
 from siamese.errors import InputError
 from siamese.evaluate import (
     EmbeddedImages,
@@ -63,20 +63,10 @@ def calibrate_and_save(
     likeness: Likeness,
     sources: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Calibrates, writes the model file and the pictures of the scores.
+    """Calibrates, writes the model file and the pictures of the scores; returns the score report.
 
-    Args:
-        folder: The run folder.
-        recipe: Of the run.
-        embedder: The best epoch.
-        scores: Of the held-out people.
-        gallery: Their embeddings.
-        facts: What else the score report says.
-        likeness: The appearance of their images.
-        sources: The datasets that the people are from, where there are several.
-
-    Returns:
-        The score report.
+    `embedder` is that of the best epoch, `scores` and `gallery` are of the held-out people, `facts`
+    what else the report says, `sources` the datasets that they are from, where there are several.
     """
     pairs = pairs_of(gallery)
     calibration = calibrate_pairs(pairs, sample_of(gallery))
@@ -138,15 +128,7 @@ def settle_in_use(folder: Path, start: RunConfig, card: Mapping[str, Any]) -> st
 
     They are compared by the mAP of the same held-out people; that of another run is known where it
     was started on the same images and split. Of equal ones the new one gives way. A run outside
-    `runs` changes nothing.
-
-    Args:
-        folder: The finished run.
-        start: How it was started.
-        card: Its score report.
-
-    Returns:
-        Which model is in use now and why, in words.
+    `runs` changes nothing. Returns which model is in use now and why, in words.
     """
     if folder.absolute().parent != RUNS.absolute():
         return f"unchanged, as this run is not in {RUNS}; to take it: siamese use {folder}"
@@ -189,18 +171,10 @@ def plot_ranks(
     ranks: int,
     protocol: Protocol,
 ) -> Any:
-    """Draws rank lists of some queries.
+    """Draws rank lists of queries in a gallery, by a protocol.
 
-    Args:
-        queries: Those that are shown.
-        gallery: What they are ranked against.
-        read: From the rows of the gallery that are shown to the pictures of the queries, and of
-            these rows.
-        ranks: Places of a list.
-        protocol: What the scores left out.
-
-    Returns:
-        A figure.
+    `read` gives, for the rows of the gallery that are shown, the pictures of the queries, and those
+    of these rows.
     """
     mask = match(queries, gallery, protocol)
     found, distances = nearest(queries.embeddings, gallery.embeddings, ranks, mask=mask)
@@ -238,15 +212,6 @@ def plot_held_out(
     return plot_ranks(gallery.rows(shown), gallery, read, ranks=RANKS, protocol=protocol)
 
 
-def list_queries(query_dir: str | Path, gallery_dir: str | Path) -> tuple[list[Sample], ...]:
-    """Lists the images of a folder of queries and of a gallery; junk boxes are left out.
-
-    Raises:
-        InputError: A folder is missing, has no image or has names of no known form.
-    """
-    return list_samples(query_dir, "all"), list_samples(gallery_dir, "all")
-
-
 def score_queries(
     folder: str | Path, query_dir: str | Path, gallery_dir: str | Path, *, seed: int = 0
 ) -> dict[str, Any]:
@@ -261,15 +226,12 @@ def score_queries(
         gallery_dir: Another one.
         seed: Of the queries that are shown.
 
-    Returns:
-        The score report.
-
     Raises:
         InputError: A folder cannot be used, or no query has a match.
     """
     folder = Path(folder)
     model = load_model(folder / "model.keras")
-    samples = list_queries(query_dir, gallery_dir)
+    samples = [list_samples(folder, "all") for folder in (query_dir, gallery_dir)]
     query, gallery = (embed_samples(model, each) for each in samples)
     gallery = replace(gallery, distractors=recognise(gallery_dir).distractors)
     names = ("embeddings", "people", "cameras", "names")

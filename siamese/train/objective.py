@@ -12,11 +12,13 @@ from keras import layers, ops
 from siamese import losses
 from siamese.augment import build_augmentation
 from siamese.errors import InputError
+from siamese.evaluate import EmbeddedImages
 from siamese.losses.triplet import triplet_violations
 from siamese.models.embedder import build_embedder
 from siamese.models.pair import ConsecutiveDifference
 from siamese.models.transfer import architecture_of, is_model
 from siamese.recipes import Recipe
+from siamese.sampler import RowSampler, count_groups, fit_groups
 from siamese.train.optimizer import build_optimizer
 from siamese.train.speed import (
     computing_in,
@@ -53,11 +55,8 @@ TAUGHT = ("embedding", "relation")
 def complete_recipe(recipe: Recipe) -> Recipe:
     """Gives a recipe what a model to start from decides: backbone, pooling, sizes of its features.
 
-    Args:
-        recipe: Any; one that does not start from a model of ours comes back as it is.
-
-    Returns:
-        A recipe whose model section says what will be trained. The input size stays the recipe's.
+    The input size stays the recipe's; one that does not start from a model of ours comes back as it
+    is.
 
     Raises:
         InputError: The model is missing or does not say what it is built of; or there is a teacher
@@ -346,3 +345,40 @@ class ActiveShare(keras.metrics.Mean):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments, for a saved model."""
         return {**super().get_config(), **self.triplets}
+
+
+def held_out_loss(recipe: Recipe, gallery: EmbeddedImages) -> float | None:
+    """Measures the metric loss of a recipe on the held-out people, without augmentation.
+
+    Batches are drawn as in training, always the same ones, and smaller where there are few people.
+
+    Args:
+        recipe: Of the run.
+        gallery: Embeddings of the held-out people.
+
+    Returns:
+        The mean over the batches; None where there are too few people for a batch, or the model has
+        a BNNeck, before which the loss sees features that the embeddings do not have.
+    """
+    if recipe.model.bnneck:
+        return None
+    labels = np.unique(gallery.people, return_inverse=True)[1].astype(np.int64)
+    section = recipe.batches
+    groups = count_groups(np.bincount(labels), section.num_instances)
+    try:
+        sampler = RowSampler(
+            labels,
+            gallery.cameras,
+            sampler=section.sampler,
+            num_identities=fit_groups(groups, section.num_identities, sampler=section.sampler),
+            num_instances=section.num_instances,
+            spread_cameras=section.spread_cameras,
+        )
+    except InputError:
+        return None
+    loss = METRIC_LOSSES[recipe.loss.metric](**recipe.loss.options)
+    values = [
+        float(loss(labels[rows].astype(np.int32), gallery.embeddings[rows]))
+        for rows in sampler.draw(0)
+    ]
+    return float(np.mean(values))

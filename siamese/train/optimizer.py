@@ -23,9 +23,6 @@ def build_optimizer(
         steps: Batches in an epoch.
         backbone_variables: How many of the variables to be trained are the backbone's; they come
             first.
-
-    Returns:
-        A Keras optimiser.
     """
     rate = WarmUpAndDecay(
         section.learning_rate,

@@ -193,10 +193,7 @@ def has_state(folder: Path) -> bool:
 def load_state(folder: Path, architecture: str, console: Console) -> tuple[keras.Model, int]:
     """Loads the training model with its optimiser, as the last whole epoch left them.
 
-    Args:
-        folder: The run folder.
-        architecture: What `describe_architecture` said when the run started.
-        console: Where a damaged state is noted.
+    Its shapes must be those that `describe_architecture` told when the run started.
 
     Returns:
         A compiled model, and the epochs that it has seen.
@@ -223,11 +220,8 @@ def load_state(folder: Path, architecture: str, console: Console) -> tuple[keras
                 "run's own file, or start a new run."
             )
         if damaged:
-            console.print(
-                f"{damaged[0]} is damaged; the state of the epoch before, {path.name}, is used",
-                highlight=False,
-                soft_wrap=True,
-            )
+            used = f"the state of the epoch before, {path.name}, is used"
+            note(console, f"{damaged[0]} is damaged; {used}")
         speed_up(model)
         return model, epochs
     raise InputError(
@@ -248,9 +242,6 @@ def read_history(folder: Path, *, before: int | None = None) -> list[dict[str, f
     Args:
         folder: The run folder.
         before: Leave out this epoch and those after it.
-
-    Returns:
-        Rows in order; none when there is no file.
     """
     path = folder / "history.csv"
     if not path.exists():
@@ -275,6 +266,11 @@ def write_history(folder: Path, rows: list[dict[str, float]]) -> None:
         for row in rows:
             numbers = {name: float(value) for name, value in row.items()}
             writer.writerow({**numbers, "epoch": int(row["epoch"])})
+
+
+def note(console: Console, text: str) -> None:
+    """Says a line as it is: without colours, and not broken where the terminal ends."""
+    console.print(text, highlight=False, soft_wrap=True)
 
 
 def versions() -> dict[str, str]:

@@ -21,6 +21,7 @@ from siamese.train.run_dir import (
     SCORES,
     SEEDS,
     new_folder,
+    note,
     read_run_config,
     refuse_other_images,
     write_json,
@@ -71,9 +72,6 @@ def train_seeds(
         devices: As `train`.
         console: As `train`.
 
-    Returns:
-        Mean and spread.
-
     Raises:
         InputError: As `train`; or there are fewer than two seeds, or nothing to resume; or several
             processes are to train together.
@@ -110,7 +108,7 @@ def train_seeds(
         if (one / SCORES).exists():
             cards.append(json.loads((one / SCORES).read_text(encoding="utf-8")))
             continue
-        console.print(f"seed {seed}: {one}", highlight=False, soft_wrap=True)
+        note(console, f"seed {seed}: {one}")
         finished = train(
             data,
             None if (one / RECIPE).exists() else dataclasses.replace(recipe, seed=seed),
@@ -132,13 +130,7 @@ def train_seeds(
 
 
 def summarise(values: Sequence[float]) -> dict[str, Any]:
-    """Summarises a score by mean and spread.
-
-    Args:
-        values: One a seed, at least two.
-
-    Returns:
-        `values`, `mean`, and `deviation`: the sample standard deviation (n - 1).
+    """Summarises a score by mean and sample standard deviation (n - 1), of two values or more.
 
     Example:
         >>> summarise([1.0, 2.0, 3.0])

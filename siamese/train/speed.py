@@ -70,8 +70,7 @@ def speed_up(model: keras.Model) -> None:
       product of two matrices a step of EfficientNet-Lite0 (32 crops of 128x64, two cores with AVX2)
       takes 377 ms in place of 456.
 
-    Args:
-        model: A training model, before its first step.
+    To be called before the first step.
     """
     if keras.config.backend() != "tensorflow":
         return

@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -25,11 +26,7 @@ CHUNK = 512
 
 
 class Teacher:
-    """One model, or several whose embeddings are joined to one.
-
-    Args:
-        models: Open models, at least one.
-    """
+    """One model, or several whose embeddings are joined to one."""
 
     def __init__(self, models: Sequence[Model]) -> None:
         self.models = models
@@ -78,12 +75,6 @@ class Teacher:
 def open_teacher(paths: Sequence[str | Path]) -> Teacher | None:
     """Opens the models that a training imitates.
 
-    Args:
-        paths: Model files, as `siamese.load_model` takes them; or none.
-
-    Returns:
-        The teacher; None without a path.
-
     Raises:
         InputError: A file is missing or not a model.
     """
@@ -96,7 +87,7 @@ def embed_crops(
     folder: Path,
     progress: Progress | None = None,
 ) -> Embeddings:
-    """Gives the teacher's embeddings of crops, and keeps them for the next time.
+    """Gives the embeddings of crops, `(crops, dimensions)` float32, and keeps them for next time.
 
     What was embedded lies in the folder of the teacher's fingerprint, by a digest of the bytes of
     each crop, a file a chunk, each whole or not there: a killed run goes on where it was, and
@@ -107,9 +98,6 @@ def embed_crops(
         crops: Opens the crops: the bytes of image files.
         folder: Where embeddings are kept; made when missing.
         progress: Called with the new crops done and all new crops.
-
-    Returns:
-        `(crops, dimensions)`, float32, in the order of the crops.
 
     Raises:
         InputError: There is no crop, or one cannot be decoded.
@@ -130,6 +118,7 @@ def embed_crops(
     return np.stack([known[digest] for digest in digests])
 
 
+@dataclass
 class Views:
     """Augmentation ahead of the training step, so that a teacher sees what the student sees.
 
@@ -140,13 +129,10 @@ class Views:
         steps: Batches in an epoch.
     """
 
-    def __init__(
-        self, teacher: Teacher, layers: Sequence[keras.layers.Layer], *, seed: int, steps: int
-    ) -> None:
-        self.teacher = teacher
-        self.layers = layers
-        self.seed = seed
-        self.steps = steps
+    teacher: Teacher
+    layers: Sequence[keras.layers.Layer]
+    seed: int
+    steps: int
 
     def change(self, images: Any) -> Embeddings:
         """Augments a batch, `(images, height, width, 3)`, 0 to 255; float32."""

@@ -4,6 +4,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from siamese.evaluate import EmbeddedImages
 from siamese.metrics.blocks import distance_blocks, exact_distances
 from siamese.metrics.pairs import sample_pairs
 from siamese.models.embedder import embed
+from siamese.train.callbacks import RunCallback
 
 NAMES = {
     "loss": "loss/total",
@@ -84,12 +86,7 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc]
         self.writer.add_event(Event(wall_time=time.time(), step=epoch, session_log=start))
 
     def settings(self, values: Mapping[str, Any], name: str) -> None:
-        """Writes what the page HPARAMS compares runs by.
-
-        Args:
-            values: Settings by name; those in dicts are named `outer.inner`.
-            name: Of the run.
-        """
+        """Writes what the page HPARAMS compares runs by."""
         plain = {
             setting: value if isinstance(value, int | float) else str(value)
             for setting, value in _flatten(values).items()
@@ -163,33 +160,18 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-class EpochPictures(keras.callbacks.Callback):  # type: ignore[misc]
+@dataclass(eq=False)
+class EpochPictures(RunCallback):
     """Shows, after each scoring, distances of held-out pairs and the hardest training triplets.
 
     The training images are the same at each epoch, so that pictures can be compared.
-
-    Args:
-        board: Where to.
-        embedder: The model that was scored.
-        gallery: Gives the held-out people, as they were scored last.
-        images: Training images, `(images, height, width, 3)`, uint8.
-        labels: Their people, `(images,)`.
     """
 
-    def __init__(
-        self,
-        board: TensorBoard,
-        embedder: keras.Model,
-        gallery: Callable[[], EmbeddedImages],
-        images: NDArray[np.uint8],
-        labels: NDArray[np.int32],
-    ) -> None:
-        super().__init__()
-        self.board = board
-        self.embedder = embedder
-        self.gallery = gallery
-        self.images = images
-        self.labels = labels
+    board: TensorBoard
+    embedder: keras.Model
+    gallery: Callable[[], EmbeddedImages]
+    images: NDArray[np.uint8]  # (images, height, width, 3)
+    labels: NDArray[np.int32]  # (images,)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Writes them, where the epoch was scored."""

@@ -1,5 +1,6 @@
 """The training stage: from a recipe and images to a run folder."""
 
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ from siamese.train.finalize import (
     score_pretrained,
     settle_in_use,
 )
-from siamese.train.objective import build_training_model, complete_recipe
+from siamese.train.objective import build_training_model, complete_recipe, held_out_loss
 from siamese.train.run_dir import (
     RunConfig,
     describe_architecture,
@@ -49,6 +50,7 @@ from siamese.train.run_dir import (
     hold_folder,
     load_state,
     new_folder,
+    note,
     read_history,
     read_run_config,
     refuse_other_images,
@@ -58,7 +60,6 @@ from siamese.train.run_dir import (
 from siamese.train.teacher import Views
 from siamese.train.tensorboard import EpochPictures, TensorBoard
 from siamese.train.training_data import TrainingData, open_training_data
-from siamese.train.validation_loss import held_out_loss
 
 WATCHED_BATCHES = 4
 """Training batches whose hardest triplets are shown after each scoring."""
@@ -158,7 +159,7 @@ def train(
             images = list(next(source.first_batches(1))[0])
             doubts = [doubt_channels(model, images) for model in teacher.models]
             for doubt in filter(None, doubts):
-                console.print(f"warning: teacher {doubt}", highlight=False, soft_wrap=True)
+                note(console, f"warning: teacher {doubt}")
         if teacher is not None and not same_view:
             with show_counts(console, "crops embedded by the teacher") as progress:
                 source.ask_teacher(folder, progress)
@@ -174,7 +175,7 @@ def train(
                     classes=source.people,
                     steps=steps,
                     teacher_size=0 if teacher is None else teacher.dimensions,
-                    note=lambda text: console.print(text, highlight=False, soft_wrap=True),
+                    note=functools.partial(note, console),
                 )
         if start is None:
             own_log = free_folder(Path(log if machine.process == 0 else folder) / folder.name)
@@ -230,7 +231,7 @@ class _Training:
         images, labels = (np.concatenate(each) for each in first)
         self.board.restart(first_epoch)
         if first_epoch:
-            self._note(f"resumes after epoch {first_epoch}")
+            note(self.console, f"resumes after epoch {first_epoch}")
         else:
             write_json(folder / "untrained.json", self._score().to_dict())
             if self.goes_on:
@@ -241,9 +242,10 @@ class _Training:
             self.board.picture("batch/augmented", plots.plot_images(seen[:32]), 0)
         kept = json.loads((folder / "untrained.json").read_text(encoding="utf-8"))
         untrained = ScoreReport.from_dict(kept)
-        self._note(
+        note(
+            self.console,
             f"{'before' if self.goes_on else 'untrained'}, {self.source.name_validation()}: Rank-1 "
-            f"{untrained.rank1:.3f}  mAP {untrained.mAP:.3f}  EER {untrained.eer:.3f}"
+            f"{untrained.rank1:.3f}  mAP {untrained.mAP:.3f}  EER {untrained.eer:.3f}",
         )
         history = read_history(folder, before=first_epoch)
         scored = [{"val_mAP": untrained.mAP}, *history] if self.goes_on else history
@@ -298,9 +300,10 @@ class _Training:
         put_weights(embedder, load_checkpoint(folder / "model.keras").embedder.get_weights())
         scores = self._score_copy()
         if self.goes_on and scores.ranking.mAP <= untrained.mAP:
-            self._note(
+            note(
+                self.console,
                 "no epoch was better on the held-out people than the model it started from: "
-                "model.keras is that model, calibrated on your people"
+                "model.keras is that model, calibrated on your people",
             )
         facts = {
             "data": str(data),
@@ -371,12 +374,10 @@ class _Training:
         count = self.recipe.batches.unlabelled
         unknown = f", {count} of them images of unknown people" if count else ""
         devices = f", shared by {self.machine.count} devices" if self.machine.count > 1 else ""
-        self._note(
+        note(
+            self.console,
             f"recipe {self.recipe.name}: {self.recipe.model.backbone}, "
             f"{self.embedder.count_params():,} weights, input {height}x{width}; "
             f"{self.source.people} people, {self.source.images:,} images; an epoch is {self.steps} "
-            f"batches of {batch}{unknown}{devices}"
+            f"batches of {batch}{unknown}{devices}",
         )
-
-    def _note(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)

@@ -40,6 +40,7 @@ TEACHER = "teacher"
 or their folder may not be written to."""
 Images = NDArray[np.uint8]
 EmbedBatch: TypeAlias = Callable[[Images], NDArray[np.float32]]
+"""`(images, height, width, 3)`, uint8, to `(images, dimensions)`."""
 
 
 class TrainingData:
@@ -55,8 +56,7 @@ class TrainingData:
 
     Args:
         recipe: What is trained.
-        process: The number of this process, from 0.
-        processes: Processes that share each batch.
+        hosts: `host`, the number of this process from 0, and `hosts`, which share each batch.
     """
 
     people: int
@@ -64,17 +64,14 @@ class TrainingData:
     image_size: tuple[int, int]
     sources: tuple[str, ...] = ()
 
-    def __init__(self, recipe: Recipe, process: int, processes: int) -> None:
+    def __init__(self, recipe: Recipe, hosts: dict[str, int]) -> None:
         self.recipe = recipe
-        self.hosts: dict[str, Any] = {"host": process, "hosts": processes}
+        self.hosts: dict[str, Any] = hosts
         self.teacher = open_teacher(recipe.distillation.teachers)
         self.taught: Any = None
 
     def set_unlabelled(self, available: int) -> None:
         """Leaves images of unknown people out of the batches where there are none.
-
-        Args:
-            available: How many there are.
 
         Raises:
             InputError: There are some, and nobody who says anything of them.
@@ -91,9 +88,7 @@ class TrainingData:
     def fit_batches(self, counts: Sequence[int], triplets: int = 0) -> None:
         """Makes batches smaller where the set is small, and says so.
 
-        Args:
-            counts: Images of each training person.
-            triplets: Given triplets, where batches are drawn from them.
+        `counts` are the images of each person, `triplets` how many there are to draw batches from.
 
         Raises:
             InputError: The set is too small for any batch.
@@ -153,12 +148,7 @@ class TrainingData:
         return self.embed_by(lambda images: embed(embedder, [images]), size)
 
     def embed_by(self, embed_batch: EmbedBatch, image_size: tuple[int, int]) -> EmbeddedImages:
-        """Embeds the validation images.
-
-        Args:
-            embed_batch: `(images, height, width, 3)`, uint8, to `(images, dimensions)`.
-            image_size: Height and width in pixels of the model's input.
-        """
+        """Embeds the validation images, resized to height and width, a batch at a time."""
         raise NotImplementedError
 
     def pictures(self, rows: set[int]) -> dict[int, Images]:
@@ -179,29 +169,21 @@ def open_training_data(
 ) -> TrainingData:
     """Opens a record set, or a dataset folder whose images are then held in memory.
 
-    Args:
-        data: The folder.
-        recipe: What is trained.
-        process: The number of this process, from 0.
-        processes: Processes that share each batch.
-
-    Returns:
-        A source.
-
     Raises:
         InputError: It cannot be used.
     """
+    hosts = {"host": process, "hosts": processes}
     if find_spec("tensorflow") is None:
         if (Path(data) / "manifest.json").exists():
             raise InputError(
                 f"{data}: holds records, which TensorFlow reads, and it is not installed. Give the "
                 "dataset folder, whose images are then held in memory; or install tensorflow."
             )
-        return MemoryData(data, recipe, process, processes)
+        return MemoryData(data, recipe, hosts)
     from siamese.records import is_record_set
 
     kind = RecordData if is_record_set(data) else MemoryData
-    return kind(data, recipe, process, processes)
+    return kind(data, recipe, hosts)
 
 
 def name_held_out(people: int, sources: Sequence[str] = ()) -> str:
@@ -217,13 +199,11 @@ def name_held_out(people: int, sources: Sequence[str] = ()) -> str:
 class RecordData(TrainingData):
     """A record set, read by TensorFlow."""
 
-    def __init__(
-        self, folder: str | Path, recipe: Recipe, process: int = 0, processes: int = 1
-    ) -> None:
+    def __init__(self, folder: str | Path, recipe: Recipe, hosts: dict[str, int]) -> None:
         from siamese.loader.from_records import batch_image_size
         from siamese.records import read_manifest
 
-        super().__init__(recipe, process, processes)
+        super().__init__(recipe, hosts)
         self.folder = folder
         self.manifest = read_manifest(folder)
         part = self.manifest.parts["train"]
@@ -319,10 +299,8 @@ class MemoryData(TrainingData):
 
     split = SplitRule()
 
-    def __init__(
-        self, folder: str | Path, recipe: Recipe, process: int = 0, processes: int = 1
-    ) -> None:
-        super().__init__(recipe, process, processes)
+    def __init__(self, folder: str | Path, recipe: Recipe, hosts: dict[str, int]) -> None:
+        super().__init__(recipe, hosts)
         samples = list_samples(folder, "train")
         refuse_duplicates(samples)
         train, held_out = split_samples(
