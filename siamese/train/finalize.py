@@ -37,14 +37,7 @@ from siamese.metrics.rank_lists import nearest
 from siamese.metrics.verification import score_verification
 from siamese.models.checkpoint import save_checkpoint
 from siamese.recipes import Recipe
-from siamese.train.run_dir import (
-    SCORES,
-    RunConfig,
-    read_history,
-    read_run_config,
-    versions,
-    write_json,
-)
+from siamese.train import run_dir
 from siamese.train.training_data import TrainingData
 
 RANK_LISTS, RANKS = 6, 8
@@ -70,7 +63,7 @@ def calibrate_and_save(
     """
     pairs = pairs_of(gallery)
     calibration = calibrate_pairs(pairs, sample_of(gallery))
-    history = read_history(folder)
+    history = run_dir.read_history(folder)
     card: dict[str, Any] = {
         **scores.to_dict(),
         **facts,
@@ -101,7 +94,7 @@ def calibrate_and_save(
     cmc = plots.plot_cmc(ranking.cmc, queries=ranking.queries, gallery=ranking.gallery)
     plots.save(cmc, folder / "cmc.png")
     plots.save(plots.plot_history(history), folder / "curves.png")
-    return {**card, "fingerprint": saved["fingerprint"], "versions": versions()}
+    return {**card, "fingerprint": saved["fingerprint"], "versions": run_dir.versions()}
 
 
 def score_pretrained(source: TrainingData) -> dict[str, float] | None:
@@ -123,7 +116,7 @@ def score_pretrained(source: TrainingData) -> dict[str, float] | None:
     }
 
 
-def settle_in_use(folder: Path, start: RunConfig, card: Mapping[str, Any]) -> str:
+def settle_in_use(folder: Path, start: run_dir.RunConfig, card: Mapping[str, Any]) -> str:
     """Puts the best model in use: the run's, the pretrained one or the one in use so far.
 
     They are compared by the mAP of the same held-out people; that of another run is known where it
@@ -146,8 +139,11 @@ def settle_in_use(folder: Path, start: RunConfig, card: Mapping[str, Any]) -> st
         rivals["pretrained"] = float(card["pretrained"]["mAP"])
     for other in finished_runs():
         with contextlib.suppress(InputError, OSError, ValueError, KeyError):
-            if other.parent != folder and read_run_config(other.parent).source == start.source:
-                kept = json.loads(other.with_name(SCORES).read_text(encoding="utf-8"))
+            if (
+                other.parent != folder
+                and run_dir.read_run_config(other.parent).source == start.source
+            ):
+                kept = json.loads(other.with_name(run_dir.SCORES).read_text(encoding="utf-8"))
                 rivals[str(other)] = float(kept["mAP"])
     best = max(rivals, key=rivals.__getitem__, default="")
     people = f"of the same {card['source']}"
@@ -246,7 +242,7 @@ def score_queries(
         "data": {"query": str(query_dir), "gallery": str(gallery_dir)},
         "model": str(model.path),
         "fingerprint": model.fingerprint,
-        "versions": versions(),
+        "versions": run_dir.versions(),
     }
     out = folder / "query_gallery"
     out.mkdir(exist_ok=True)
@@ -262,5 +258,5 @@ def score_queries(
     lists = plot_ranks(shown, gallery, read, ranks=QUERY_RANKS, protocol=ranking.protocol)
     plots.save(lists, out / "rank_list.png")
     write_queries(query, gallery, ranked, out / QUERIES_FILE)
-    write_json(out / "scores.json", card)
+    run_dir.write_json(out / "scores.json", card)
     return card

@@ -15,17 +15,8 @@ from rich.console import Console
 
 from siamese.errors import InputError
 from siamese.recipes import Recipe, recipe_from_dict
+from siamese.train import run_dir
 from siamese.train.devices import PROCESSES
-from siamese.train.run_dir import (
-    RECIPE,
-    SCORES,
-    SEEDS,
-    new_folder,
-    note,
-    read_run_config,
-    refuse_other_images,
-    write_json,
-)
 from siamese.train.training import train
 from siamese.train.training_data import open_training_data
 
@@ -86,14 +77,14 @@ def train_seeds(
         folder, start = _read(run)
         recipe = recipe_from_dict(start["recipe"])
         begun = [folder / f"seed-{seed}" for seed in start["seeds"]]
-        begun = [one for one in begun if (one / RECIPE).exists()]
+        begun = [one for one in begun if (one / run_dir.RECIPE).exists()]
         if begun:
             images = open_training_data(data, recipe).describe()
-            refuse_other_images(begun[0], read_run_config(begun[0]), images)
+            run_dir.refuse_other_images(begun[0], run_dir.read_run_config(begun[0]), images)
     elif seeds is None or seeds < 2:
         raise InputError(f"`seeds` must be at least 2. Received: {seeds}")
     else:
-        folder = new_folder(run, recipe.name)
+        folder = run_dir.new_folder(run, recipe.name)
         start = {
             "seeds": [recipe.seed + number for number in range(seeds)],
             "recipe": recipe.to_dict(),
@@ -101,17 +92,17 @@ def train_seeds(
             "log": str(Path(log).absolute()),
         }
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / SEEDS, start)
+        run_dir.write_json(folder / run_dir.SEEDS, start)
     cards = []
     for seed in start["seeds"]:
         one = folder / f"seed-{seed}"
-        if (one / SCORES).exists():
-            cards.append(json.loads((one / SCORES).read_text(encoding="utf-8")))
+        if (one / run_dir.SCORES).exists():
+            cards.append(json.loads((one / run_dir.SCORES).read_text(encoding="utf-8")))
             continue
-        note(console, f"seed {seed}: {one}")
+        run_dir.note(console, f"seed {seed}: {one}")
         finished = train(
             data,
-            None if (one / RECIPE).exists() else dataclasses.replace(recipe, seed=seed),
+            None if (one / run_dir.RECIPE).exists() else dataclasses.replace(recipe, seed=seed),
             run=one,
             log=Path(start["log"]) / folder.name,
             patience=start["patience"],
@@ -125,7 +116,7 @@ def train_seeds(
         for name in SUMMARISED
         if all(name in card for card in cards)
     }
-    write_json(folder / SEEDS, {**start, "scores": scores})
+    run_dir.write_json(folder / run_dir.SEEDS, {**start, "scores": scores})
     return SeededRuns(folder, start["seeds"], scores)
 
 
@@ -142,7 +133,7 @@ def summarise(values: Sequence[float]) -> dict[str, Any]:
 
 def is_seeded(run: str | Path | None) -> bool:
     """Returns whether a folder holds the runs of several seeds."""
-    return run is not None and (Path(run) / SEEDS).exists()
+    return run is not None and (Path(run) / run_dir.SEEDS).exists()
 
 
 def _read(run: str | Path | None) -> tuple[Path, dict[str, Any]]:
@@ -151,7 +142,7 @@ def _read(run: str | Path | None) -> tuple[Path, dict[str, Any]]:
         raise InputError(
             f"{run or 'run'}: holds no runs of several seeds to resume. Give their folder: --run."
         )
-    path = Path(run) / SEEDS
+    path = Path(run) / run_dir.SEEDS
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return Path(run), {name: values[name] for name in ("seeds", "recipe", "patience", "log")}

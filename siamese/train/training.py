@@ -23,6 +23,7 @@ from siamese.models.backbones import put_weights
 from siamese.models.checkpoint import load_checkpoint, save_checkpoint
 from siamese.models.transfer import describe_start, is_model
 from siamese.recipes import Recipe
+from siamese.train import run_dir
 from siamese.train.averaging import NORM_BATCHES, apply_augmentation, embedder_of, update_embedder
 from siamese.train.callbacks import (
     Checkpoints,
@@ -41,22 +42,6 @@ from siamese.train.finalize import (
     settle_in_use,
 )
 from siamese.train.objective import build_training_model, complete_recipe, held_out_loss
-from siamese.train.run_dir import (
-    RunConfig,
-    describe_architecture,
-    find_run,
-    free_folder,
-    has_state,
-    hold_folder,
-    load_state,
-    new_folder,
-    note,
-    read_history,
-    read_run_config,
-    refuse_other_images,
-    write_json,
-    write_run_config,
-)
 from siamese.train.teacher import Views
 from siamese.train.tensorboard import EpochPictures, TensorBoard
 from siamese.train.training_data import TrainingData, open_training_data
@@ -126,14 +111,14 @@ def train(
     machine = open_devices(devices)
     if console is None or machine.process:
         console = Console(quiet=True)
-    start: RunConfig | None = None
+    start: run_dir.RunConfig | None = None
     if recipe is None:
-        folder = find_run(run)
-        start = read_run_config(folder)
+        folder = run_dir.find_run(run)
+        start = run_dir.read_run_config(folder)
         recipe = start.recipe
     else:
         recipe = complete_recipe(recipe)
-        folder = new_folder(run, recipe.name)
+        folder = run_dir.new_folder(run, recipe.name)
     if recipe.precision == "auto" and machine.processes > 1:
         raise InputError(
             "precision `auto` is measured, and processes could measure differently. Name one: "
@@ -151,22 +136,22 @@ def train(
             f"{machine.count}. Leave out --devices, or take a recipe without."
         )
     if start is not None:
-        refuse_other_images(folder, start, source.describe())
+        run_dir.refuse_other_images(folder, start, source.describe())
     with source.reading():
         steps = source.batches(0)[1]
-    with own_folder(machine, folder) as folder, hold_folder(folder), source.reading():
+    with own_folder(machine, folder) as folder, run_dir.hold_folder(folder), source.reading():
         if teacher is not None and start is None:
             images = list(next(source.first_batches(1))[0])
             doubts = [doubt_channels(model, images) for model in teacher.models]
             for doubt in filter(None, doubts):
-                note(console, f"warning: teacher {doubt}")
+                run_dir.note(console, f"warning: teacher {doubt}")
         if teacher is not None and not same_view:
             with show_counts(console, "crops embedded by the teacher") as progress:
                 source.ask_teacher(folder, progress)
         keras.utils.set_random_seed(recipe.seed)
         with machine.building():
-            if start is not None and has_state(folder):
-                model, epoch = load_state(folder, start.architecture, console)
+            if start is not None and run_dir.has_state(folder):
+                model, epoch = run_dir.load_state(folder, start.architecture, console)
             else:
                 epoch = 0
                 model = build_training_model(
@@ -175,20 +160,22 @@ def train(
                     classes=source.people,
                     steps=steps,
                     teacher_size=0 if teacher is None else teacher.dimensions,
-                    note=functools.partial(note, console),
+                    note=functools.partial(run_dir.note, console),
                 )
         if start is None:
-            own_log = free_folder(Path(log if machine.process == 0 else folder) / folder.name)
-            start = RunConfig(
+            own_log = run_dir.free_folder(
+                Path(log if machine.process == 0 else folder) / folder.name
+            )
+            start = run_dir.RunConfig(
                 recipe,
                 source.describe(),
                 str(own_log.absolute()),
                 patience,
-                describe_architecture(model),
+                run_dir.describe_architecture(model),
                 str(data),
                 describe_start(recipe.model.backbone, recipe.model.weights),
             )
-            write_run_config(folder, start)
+            run_dir.write_run_config(folder, start)
         board = TensorBoard(start.log if machine.process == 0 else folder / "log")
         try:
             training = _Training(folder, start, source, model, machine, board, console, steps)
@@ -202,7 +189,7 @@ class _Training:
     """A run that has its folder, its images and its model."""
 
     folder: Path
-    start: RunConfig
+    start: run_dir.RunConfig
     source: TrainingData
     model: keras.Model
     machine: OneDevice
@@ -231,9 +218,9 @@ class _Training:
         images, labels = (np.concatenate(each) for each in first)
         self.board.restart(first_epoch)
         if first_epoch:
-            note(self.console, f"resumes after epoch {first_epoch}")
+            run_dir.note(self.console, f"resumes after epoch {first_epoch}")
         else:
-            write_json(folder / "untrained.json", self._score().to_dict())
+            run_dir.write_json(folder / "untrained.json", self._score().to_dict())
             if self.goes_on:
                 self._save_best()
             self.board.settings(recipe.to_dict(), folder.name)
@@ -242,12 +229,12 @@ class _Training:
             self.board.picture("batch/augmented", plots.plot_images(seen[:32]), 0)
         kept = json.loads((folder / "untrained.json").read_text(encoding="utf-8"))
         untrained = ScoreReport.from_dict(kept)
-        note(
+        run_dir.note(
             self.console,
             f"{'before' if self.goes_on else 'untrained'}, {self.source.name_validation()}: Rank-1 "
             f"{untrained.rank1:.3f}  mAP {untrained.mAP:.3f}  EER {untrained.eer:.3f}",
         )
-        history = read_history(folder, before=first_epoch)
+        history = run_dir.read_history(folder, before=first_epoch)
         scored = [{"val_mAP": untrained.mAP}, *history] if self.goes_on else history
         bar = ProgressBar(self.console, epochs=recipe.epochs, steps=self.steps, batch=batch)
         known = labels >= 0
@@ -300,7 +287,7 @@ class _Training:
         put_weights(embedder, load_checkpoint(folder / "model.keras").embedder.get_weights())
         scores = self._score_copy()
         if self.goes_on and scores.ranking.mAP <= untrained.mAP:
-            note(
+            run_dir.note(
                 self.console,
                 "no epoch was better on the held-out people than the model it started from: "
                 "model.keras is that model, calibrated on your people",
@@ -327,11 +314,11 @@ class _Training:
         plots.save(ranked, folder / "rank_list.png")
         query = first_queries(self.gallery)
         write_queries(query, self.gallery, rank(query, self.gallery), folder / QUERIES_FILE)
-        self.board.picture("held_out/rank_list", ranked, len(read_history(folder)) - 1)
+        self.board.picture("held_out/rank_list", ranked, len(run_dir.read_history(folder)) - 1)
         some = self.gallery.rows(np.arange(len(projected)))
         shown = [pictures[row] for row in projected]
         self.board.projector(some.embeddings, some.people.tolist(), some.cameras.tolist(), shown)
-        write_json(folder / "scores.json", card)
+        run_dir.write_json(folder / "scores.json", card)
         in_use = "" if self.machine.process else settle_in_use(folder, self.start, card)
         return Run(folder, card, Path(self.start.log), in_use)
 
@@ -374,7 +361,7 @@ class _Training:
         count = self.recipe.batches.unlabelled
         unknown = f", {count} of them images of unknown people" if count else ""
         devices = f", shared by {self.machine.count} devices" if self.machine.count > 1 else ""
-        note(
+        run_dir.note(
             self.console,
             f"recipe {self.recipe.name}: {self.recipe.model.backbone}, "
             f"{self.embedder.count_params():,} weights, input {height}x{width}; "
