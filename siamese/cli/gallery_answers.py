@@ -19,27 +19,22 @@ ANSWERS: dict[str | None, str] = {
     "different": "this person is not in the gallery",
     None: "the model holds no calibration, so the distances stand alone",
 }
-FILTERED_ANSWERS = {
-    word: text.replace("in the gallery", "among the images that the filters leave")
-    for word, text in ANSWERS.items()
-}
 
 
 def print_rank_list(
-    name: str,
-    matches: "Sequence[SearchResult]",
-    left_out: Sequence[str],
-    answers: Mapping[str | None, str],
+    name: str, matches: "Sequence[SearchResult]", left_out: Sequence[str], filtered: bool
 ) -> None:
     """Prints a rank list, and first whether the person is there at all."""
     from siamese.gallery import answer
 
     if not matches:
-        filtered = answers is FILTERED_ANSWERS
         why = "no image is left by the filters" if filtered else "there is no image to compare with"
         print(f"{name}: {why}")
         return
-    print(f"{name}: {answers[answer(matches)]}")
+    said = ANSWERS[answer(matches)]
+    if filtered:
+        said = said.replace("in the gallery", "among the images that the filters leave")
+    print(f"{name}: {said}")
     for path in left_out:
         print(f"  left out: {path}, the query's own file")
     if matches[0].verdict is not None:

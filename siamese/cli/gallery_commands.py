@@ -4,15 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from siamese.cli.gallery_answers import (
-    ANSWERS,
-    FILTERED_ANSWERS,
-    describe_calibration,
-    draw_rank_lists,
-    print_rank_list,
-    rank_lists_to_dict,
-    write_rank_lists,
-)
+from siamese.cli import gallery_answers
 from siamese.cli.program import POSITIONAL, Json, Option, Stated, counting, say
 from siamese.cli.verification_commands import open_or_name
 from siamese.errors import InputError
@@ -81,7 +73,7 @@ def add(
             f"{counts['unchanged']:,} were there already, {len(refused):,} cannot be used"
         )
         print(f"gallery      {gallery}, {images:,} images")
-        print(f"calibration  {describe_calibration(opened)}")
+        print(f"calibration  {gallery_answers.describe_calibration(opened)}")
     return 1 if refused else 0
 
 
@@ -138,19 +130,18 @@ def search(
     left_out = dict(zip(lists, own, strict=True))
     # The answer before the files, which may fail.
     if json_:
-        found = rank_lists_to_dict(lists, left_out, opened, images)
+        found = gallery_answers.rank_lists_to_dict(lists, left_out, opened, images)
         print(json.dumps(found, ensure_ascii=False))
     else:
         filtered = person is not None or any(filters.values())
         for name, matches in lists.items():
-            answers = FILTERED_ANSWERS if filtered else ANSWERS
-            print_rank_list(name, matches, left_out[name], answers)
+            gallery_answers.print_rank_list(name, matches, left_out[name], filtered)
         print(f"{images:,} images in the gallery")
-        print(f"calibration  {describe_calibration(opened)}")
+        print(f"calibration  {gallery_answers.describe_calibration(opened)}")
     if output is not None:
-        draw_rank_lists(opened, lists, output, like)
+        gallery_answers.draw_rank_lists(opened, lists, output, like)
     if csv_ is not None:
-        write_rank_lists(lists, csv_)
+        gallery_answers.write_rank_lists(lists, csv_)
     for path in (output, csv_):
         if path is not None and not json_:
             print(f"wrote        {path}")
@@ -216,7 +207,7 @@ def info(gallery: str = "gallery", json_: Json = False) -> None:
     print(f"embeddings   {found.dimensions} dimensions, model {found.fingerprint}")
     if found.preprocessing is not None:
         print(f"images as    {describe_preprocessing(found.preprocessing)}")
-    print(f"calibration  {describe_calibration(opened)}")
+    print(f"calibration  {gallery_answers.describe_calibration(opened)}")
     print(f"index        {'yes' if found.index else 'no: searched exactly'}")
 
 
@@ -288,7 +279,7 @@ def calibrate_gallery(
     _gallery(gallery).info()
     opened = open_gallery(gallery, model, preprocessing)
     opened.calibrate()
-    print(f"calibration  {describe_calibration(opened)}")
+    print(f"calibration  {gallery_answers.describe_calibration(opened)}")
 
 
 def index(gallery: str = "gallery") -> None:
