@@ -36,9 +36,6 @@ DEFAULTS: dict[str, Value | None] = {
 }
 """The keys of a record. What has a default may be missing; a number of -1 is *not known*."""
 
-_BYTE = [bytes([value]) for value in range(0x100)]
-_BYTES_LIST, _INT64_LIST = b"\n", b"\x1a"  # how these fields begin
-
 
 class DamagedRecord(Exception):  # noqa: N818 - caught inside this package, an event and not a fault
     """A file cannot be read on.
@@ -90,19 +87,18 @@ def frame_image(
         >>> decode_example(record)["image/filename"]
         b'a.jpg'
     """
-    name, number = file_name.encode(), _whole_number(frame_number)
+    height, width = image_size
+    # In the order of the keys, as TensorFlow writes them.
     features = b"".join(
         (
-            _owner(camera, label, person),
-            _head("image/encoded", _BYTES_LIST, len(encoded)),
-            encoded,
-            _head("image/filename", _BYTES_LIST, len(name)),
-            name,
-            _head("image/format", _BYTES_LIST, len(image_format)),
-            image_format,
-            _head("image/frame", _INT64_LIST, len(number)),
-            number,
-            _shape(image_size, tracklet),
+            _common_entries(
+                ("image/camera", camera), ("image/class/label", label), ("image/class/text", person)
+            ),
+            _entries(("image/encoded", encoded), ("image/filename", file_name)),
+            _common_entries(("image/format", image_format), ("image/frame", frame_number)),
+            _common_entries(
+                ("image/height", height), ("image/tracklet", tracklet), ("image/width", width)
+            ),
         )
     )
     start, crc = _frame_start(len(features))
@@ -220,73 +216,31 @@ def _masked(crc: int) -> bytes:
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def _length(size: int) -> bytes:
-    length = struct.pack("<Q", size)
-    return length + _checksum(length)
+def _entries(*values: tuple[str, Value | str]) -> bytes:
+    """Keys and values, as they are in a record."""
+    features = _example_class()().features
+    for key, value in values:
+        feature = features.entries.add(key=key).value
+        if isinstance(value, int):
+            feature.numbers.items.append(value)
+        else:
+            feature.texts.items.append(value.encode() if isinstance(value, str) else value)
+    return bytes(features.SerializeToString())
 
 
-# People, cameras and lengths come again and again.
-@functools.lru_cache(maxsize=65_536)
-def _owner(camera: int, label: int, person: str) -> bytes:
-    """The entries of a record before its image."""
-    return _entries(
-        ("image/camera", camera),
-        ("image/class/label", label),
-        ("image/class/text", person.encode()),
-    )
-
-
-@functools.lru_cache(maxsize=65_536)
-def _shape(image_size: tuple[int, int], tracklet: int) -> bytes:
-    """The entries of a record after its frame's number."""
-    height, width = image_size
-    return _entries(("image/height", height), ("image/tracklet", tracklet), ("image/width", width))
+# People, cameras, sizes and lengths come again and again.
+_common_entries = functools.lru_cache(maxsize=65_536)(_entries)
 
 
 @functools.lru_cache(maxsize=65_536)
 def _frame_start(size: int) -> tuple[bytes, int]:
     """All that comes before the entries of a record of so many bytes, and the checksum so far."""
-    start = _record_start(size)
-    return _length(len(start) + size) + start, _crc32c().value(start)
-
-
-@functools.lru_cache(maxsize=65_536)
-def _head(key: str, kind: bytes, size: int) -> bytes:
-    """A key and all that comes before its one text or number of so many bytes in a record."""
-    items = b"\n" + _number(size)
-    feature = kind + _number(len(items) + size) + items
-    entry = b"\n" + _sized(key.encode()) + b"\x12" + _number(len(feature) + size) + feature
-    return b"\n" + _number(len(entry) + size) + entry
-
-
-def _entries(*values: tuple[str, Value]) -> bytes:
-    """Keys and values, as they are in a record."""
-    parts: list[bytes] = []
-    for key, value in values:
-        kind = _BYTES_LIST if isinstance(value, bytes) else _INT64_LIST
-        item = value if isinstance(value, bytes) else _whole_number(value)
-        parts += (_head(key, kind, len(item)), item)
-    return b"".join(parts)
-
-
-def _record_start(size: int) -> bytes:
-    return b"\n" + _number(size)
-
-
-def _sized(data: bytes) -> bytes:
-    return _number(len(data)) + data
-
-
-def _whole_number(value: int) -> bytes:
-    """A number of 64 bits, in two's complement where it is less than 0."""
-    return _number(value & 0xFFFFFFFFFFFFFFFF)
-
-
-def _number(value: int) -> bytes:
-    """A whole number of at least 0, seven bits a byte, the lowest first."""
-    if value < 0x80:
-        return _BYTE[value]
-    return _BYTE[value & 0x7F | 0x80] + _number(value >> 7)
+    start, left = b"\n", size  # then the size, seven bits a byte, the lowest first
+    while left > 0x7F:
+        start, left = start + bytes([left & 0x7F | 0x80]), left >> 7
+    start += bytes([left])
+    length = struct.pack("<Q", len(start) + size)
+    return length + _checksum(length) + start, _crc32c().value(start)
 
 
 @functools.cache
