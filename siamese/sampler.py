@@ -29,10 +29,6 @@ class SourceShares(NamedTuple):
 def count_groups(counts: ArrayLike, num_instances: int) -> int:
     """Counts the groups of a set: of each person all images, some twice in the last group.
 
-    Args:
-        counts: Images of each person.
-        num_instances: K, images in a group.
-
     Example:
         >>> count_groups([4, 5, 1], 4)
         4
@@ -41,10 +37,10 @@ def count_groups(counts: ArrayLike, num_instances: int) -> int:
 
 
 def fit_groups(groups: int, num_identities: int, *, sampler: Sampler = "pk", hosts: int = 1) -> int:
-    """Finds how many groups a batch can have in a small set.
+    """Finds how many groups a batch can have in a small set of so many groups (or triplets).
 
     Args:
-        groups: Groups of images (or triplets) that the set has.
+        groups: What the set has.
         num_identities: How many a batch should have.
         sampler: As `RowSampler` takes it; pairs come in fours.
         hosts: Processes that share each batch evenly.
@@ -211,12 +207,7 @@ class RowSampler:
 def share_batches(
     balance: Balance, sources: Mapping[str, tuple[int, int]], sampler: Sampler = "pk"
 ) -> SourceShares | None:
-    """Finds out how batches are shared by datasets.
-
-    Args:
-        balance: As `RowSampler` takes it, as well as the next two.
-        sources: Name of each dataset to the first and the last label of its people.
-        sampler: What makes the batches.
+    """Finds out how batches are shared by datasets; arguments as `RowSampler` takes them.
 
     Returns:
         The shares; None where batches are not balanced, or there is one dataset alone.
@@ -262,15 +253,8 @@ def sample_epoch(
 ) -> Rows:
     """Deals all images into batches, each once; images of short groups are repeated.
 
-    Args:
-        labels: `(images,)`, the person of each image.
-        cameras: `(images,)`, the camera of each image.
-        random: Draws the order.
-        sampler: `pk`, `pairs` or `triplets`.
-        num_identities: P, groups in a batch.
-        num_instances: K, images in a group.
-        spread_cameras: Groups have as many cameras as a person's images allow.
-        shares: How datasets share the batches; None: by the number of their groups.
+    `shares` says how datasets share the batches; None: by the number of their groups. The other
+    arguments are those of `RowSampler`, of images of known people.
 
     Returns:
         `(batches, P * K)`, rows of `labels`. The last batch is filled with groups of the one

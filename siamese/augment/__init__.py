@@ -54,29 +54,10 @@ def build_augmentation(
     erasing: float = 0.0,
     seed: int = 0,
 ) -> list[keras.layers.Layer]:
-    """Lists the layers that a training batch goes through, in order.
+    """Lists the layers that a training batch goes through, in order; none where everything is off.
 
-    Args:
-        flip: Mirror half of the images left to right.
-        padding: Pad each side by this many pixels, at an image height of 128 (in proportion at
-            other heights), then crop the old size at random, image by image.
-        rotation: Largest turn to either side, in degrees; the edge is reflected.
-        perspective: How far corners of half of the images may move inwards, as a share of half
-            the sides (0 to 1).
-        auto_augment: Probability that an image goes through the ImageNet policy of AutoAugment.
-        rand_augment: Magnitude of the two operations of RandAugment on every image (0 to 10).
-        aug_mix: Probability that an image is mixed with changed versions of itself (AugMix).
-        brightness: Largest change of brightness, as a share of white (0 to 1).
-        contrast: Largest change of contrast, as a share (0 to 1).
-        saturation: Largest change of saturation, as a share (0 to 1).
-        hue: Largest change of hue, as a share of the circle of colours (0 to 0.5).
-        grayscale_patch: Probability that a rectangle of an image loses its colour (Gong et al.
-            2021).
-        erasing: Probability that an image has a rectangle erased (Zhong et al. 2020).
-        seed: Start of the random numbers; two builds of one seed draw the same.
-
-    Returns:
-        Layers; none where everything is off.
+    Each argument is described in `siamese.recipes.sections.AugmentationSection`, and in the class
+    of its layer. Two builds of one seed draw the same random numbers.
     """
     chosen: list[keras.layers.Layer] = []
     if padding:
@@ -109,11 +90,7 @@ def restart_random_numbers(layers: Iterable[keras.layers.Layer], seed: int, epoc
     """Sets the random state of augmentation layers to that of the start of an epoch.
 
     Keras does not save the state of a layer's random numbers, so a resumed run would draw others.
-
-    Args:
-        layers: The layers of `build_augmentation`, or of a model that holds them.
-        seed: The seed of the run.
-        epoch: Number of the epoch, from 0.
+    Epochs are numbered from 0, and the seed is that of the run.
     """
     for number, layer in enumerate(layers):
         for name in ("generator", "seed_generator"):

@@ -29,11 +29,7 @@ class Augmentation(keras.layers.Layer):  # type: ignore[misc]
         self.generator = keras.random.SeedGenerator(seed)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Changes the images in training.
-
-        Args:
-            images: `(images, height, width, 3)`, values 0 to 255.
-            training: Whether to change them.
+        """Changes images, `(images, height, width, 3)`, 0 to 255, in training.
 
         Returns:
             Images of the same shape and range, in the layer's float type.
@@ -69,8 +65,6 @@ class ProbableAugmentation(Augmentation):
 
     Args:
         probability: Share of the images that are changed, 0 to 1.
-        seed: Start of the random numbers.
-        **kwargs: Of `keras.layers.Layer`.
     """
 
     def __init__(self, probability: float, seed: int = 0, **kwargs: Any) -> None:
@@ -79,17 +73,13 @@ class ProbableAugmentation(Augmentation):
 
 
 def one_pass(change: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorates what is done to pixels once the random numbers are drawn.
+    """Decorates what is done to pixels once the random numbers, handed to it, are drawn.
 
     JAX compiles whole training steps. In TensorFlow operations run one after the other on the
-    processor, each over all pixels; so its compiler makes one loop of such a function, which takes
-    a quarter to a half of the time. It needs half a second for each function and each size of
-    images, which only training pays: elsewhere, on a GPU and where several devices hold copies of a
-    model, the function is as it was.
-
-    Args:
-        change: A function of tensors, without variables; what it needs of random numbers is handed
-            to it.
+    processor, each over all pixels; so its compiler makes one loop of such a function of tensors,
+    without variables, which takes a quarter to a half of the time. It needs half a second for each
+    function and each size of images, which only training pays: elsewhere, on a GPU and where
+    several devices hold copies of a model, the function is as it was.
     """
 
     @functools.cache
@@ -115,15 +105,10 @@ def one_pass(change: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def select(chosen: Any, changed: Any, images: Any) -> Any:
-    """Takes the changed version of the chosen images.
+    """Takes the changed version of the chosen images, `(images,)`, bool.
 
     TensorFlow broadcasts over a last axis of three some four times slower than over long rows; so
     this, and all that is done to every pixel alike, works on images as rows of numbers.
-
-    Args:
-        chosen: `(images,)`, bool.
-        changed: `(images, height, width, 3)`.
-        images: The same, as they were.
 
     Returns:
         `(images, height, width, 3)`.

@@ -43,13 +43,7 @@ FILL = 128.0
 
 
 def number(names: Iterable[str]) -> NDArray[np.int32]:
-    """Returns the numbers of operations.
-
-    Args:
-        names: Of `OPERATIONS`.
-
-    Returns:
-        `(names,)`, int32.
+    """Returns the numbers of operations, `(names,)`, int32.
 
     Example:
         >>> number(["identity", "rotate"]).tolist()

@@ -28,8 +28,6 @@ class PadAndCrop(Augmentation):
         padding: Pixels on each side at an image height of 128; in proportion at other heights.
         flip: Mirror half of the images left to right, in the same pass over the pixels; Keras's
             `RandomFlip` is another one that costs twice as much.
-        seed: Start of the random numbers.
-        **kwargs: Of `keras.layers.Layer`.
     """
 
     takes_bytes = True
@@ -75,8 +73,6 @@ class RandomPerspective(Augmentation):
 
     Args:
         share: How far a corner may move, as a share of half the height and half the width, 0 to 1.
-        seed: Start of the random numbers.
-        **kwargs: Of `keras.layers.Layer`.
     """
 
     probability = 0.5
@@ -121,8 +117,6 @@ class ColourJitter(Augmentation):
         saturation: Largest change, as a share: the distance from grey is scaled by 1 - saturation
             to 1 + saturation.
         hue: Largest change, as a share of the whole circle of colours (0 to 0.5).
-        seed: Start of the random numbers.
-        **kwargs: Of `keras.layers.Layer`.
     """
 
     def __init__(
@@ -213,8 +207,6 @@ class RandomErasing(_Patch):
 
     Args:
         probability: Share of the images that are erased, 0 to 1.
-        seed: Start of the random numbers.
-        **kwargs: Of `keras.layers.Layer`.
     """
 
     def change(self, images: Any) -> Any:
@@ -238,8 +230,6 @@ class GrayscalePatch(_Patch):
 
     Args:
         probability: Share of the images that are changed, 0 to 1; 0.4 in the paper.
-        seed: Start of the random numbers.
-        **kwargs: Of `keras.layers.Layer`.
     """
 
     def change(self, images: Any) -> Any:

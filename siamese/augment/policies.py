@@ -66,8 +66,6 @@ class AutoAugment(ProbableAugmentation):
     Args:
         probability: Share of the images that go through the policy, 0 to 1; the others stay. The
             paper takes all, person re-identification usually takes 0.1.
-        seed: Start of the random numbers.
-        **kwargs: Of `keras.layers.Layer`.
     """
 
     def change(self, images: Any) -> Any:
@@ -91,8 +89,6 @@ class RandAugment(Augmentation):
 
     Args:
         magnitude: How strong, 0 to 10; 9 in the paper for ImageNet.
-        seed: Start of the random numbers.
-        **kwargs: Of `keras.layers.Layer`.
     """
 
     operations = tuple(name for name in OPERATIONS if name != "invert")
@@ -122,8 +118,6 @@ class AugMix(ProbableAugmentation):
 
     Args:
         probability: Share of the images that are mixed, 0 to 1.
-        seed: Start of the random numbers.
-        **kwargs: Of `keras.layers.Layer`.
     """
 
     operations = (*OPERATIONS[1:6], "posterize", "solarize", "auto_contrast", "equalize")

@@ -68,15 +68,7 @@ class Person:
 
 @lru_cache(maxsize=4096)
 def describe_person(person: int, seed: int) -> Person:
-    """Says what a person looks like, whoever else is drawn.
-
-    Args:
-        person: The person's number, 0 or more.
-        seed: The number that everything drawn together shares, 0 or more.
-
-    Returns:
-        The same description for the same two numbers.
-    """
+    """Says what a person looks like, by number, whoever else is drawn with the same seed."""
     random = np.random.default_rng([seed, _STREAM, person])
 
     def choose(names: tuple[str, ...], shares: tuple[float, ...]) -> str:

@@ -44,14 +44,10 @@ class Camera:
 
 @lru_cache(maxsize=256)
 def make_camera(camera: int, seed: int) -> Camera:
-    """Says what a camera is like, whichever others there are.
+    """Says what a camera is like, by number, whichever others there are with the same seed.
 
     Few cameras must differ as much as many do, so what matters most is spread over its range by
     the golden ratio in place of chance.
-
-    Args:
-        camera: The camera's number, 0 or more.
-        seed: The number that everything drawn together shares, 0 or more.
     """
     random = np.random.default_rng([seed, _STREAM, camera])
     first = np.random.default_rng([seed, _STREAM]).random(4)

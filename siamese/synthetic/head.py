@@ -35,13 +35,9 @@ def draw_head(canvas: Canvas, person: Person) -> None:
 
 
 def draw_back_hair(canvas: Canvas, person: Person, *, behind_body: bool) -> None:
-    """Draws the hair that falls or is tied behind the head.
+    """Draws the hair that falls or is tied behind the head, if it is on the far side of the body.
 
-    Args:
-        canvas: Where.
-        person: Who.
-        behind_body: Whether the body is still to be drawn; only the hair on the right side of it
-            is drawn.
+    So before the body is drawn (`behind_body`); afterwards the hair on its near side is drawn.
     """
     if behind_body != (math.cos(canvas.turn) > 0.25):
         return

@@ -22,13 +22,7 @@ Floats = NDArray[np.float32]
 
 @lru_cache(maxsize=64)
 def draw_scene(camera: int, seed: int, height: int, width: int) -> Image.Image:
-    """Draws the surroundings of a camera.
-
-    Args:
-        camera: The camera's number.
-        seed: The number that everything drawn together shares.
-        height: Of a crop, in pixels.
-        width: Of a crop, in pixels.
+    """Draws the surroundings of a camera, by number, behind crops of so many pixels.
 
     Returns:
         An RGB picture of `TALL * height` rows and `WIDE * width` columns.
