@@ -15,6 +15,7 @@ from siamese.augment import (
     AugMix,
     AutoAugment,
     ColourJitter,
+    CutMix,
     GrayscalePatch,
     PadAndCrop,
     RandAugment,
@@ -36,6 +37,7 @@ EVERYTHING = {
     "auto_augment": 1.0,
     "rand_augment": 9.0,
     "aug_mix": 1.0,
+    "cut_mix": 0.5,
     "brightness": 0.2,
     "contrast": 0.2,
     "saturation": 0.2,
@@ -43,7 +45,7 @@ EVERYTHING = {
     "grayscale_patch": 0.5,
     "erasing": 0.5,
 }
-LAYERS = 9  # of EVERYTHING: flip and padding are one, and so are the four colours
+LAYERS = 10  # of EVERYTHING: flip and padding are one, and so are the four colours
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +83,8 @@ def test_layer_draws_by_its_seed_and_keeps_shape_and_range(place: int) -> None:
 
 @pytest.mark.parametrize("place", range(LAYERS))
 def test_images_of_a_batch_are_changed_each_in_its_own_way(place: int) -> None:
-    same = np.repeat(IMAGES[:1], 64, axis=0)
-    changed = _call(build_augmentation(**EVERYTHING)[place], same)
+    same = np.tile(IMAGES[:2], (64, 1, 1, 1))  # CutMix takes from the one before
+    changed = _call(build_augmentation(**EVERYTHING)[place], same)[1::2]
     ways = len(np.unique(changed.reshape(64, -1), axis=0))
     assert ways > 20
 
@@ -112,7 +114,7 @@ def test_nothing_is_built_that_is_off() -> None:
 
 
 def test_probability_nought_changes_nothing() -> None:
-    for kind in (RandomErasing, GrayscalePatch, AutoAugment, AugMix):
+    for kind in (RandomErasing, GrayscalePatch, CutMix, AutoAugment, AugMix):
         np.testing.assert_array_equal(_call(kind(0.0)), IMAGES)
     np.testing.assert_allclose(_call(ColourJitter()), IMAGES, atol=1e-3)
 
@@ -143,7 +145,7 @@ def test_random_numbers_restart_with_the_epoch() -> None:
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX compiles whole steps")
-@pytest.mark.parametrize("kind", [PadAndCrop, RandomErasing, GrayscalePatch])
+@pytest.mark.parametrize("kind", [PadAndCrop, RandomErasing, GrayscalePatch, CutMix])
 def test_compiled_pixels_are_those_of_plain_operations(kind: type) -> None:
     import tensorflow as tf
 
@@ -323,6 +325,21 @@ def test_patch_without_colour_keeps_its_light() -> None:
     assert patch.any(axis=(1, 2)).all()
     grey = IMAGES[patch] @ np.array([0.299, 0.587, 0.114])
     np.testing.assert_allclose(changed[patch], np.repeat(grey[:, None], 3, 1), rtol=1e-5)
+
+
+def test_mixed_images_have_a_rectangle_or_the_lower_part_of_the_one_before() -> None:
+    images = np.random.default_rng(1).uniform(0, 255, (2_000, 32, 16, 3)).astype("float32")
+    changed = _call(CutMix(0.6, seed=1), images)
+    other = np.roll(images, 1, axis=0)
+    masks = _rectangles(changed, images)
+    assert 0.55 < len(masks) / 2_000 < 0.65
+    patch = (changed != images).any(axis=-1)
+    np.testing.assert_array_equal(changed[patch], other[patch])
+    starts = np.array([np.flatnonzero(mask.any(axis=1))[0] for mask in masks])
+    lower = np.array([mask[start:].all() for mask, start in zip(masks, starts, strict=True)])
+    assert 0.4 < lower.mean() < 0.6
+    between = (starts[lower] >= 0.42 * 32) & (starts[lower] <= 0.6 * 32 + 1)
+    assert between.mean() > 0.95  # some rectangles are as wide as the image
 
 
 # Operations of the policies.

@@ -157,6 +157,21 @@ def test_teacher_sees_clean_crops_once_or_every_view(
     assert sum(seen) >= 80
 
 
+def test_mixed_images_need_a_teacher_of_the_same_view_and_no_labels(
+    network: Path, records: Path, tmp_path: Path
+) -> None:
+    recipe = _recipe(network, same_view=True)
+    mixed = replace(recipe, epochs=1, augmentation=replace(recipe.augmentation, cut_mix=0.5))
+    with pytest.raises(InputError, match="without losses on labels"):
+        train(records, mixed, run=tmp_path / "run", log=tmp_path / "log")
+    assert not (tmp_path / "run").exists()
+    unlabelled = replace(mixed.loss, metric_weight=0.0, identity_weight=0.0)
+    run = train(
+        records, replace(mixed, loss=unlabelled), run=tmp_path / "run", log=tmp_path / "log"
+    )
+    assert "embedding_loss" in read_history(run.folder)[0]
+
+
 def test_images_in_memory_are_taught_too(network: Path, pedestrians: Path, tmp_path: Path) -> None:
     recipe = replace(_recipe(network), epochs=1)
     run = train(pedestrians, recipe, run=tmp_path / "run", log=tmp_path / "log")

@@ -16,6 +16,7 @@ import keras
 
 from siamese.augment.pixels import (
     ColourJitter,
+    CutMix,
     GrayscalePatch,
     PadAndCrop,
     RandomErasing,
@@ -27,6 +28,7 @@ __all__ = [
     "AugMix",
     "AutoAugment",
     "ColourJitter",
+    "CutMix",
     "GrayscalePatch",
     "PadAndCrop",
     "RandAugment",
@@ -46,6 +48,7 @@ def build_augmentation(
     auto_augment: float = 0.0,
     rand_augment: float = 0.0,
     aug_mix: float = 0.0,
+    cut_mix: float = 0.0,
     brightness: float = 0.0,
     contrast: float = 0.0,
     saturation: float = 0.0,
@@ -71,6 +74,8 @@ def build_augmentation(
         chosen.append(turn)
     if perspective:
         chosen.append(RandomPerspective(perspective, seed=seed + 5))
+    if cut_mix:
+        chosen.append(CutMix(cut_mix, seed=seed + 10))
     if auto_augment:
         chosen.append(AutoAugment(auto_augment, seed=seed + 6))
     if rand_augment:

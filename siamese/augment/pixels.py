@@ -242,3 +242,38 @@ def _fade(images: Any, *place: Any) -> Any:
     _, height, width, _ = images.shape
     grey = ops.reshape(to_grey(images), (-1, height, width))
     return _fill(images, ops.repeat(grey, 3, axis=2), *place)
+
+
+@keras.saving.register_keras_serializable("siamese")
+class CutMix(_Patch):
+    """Puts a part of another image of the batch into an image (Yun et al., CutMix, ICCV 2019).
+
+    A rectangle, drawn as for random erasing, or, in half of the images, all below a line between
+    42 % and 60 % of the height: the upper clothes of one person with the lower of another. No label
+    and no embedding of the whole images is right for the result, so a teacher must see it too.
+
+    Args:
+        probability: Share of the images that are changed, 0 to 1.
+        seed: Start of the random numbers.
+        **kwargs: Of `keras.layers.Layer`.
+    """
+
+    def change(self, images: Any) -> Any:
+        """Mixes each image with the one before it in the batch."""
+        top, left, tall, wide = self.place(images)
+        _, height, width, _ = images.shape
+        line = self.uniform(ops.shape(top), 0.42, 0.6) * height
+        halves = (top < height) & (self.uniform(ops.shape(top)) < 0.5)
+        return _mix(
+            images,
+            ops.where(halves, line, top),
+            ops.where(halves, 0.0, left),
+            ops.where(halves, float(height), tall),
+            ops.where(halves, float(width), wide),
+        )
+
+
+@one_pass
+def _mix(images: Any, *place: Any) -> Any:
+    _, height, width, _ = images.shape
+    return _fill(images, ops.reshape(ops.roll(images, 1, axis=0), (-1, height, width * 3)), *place)

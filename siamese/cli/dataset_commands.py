@@ -331,10 +331,12 @@ def augment(
     pictures, captions = [], []
     for row, (name, values) in enumerate(options):
         crop = crops[row % len(crops)]
-        batch = np.repeat(crop[None].astype(np.float32), copies, axis=0)
+        other = crops[(row + 1) % len(crops)] if len(crops) > 1 else crop[:, ::-1]
+        # Each copy comes after another image, which CutMix takes a part of.
+        batch = np.tile(np.stack([other, crop]).astype(np.float32), (copies, 1, 1, 1))
         for layer in build_augmentation(**values, seed=seed + row):
             batch = layer(batch, training=True)
-        pictures += [crop, *keras.ops.convert_to_numpy(batch).round().astype(np.uint8)]
+        pictures += [crop, *keras.ops.convert_to_numpy(batch)[1::2].round().astype(np.uint8)]
         captions += [name or "as it is", *[""] * copies]
     plots.save(plots.plot_images(pictures, captions, columns=copies + 1), output)
     print(f"{len(options)} rows, {copies} changed copies each: {output}")
@@ -348,6 +350,7 @@ EACH: dict[str, float] = {
     "auto_augment": 1.0,
     "rand_augment": 9.0,
     "aug_mix": 1.0,
+    "cut_mix": 1.0,
     "brightness": 0.3,
     "contrast": 0.5,
     "saturation": 0.6,

@@ -71,6 +71,9 @@ class AugmentationSection:
     """Magnitude of the two operations of RandAugment on every image, 0 to 10."""
     aug_mix: float = 0.0
     """Probability that an image is mixed with changed versions of itself (AugMix)."""
+    cut_mix: float = 0.0
+    """Probability that an image has a part of another one (CutMix): with `distillation.same_view`
+    and without losses on labels, as no label is right for it."""
     brightness: float = 0.0
     """Largest change of brightness, as a share of white."""
     contrast: float = 0.0
@@ -106,6 +109,12 @@ class LossSection:
     """Weight of the centre loss (Wen et al. 2016) on the features; 0 is without."""
     same_different_weight: float = 0.0
     """Weight of the cross-entropy of a sigmoid same/different head on |f1 - f2|."""
+
+    @property
+    def uses_labels(self) -> bool:
+        """Tells whether any of the losses has a weight."""
+        weights = (self.metric_weight, self.identity_weight, self.centre_weight)
+        return any((*weights, self.same_different_weight))
 
 
 @dataclass(frozen=True, kw_only=True)

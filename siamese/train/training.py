@@ -130,6 +130,12 @@ def train(
     source = open_training_data(data, recipe, process=machine.process, processes=machine.processes)
     recipe, teacher = source.recipe, source.teacher
     same_view = teacher is not None and recipe.distillation.same_view
+    if recipe.augmentation.cut_mix and (recipe.loss.uses_labels or not same_view):
+        raise InputError(
+            "`augmentation.cut_mix` goes with a teacher that sees the same (--teacher FILE, --set "
+            "distillation.same_view=true) and without losses on labels (loss.metric_weight=0 "
+            "loss.identity_weight=0). Set these, or cut_mix to 0."
+        )
     if machine.count > 1 and (same_view or recipe.batches.unlabelled):
         raise InputError(
             "images of unknown people, and a teacher of the same view, need one device. Received: "
