@@ -11,7 +11,7 @@ from networks import colour_network
 from siamese.datasets import list_samples
 from siamese.errors import InputError
 from siamese.evaluate import compare_scores, evaluate
-from siamese.evaluate.score_files import QUERIES_FILE, read_ranking
+from siamese.evaluate.score_files import QUERIES_FILE, read_ranking, read_score_report
 from siamese.metrics.bootstrap import paired_bootstrap
 
 
@@ -52,7 +52,7 @@ def with_precisions(cards: Path, folder: Path, change: np.ndarray) -> Path:
 
 
 def test_read_ranking_is_what_was_scored(cards: Path) -> None:
-    scores = read_ranking(cards / "fine")
+    scores = read_ranking(cards / "fine", read_score_report(cards / "fine"))
     results = scores.per_query
     assert results.scored.sum() == scores.queries
     assert np.nanmean(results.average_precision) == pytest.approx(scores.mAP, abs=1e-12)
@@ -63,7 +63,9 @@ def test_read_ranking_is_what_was_scored(cards: Path) -> None:
 
 def test_comparison_is_the_paired_bootstrap_of_both(cards: Path) -> None:
     found = compare_scores(cards / "fine", cards / "coarse" / "scores.json")
-    rankings = [read_ranking(cards / name) for name in ("fine", "coarse")]
+    rankings = [
+        read_ranking(cards / name, read_score_report(cards / name)) for name in ("fine", "coarse")
+    ]
     assert found.scores == paired_bootstrap(*rankings, samples=2000)
     values = found.to_dict()
     assert values["first"] == {

@@ -288,10 +288,10 @@ def test_person_0000_of_a_record_set_is_a_person_like_others() -> None:
     )
     assert first_queries(images).people.tolist() == images.people.tolist()
     assert pairs_of(images).same.sum() == 2
-    assert rank(images, images).scores.queries == 4
+    assert rank(images, images).queries == 4
     nobody = replace(images, distractors=("0000",))
     assert first_queries(nobody).people.tolist() == ["0001", "0001"]
-    assert rank(nobody.rows(np.array([2, 3])), nobody).scores.queries == 2
+    assert rank(nobody.rows(np.array([2, 3])), nobody).queries == 2
 
 
 def test_images_of_one_name_in_two_folders_are_two_images(tmp_path: Path, colours: Model) -> None:
@@ -327,7 +327,7 @@ def test_expansion_does_not_know_who_is_who() -> None:
         np.array([1, 1, 2, 2]),
         np.array(["x", "y", "z", "w"]),
     )
-    lists = rank(query, gallery, expansion=1).scores.lists
+    lists = rank(query, gallery, expansion=1).lists
     assert lists.indices[0, :2].tolist() == [2, 3]
     np.testing.assert_allclose(lists.distances[0, :2], [3.5, 8.5])
 
@@ -427,12 +427,16 @@ def test_rank_lists_of_a_run_say_nothing_of_cameras_that_are_not_known() -> None
         np.array([-1, -1, 3]),
         np.array(["a1", "a2", "b1"]),
     )
+    query = images.rows(np.array([0, 1, 2]))
+    ranking = rank(query, images)
+    assert ranking.protocol == "query image dropped"
     figure = plot_ranks(
-        images.rows(np.array([0, 2])),
+        query,
         images,
+        ranking,
+        np.array([0, 2]),
         lambda rows: ([picture] * 2, dict.fromkeys(rows, picture)),
         ranks=2,
-        protocol="query image dropped",
     )
     captions = [text.get_text() for text in figure.axes[0].texts]
     assert captions[0] == "ann"

@@ -25,27 +25,14 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two score reports of the same queries and gallery.
-
-    Attributes:
-        first: The first report.
-        second: The second.
-        scores: By ranking score the difference, first minus second.
-    """
+    """Two score reports of the same queries and gallery, and by ranking score their difference."""
 
     first: ScoreReport
     second: ScoreReport
     scores: Mapping[str, PairedComparison]
 
     def verdict(self, score: str = "mAP") -> str:
-        """Says in a sentence whether a difference is more than noise.
-
-        Args:
-            score: The name of the score.
-
-        Returns:
-            The sentence.
-        """
+        """Says in a sentence whether a difference is more than noise."""
         found = self.scores[score]
         difference = 100 * found.difference
         low, high = (100 * end for end in found.interval)
@@ -97,9 +84,6 @@ def compare_scores(
         samples: Number of draws, at least 1.
         seed: Of the draws, at least 0.
 
-    Returns:
-        The comparison.
-
     Raises:
         InputError: The seed is negative, a report cannot be read, or the two are not of the same
             images, sizes and protocol.
@@ -115,8 +99,10 @@ def compare_scores(
                 f"{one} in {first} and {other} in {second}. Evaluate both models on the same "
                 "folder."
             )
-    found = paired_bootstrap(read_ranking(first), read_ranking(second), samples=samples, seed=seed)
-    return Comparison(*reports, found)
+    rankings = [
+        read_ranking(path, report) for path, report in zip((first, second), reports, strict=True)
+    ]
+    return Comparison(*reports, paired_bootstrap(*rankings, samples=samples, seed=seed))
 
 
 def _describe(report: ScoreReport, other: ScoreReport) -> dict[str, Any]:

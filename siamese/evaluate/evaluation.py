@@ -33,7 +33,6 @@ from siamese.evaluate.score_report import (
     promised_rates,
 )
 from siamese.evaluate.scoring import (
-    Ranked,
     Scores,
     pairs_of,
     rank,
@@ -60,7 +59,7 @@ from siamese.metrics.calibration import (
 from siamese.metrics.clustering import cluster_people, score_clusters
 from siamese.metrics.masks import known_people, person_codes
 from siamese.metrics.pairs import PairCounts, PairSample
-from siamese.metrics.ranking import single_shot_cmc
+from siamese.metrics.ranking import RankingScores, single_shot_cmc
 from siamese.metrics.tracklets import TrackletPooling
 from siamese.metrics.verification import FALSE_ACCEPT_RATES, error_rates_at, score_verification
 
@@ -95,9 +94,10 @@ def evaluate(
 ) -> ScoreReport:
     """Scores a model on a dataset's query and gallery, or on a record set.
 
-    Of a record set it takes the validation part: the first image of each person and camera is a
-    query, all images are the gallery. A dataset folder without a query part stands for the record
-    set in its folder `records`, or, without one, for all its images.
+    A folder with a query and a gallery part is scored by these. Of a record set, and of a folder
+    that has one in its folder `records`, it takes the validation part; of any other folder all
+    images. Without a query part the first image of each person and camera is a query, and all
+    images are the gallery.
 
     Args:
         model: A model file, `.keras`, `.onnx` or `.xml`, or an open model.
@@ -126,9 +126,6 @@ def evaluate(
         identities: Also find out who is who without a label, as `siamese.find_identities` does, at
             the threshold of the profile or the model, and score that.
         progress: Called with the images done and all images.
-
-    Returns:
-        The score report.
 
     Raises:
         InputError: The model or the data cannot be used, or an option is out of range.
@@ -168,22 +165,23 @@ def evaluate(
         "reranking": reranking,
         "expansion": expand_queries,
     }
-    ranked = rank(query, gallery, **options)
+    ranking = rank(query, gallery, **options)
     pairs = pairs_of(images, metric=metric)
     verification = score_verification(pairs, false_accept_rates=false_accept_rates)
     sample = sample_of(images, metric=metric, seed=seed)
-    intervals = bootstrap_ranking(ranked.scores, seed=seed)
+    intervals = bootstrap_ranking(ranking, seed=seed)
     intervals |= bootstrap_verification(sample, seed=seed)
     variants = {}
     if query_gallery.dataset == "mars":
         rows = np.setdiff1d(query_gallery.gallery, query_gallery.query)
-        other = rank(query, images.rows(rows), **options).scores
+        other = rank(query, images.rows(rows), **options)
         variants["mars_gallery_without_queries"] = PartScores(
             **other.to_dict(), intervals=bootstrap_ranking(other, seed=seed)
         )
     if single_shot:
+        assert ranking.mask is not None
         cmc = single_shot_cmc(
-            query.embeddings, gallery.embeddings, ranked.mask, metric=metric, seed=seed
+            query.embeddings, gallery.embeddings, ranking.mask, metric=metric, seed=seed
         )
         variants["single_gallery_shot"] = PartScores(
             rank1=cmc[0], rank5=cmc[4], rank10=cmc[9], cmc=list(cmc), repeats=10
@@ -219,20 +217,20 @@ def evaluate(
             **options,
         )
     found = ScoreReport(
-        **Scores(ranked.scores, verification).to_dict(),
+        **Scores(ranking, verification).to_dict(),
         intervals=intervals,
         eer_threshold=verification.eer_threshold,
         thresholds=verification.table,
         verification=verification.pairs,
         calibration=_check_promises(calibration, pairs, sample, reliability, seed),
         variants=variants,
-        left_out=_count_reasons(ranked),
+        left_out=_count_reasons(ranking),
         **_sizes(query_gallery),
         data=str(data),
         dataset=query_gallery.dataset,
         data_digest=query_gallery.digest(),
         source=query_gallery.source,
-        notes=[*query_gallery.notes, *_copies(ranked, reranking), *_doubts(model, query_gallery)],
+        notes=[*query_gallery.notes, *_copies(ranking, reranking), *_doubts(model, query_gallery)],
         tracklets=query_gallery.pooled,
         **describe_model(model),
         dimensions=int(images.embeddings.shape[1]),
@@ -254,11 +252,11 @@ def evaluate(
     found = replace(found, protocol_text=describe_protocol(found))
     if output is not None:
         shown = report_images.choose_images(
-            query_gallery, ranked, metric=metric, seed=seed, heat_maps=heat_maps
+            query_gallery, ranking, metric=metric, seed=seed, heat_maps=heat_maps
         )
         folder = _empty_folder(Path(output))
-        write_queries(query, gallery, ranked, folder / QUERIES_FILE)
-        curves = report.draw_curves(found, ranked.scores, verification, pairs, reliability)
+        write_queries(query, gallery, ranking, folder / QUERIES_FILE)
+        curves = report.draw_curves(found, ranking, verification, pairs, reliability)
         report.write_report(found, curves, shown, folder)
         # Last, so that a folder with a report is a whole one.
         write_score_report(found.to_dict(), folder / SCORES_FILE)
@@ -298,10 +296,11 @@ def _empty_folder(folder: Path) -> Path:
     return folder
 
 
-def _count_reasons(ranked: Ranked) -> dict[str, int]:
+def _count_reasons(ranking: RankingScores) -> dict[str, int]:
     """Counts the queries that were not scored, by the reason."""
-    left_out = np.flatnonzero(~ranked.scores.per_query.scored).tolist()
-    reasons = Counter(ranked.mask.why_unmatched(row) or "" for row in left_out)
+    assert ranking.mask is not None
+    left_out = np.flatnonzero(~ranking.per_query.scored).tolist()
+    reasons = Counter(ranking.mask.why_unmatched(row) or "" for row in left_out)
     return dict(reasons.most_common())
 
 
@@ -319,9 +318,9 @@ def _sizes(query_gallery: QueryGallery) -> dict[str, Any]:
     }
 
 
-def _copies(ranked: Ranked, reranking: Any) -> list[str]:
+def _copies(ranking: RankingScores, reranking: Any) -> list[str]:
     """Counts the queries whose nearest gallery image is their own picture once more."""
-    lists = ranked.scores.lists
+    lists = ranking.lists
     if lists is None or reranking is not None:
         return []
     copies = int((lists.distances[:, 0] < COPY).sum())

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from siamese import plots
 from siamese.evaluate.query_gallery import QueryGallery
-from siamese.evaluate.scoring import Ranked
 from siamese.metrics.blocks import Indices, Metric
 from siamese.metrics.pairs import hardest_pairs
+from siamese.metrics.ranking import QueryResults, RankingScores
 
 LISTS = 6
 """Queries shown of each kind."""
@@ -66,7 +66,7 @@ class Shown:
 
 def choose_images(
     query_gallery: QueryGallery,
-    ranked: Ranked,
+    ranking: RankingScores,
     *,
     metric: Metric,
     seed: int,
@@ -74,21 +74,14 @@ def choose_images(
 ) -> Shown:
     """Chooses what is shown and reads its pictures.
 
-    Args:
-        query_gallery: The images.
-        ranked: Their ranking, with rank lists.
-        metric: "euclidean" or "cosine", of the pairs.
-        seed: Of the random rank lists.
-        heat_maps: Draws on the images of the rank lists where query and place matched; None leaves
-            them as they are.
-
-    Returns:
-        The pictures in their order.
+    `seed` chooses the random rank lists. `heat_maps` draws on the images of the rank lists where
+    query and place matched; None leaves them as they are.
     """
     images, query, gallery = query_gallery.images, query_gallery.query, query_gallery.gallery
-    lists, results = ranked.scores.lists, ranked.scores.per_query
+    lists, results, mask = ranking.lists, ranking.per_query, ranking.mask
     assert lists is not None
-    chosen = choose_queries(ranked, seed=seed)
+    assert mask is not None
+    chosen = choose_queries(results, seed=seed)
     asked = {row for rows in chosen.values() for row in rows}
     found = {row: lists.indices[row][lists.indices[row] >= 0].tolist() for row in asked}
     for row in asked:
@@ -113,7 +106,7 @@ def choose_images(
         return plots.RankedImage(pictures[row], None, " ".join(filter(None, words)))
 
     def list_places(row: int) -> RankList:
-        image, correct = pictures[int(query[row])], set(ranked.mask.of(row)[1].tolist())
+        image, correct = pictures[int(query[row])], set(mask.of(row)[1].tolist())
         distances = [*lists.distances[row][np.isfinite(lists.distances[row])]]
         if missed := len(distances) < len(found[row]):
             distances.append(lists.first_distance[row])
@@ -149,19 +142,13 @@ def choose_images(
     return Shown(ordered, alike, apart)
 
 
-def choose_queries(ranked: Ranked, *, seed: int, count: int = LISTS) -> dict[str, list[int]]:
-    """Chooses queries by average precision, each person once: worst, best and by lot.
-
-    Args:
-        ranked: The ranking.
-        seed: Of the lot.
-        count: The largest number of each kind.
+def choose_queries(results: QueryResults, *, seed: int) -> dict[str, list[int]]:
+    """Chooses up to `LISTS` queries of each kind by average precision: worst, best and by lot.
 
     Returns:
-        Numbers of queries by kind. Among equally good ones those with more matches, which are
-        harder to get right, come first.
+        Numbers of queries by kind, each person once. Among equally good ones those with more
+        matches, which are harder to get right, come first.
     """
-    results = ranked.scores.per_query
     scored = np.flatnonzero(results.scored)
     matches = -results.match_counts[scored]
     precision = results.average_precision[scored]
@@ -170,7 +157,7 @@ def choose_queries(ranked: Ranked, *, seed: int, count: int = LISTS) -> dict[str
         "best": scored[np.lexsort((matches, -precision))],
         "random": np.random.default_rng(seed).permutation(scored),
     }
-    return {kind: _one_each(order, results.people, count) for kind, order in orders.items()}
+    return {kind: _one_each(order, results.people) for kind, order in orders.items()}
 
 
 def draw_shown(shown: Shown) -> dict[str, Figure]:
@@ -192,9 +179,9 @@ def draw_shown(shown: Shown) -> dict[str, Figure]:
     return figures
 
 
-def _one_each(order: Indices, people: Indices, count: int) -> list[int]:
+def _one_each(order: Indices, people: Indices) -> list[int]:
     _, first = np.unique(people[order], return_index=True)
-    chosen: list[int] = order[np.sort(first)][:count].tolist()
+    chosen: list[int] = order[np.sort(first)][:LISTS].tolist()
     return chosen
 
 

@@ -13,8 +13,7 @@ import numpy as np
 from siamese.errors import InputError
 from siamese.evaluate.embedded import EmbeddedImages
 from siamese.evaluate.score_report import REPORT_VERSION, ScoreReport
-from siamese.evaluate.scoring import Ranked
-from siamese.files import WRONG_VALUES, whole_file
+from siamese.files import WRONG_VALUES, whole_file, write_csv
 from siamese.metrics.ranking import QueryResults, RankingScores
 
 SCORES_FILE = "scores.json"
@@ -35,25 +34,14 @@ NEAREST = 5
 
 
 def write_score_report(report: Mapping[str, Any], path: Path) -> None:
-    """Writes a score report as JSON, under a temporary name that is renamed.
-
-    Args:
-        report: Plain values.
-        path: The file.
-    """
+    """Writes a score report, plain values, as JSON, under a temporary name that is renamed."""
     with whole_file(path) as temporary:
         text = json.dumps(report, indent=1, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_score_report(path: str | Path) -> ScoreReport:
-    """Reads `scores.json`.
-
-    Args:
-        path: The file, or the folder that holds it.
-
-    Returns:
-        The report.
+    """Reads `scores.json`, or that of a folder.
 
     Raises:
         InputError: There is none, or it is not one of `siamese evaluate`.
@@ -86,23 +74,18 @@ def report_path(path: str | Path) -> Path:
 
 
 def write_queries(
-    query: EmbeddedImages, gallery: EmbeddedImages, ranked: Ranked, path: Path
+    query: EmbeddedImages, gallery: EmbeddedImages, ranking: RankingScores, path: Path
 ) -> None:
     """Writes a line for each query: its image, what it scored, or why it was left out.
 
     Then follow the `NEAREST` images of the gallery: name, distance, and whether it is right.
-
-    Args:
-        query: The queries.
-        gallery: What they are ranked against.
-        ranked: Their ranking.
-        path: The file.
     """
-    results, lists = ranked.scores.per_query, ranked.scores.lists
+    results, lists, mask = ranking.per_query, ranking.lists, ranking.mask
+    assert lists is not None
+    assert mask is not None
 
     def list_nearest(row: int) -> list[Any]:
         cells: list[Any] = []
-        assert lists is not None
         for place, distance in zip(lists.indices[row], lists.distances[row], strict=True):
             there, right = place >= 0, gallery.people[place] == query.people[row]
             cells += [gallery.names[place], f"{distance:.6f}", int(right)] if there else [""] * 3
@@ -111,38 +94,32 @@ def write_queries(
     titles = [
         f"{name}_{n + 1}" for n in range(NEAREST) for name in ("nearest", "distance", "right")
     ]
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*QUERY_COLUMNS, *titles])
-        for row, name in enumerate(query.names.tolist()):
-            who = name, query.people[row], query.cameras[row]
-            reason = ranked.mask.why_unmatched(row)
-            if reason is not None:
-                writer.writerow([*who, 0, "", "", "", "", reason, *list_nearest(row)])
-                continue
-            shares = (
-                results.average_precision,
-                results.average_precision_trapezoid,
-                results.inverse_negative_penalty,
-            )
-            ranks = results.match_counts[row], results.first_match_rank[row]
-            found = (repr(float(each[row])) for each in shares)
-            writer.writerow([*who, *ranks, *found, "", *list_nearest(row)])
+    shares = (
+        results.average_precision,
+        results.average_precision_trapezoid,
+        results.inverse_negative_penalty,
+    )
+    lines: list[list[Any]] = [[*QUERY_COLUMNS, *titles]]
+    for row, name in enumerate(query.names.tolist()):
+        scores: list[Any] = [0, "", "", "", "", mask.why_unmatched(row)]
+        if scores[-1] is None:
+            found = [repr(float(each[row])) for each in shares]
+            scores = [results.match_counts[row], results.first_match_rank[row], *found, ""]
+        who = name, query.people[row], query.cameras[row]
+        lines.append([*who, *scores, *list_nearest(row)])
+    write_csv(path, lines)
 
 
-def read_ranking(path: str | Path) -> RankingScores:
-    """Reads the ranking scores of a report with every query's own figures.
+def read_ranking(path: str | Path, report: ScoreReport) -> RankingScores:
+    """Joins the ranking scores of a report with every query's own figures.
 
     Args:
         path: `scores.json`, or the folder that holds it; `queries.csv` lies beside it.
-
-    Returns:
-        The scores.
+        report: What it holds.
 
     Raises:
-        InputError: A file is missing or damaged, or the two do not belong together.
+        InputError: `queries.csv` is missing or damaged, or does not belong to the report.
     """
-    report = read_score_report(path)
     queries = report_path(path).with_name(report.per_query or QUERIES_FILE)
     try:
         with queries.open(encoding="utf-8", newline="") as file:
@@ -168,7 +145,7 @@ def read_ranking(path: str | Path) -> RankingScores:
             f"{queries}: does not belong to the score report beside it ({counts[0]} queries, mAP "
             f"{mean:.4f}; the report says {told[0]} and {report.mAP:.4f}). Evaluate again."
         )
-    names = {field.name for field in fields(RankingScores)} - {"per_query", "lists"}
+    names = {field.name for field in fields(RankingScores)} - {"per_query", "mask", "lists"}
     return RankingScores(
         **{name: getattr(report, name) for name in names},
         per_query=QueryResults(

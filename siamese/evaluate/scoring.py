@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -40,30 +40,15 @@ class Scores:
         }
 
 
-class Ranked(NamedTuple):
-    """Ranking scores, with what was left out and what was correct."""
-
-    scores: RankingScores
-    mask: ProtocolMask
-
-
 def score_embedded(
     query: EmbeddedImages, gallery: EmbeddedImages, everything: EmbeddedImages
 ) -> Scores:
-    """Scores embeddings by ranking, and by verification over all pairs.
-
-    Args:
-        query: The images that are looked for.
-        gallery: The images that are searched.
-        everything: The images whose pairs are verified: query and gallery together.
-
-    Returns:
-        The scores.
+    """Scores embeddings by ranking, and by verification over all pairs of everything.
 
     Raises:
         InputError: A side is empty, or no query has a match.
     """
-    return Scores(rank(query, gallery).scores, score_verification(pairs_of(everything)))
+    return Scores(rank(query, gallery), score_verification(pairs_of(everything)))
 
 
 def score_rows(
@@ -75,27 +60,18 @@ def score_rows(
     metric: Metric = "euclidean",
     **options: Any,
 ) -> PartScores:
-    """Scores images by ranking, and by verification over all their pairs.
+    """Scores images by ranking of some rows, and by verification over all their pairs.
 
-    Args:
-        images: All images.
-        query: Rows that are looked for.
-        gallery: Rows that are searched.
-        threshold: Adds `rates_at_threshold`, the shares of strangers accepted and of people
-            rejected there.
-        metric: "euclidean" or "cosine".
-        **options: More of `rank`.
-
-    Returns:
-        The scores.
+    `threshold` adds `rates_at_threshold`, the shares of strangers accepted and of people rejected
+    there. The other options are those of `rank`.
 
     Raises:
         InputError: A side is empty, or no query has a match.
     """
-    ranked = rank(images.rows(query), images.rows(gallery), metric=metric, **options)
+    ranking = rank(images.rows(query), images.rows(gallery), metric=metric, **options)
     pairs = pairs_of(images, metric=metric)
     rates = None if threshold is None else error_rates_at(pairs, threshold).rates
-    scores = Scores(ranked.scores, score_verification(pairs))
+    scores = Scores(ranking, score_verification(pairs))
     return PartScores(**scores.to_dict(), rates_at_threshold=rates)
 
 
@@ -110,13 +86,7 @@ def score_sources(
 ) -> dict[str, PartScores]:
     """Scores the people of each of several datasets among the images of their own dataset.
 
-    Args:
-        images: Of people who are named `source/person`.
-        query: Rows of `images` that are looked for.
-        gallery: Rows of `images` that are searched.
-        sources: The names of the datasets.
-        threshold: As `score_rows` takes it.
-        **options: More of `score_rows`.
+    People are named `source/person`; the rest is as for `score_rows`.
 
     Returns:
         By source: `people` and `images`, and the scores, or `not_scored`: why there are none.
@@ -183,19 +153,16 @@ def rank(
     metric: Metric = "euclidean",
     reranking: Reranking | None = None,
     expansion: int | None = None,
-) -> Ranked:
-    """Ranks the gallery for each query.
+) -> RankingScores:
+    """Ranks the gallery, without junk, for each query and keeps the first `PLACES` places.
 
     Args:
         query: The images that are looked for.
-        gallery: The images that are searched, without junk.
+        gallery: The images that are searched.
         metric: "euclidean" or "cosine".
         reranking: Re-ranks by k-reciprocal encoding; None does not.
         expansion: Replaces each query by the mean of itself and so many of its nearest gallery
             images, whoever they show, the query's own image left out; None does not.
-
-    Returns:
-        The ranking, with the first `PLACES` places of each query.
 
     Raises:
         InputError: A side is empty, a number is out of range, or no query has a match.
@@ -210,5 +177,5 @@ def rank(
     sides = query.embeddings, gallery.embeddings
     if reranking is not None:
         blocks = rerank(*sides, metric=metric, **vars(reranking))
-        return Ranked(score_distances(blocks, mask, places=PLACES), mask)
-    return Ranked(score_masked(*sides, mask, metric=metric, places=PLACES), mask)
+        return score_distances(blocks, mask, places=PLACES)
+    return score_masked(*sides, mask, metric=metric, places=PLACES)

@@ -138,23 +138,9 @@ def evaluate_small_set(
     way alone is scored. Distractors, and one image of each person who has no second view, stay in
     the gallery. Verification scores are of all pairs of a query and a gallery image.
 
-    Args:
-        model: A model file, `.keras` or `.onnx`, or an open model.
-        data: A dataset folder or a CSV file of identities; of one with query and gallery parts,
-            these two.
-        splits: Number of halves; 0 asks for everybody, once.
-        seed: Of all draws; a split depends on it and its own number alone.
-        people: A slice of the people, sorted by number, such as "316:"; None takes everybody.
-        pattern: As `list_samples` takes it.
-        on_corrupt: As `evaluate` takes it.
-        flip: Average each embedding with that of the mirrored image.
-        metric: "euclidean" or "cosine".
-        profile: As `evaluate` takes it.
-        output: A folder for `small_set.json`; None writes nothing.
-        progress: Called with the images done and all images.
-
-    Returns:
-        The score report.
+    Of a dataset with query and gallery parts, these two are taken. `splits` is the number of
+    halves; 0 asks for everybody, once. A split depends on the seed and its own number alone.
+    `output` is a folder for `small_set.json`; the other options are those of `evaluate`.
 
     Raises:
         InputError: The model or the data cannot be used, or an option is out of range.
@@ -270,14 +256,17 @@ def score_trial(
     metric: Metric = "euclidean",
     calibration: Calibration | None = None,
 ) -> dict[str, float]:
-    """Scores one trial: each query against the gallery, each pair of both.
+    """Scores one trial: the rank of each query in the gallery, and all pairs of the two.
+
+    Distractors count as people whom nobody asks for. The threshold of a calibration is measured
+    too, where it is of this metric.
 
     Args:
-        images: All images; distractors are people like others, whom nobody asks for.
+        images: All images.
         query: `(queries,)`, rows.
         gallery: `(gallery,)`, rows.
         metric: "euclidean" or "cosine".
-        calibration: Whose threshold is measured too, where it is of this metric.
+        calibration: None measures no threshold.
 
     Returns:
         `SMALL_SET_SCORES`, and the error rates at the threshold, 0..1.
@@ -288,7 +277,7 @@ def score_trial(
         cameras=np.repeat(np.array([1, 2], np.int64), [len(query), len(gallery)]),
     )
     asks, searched = np.split(np.arange(len(both.names)), [len(query)])
-    ranking = rank(both.rows(asks), both.rows(searched), metric=metric).scores
+    ranking = rank(both.rows(asks), both.rows(searched), metric=metric)
     pairs = pairs_of(both, metric=metric)
     verification = score_verification(pairs)
     values = {name: float(getattr(ranking, name)) for name in RANKING}

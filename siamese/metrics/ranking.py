@@ -67,6 +67,7 @@ class RankingScores:
         gallery: Number of gallery images, junk left out.
         protocol: "cross-camera" or "query image dropped".
         per_query: Every query's own figures.
+        mask: What was left out for each query, and what was correct; None of scores from a file.
         lists: The first places of every query; None where they were not asked for.
     """
 
@@ -82,11 +83,12 @@ class RankingScores:
     gallery: int
     protocol: Protocol
     per_query: QueryResults = field(repr=False)
+    mask: ProtocolMask | None = field(default=None, repr=False)
     lists: RankLists | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the scores as plain values for JSON, without the figures of single queries."""
-        left_out = ("per_query", "lists")
+        left_out = ("per_query", "mask", "lists")
         values = {name: value for name, value in vars(self).items() if name not in left_out}
         return {**values, "cmc": list(self.cmc)}
 
@@ -107,20 +109,9 @@ def score_ranking(
     """Ranks the gallery for each query and scores the ranks.
 
     Gallery images at the same distance rank in the order of the gallery. Memory is bounded: one
-    block of distances, some 32 MB (256 MB for a million gallery images). `ProtocolMask` explains
-    the protocols.
-
-    Args:
-        query_embeddings: `(queries, dimensions)`, float16, float32 or float64.
-        query_people: `(queries,)`, text or whole numbers.
-        query_cameras: `(queries,)`, whole numbers, -1 where unknown.
-        gallery_embeddings: `(gallery, dimensions)`.
-        gallery_people: `(gallery,)`, of the same kind as `query_people`.
-        gallery_cameras: `(gallery,)`, whole numbers, -1 where unknown.
-        metric: "euclidean" or "cosine".
-        query_images: `(queries,)`, paths or numbers that tell images apart; for data of one camera.
-        gallery_images: `(gallery,)`, of the same kind.
-        distractors: Names of people who are never a match.
+    block of distances, some 32 MB (256 MB for a million gallery images). Embeddings are `(queries,
+    dimensions)` and `(gallery, dimensions)`, float16, float32 or float64; people, cameras, names of
+    images and distractors are those of `ProtocolMask`, which explains the protocols.
 
     Returns:
         The scores. Rectangle rule: with correct matches at ranks `r_1 < ... < r_n`, AP is the mean
@@ -161,15 +152,7 @@ def score_masked(
 ) -> RankingScores:
     """Ranks and scores as `score_ranking`, where it is known already who is who.
 
-    Args:
-        query_embeddings: `(queries, dimensions)`.
-        gallery_embeddings: `(gallery, dimensions)`.
-        mask: Tells what is left out and what is correct.
-        metric: "euclidean" or "cosine".
-        places: The length of the rank lists to keep; 0 keeps none.
-
-    Returns:
-        The scores.
+    `places` is the length of the rank lists to keep; 0 keeps none.
 
     Raises:
         InputError: Something is empty, not finite or disagrees, or no query has a match.
@@ -195,9 +178,6 @@ def score_distances(
         mask: Tells what is left out and what is correct.
         places: As in `score_masked`.
 
-    Returns:
-        The scores, as `score_ranking`.
-
     Raises:
         InputError: The blocks do not fit the queries and the gallery, or hold NaN.
 
@@ -222,15 +202,7 @@ def single_shot_cmc(
 
     For each query and repeat, one image of every gallery person is drawn (of the query's own
     person, one of its correct matches), and the rank of the match among them counts. Distractors
-    count as one person each image, so that all of them stay.
-
-    Args:
-        query_embeddings: `(queries, dimensions)`.
-        gallery_embeddings: `(gallery, dimensions)`.
-        mask: Tells what is left out and what is correct.
-        metric: "euclidean" or "cosine".
-        repeats: Draws a query, at least 1.
-        seed: Of the draws.
+    count as one person each image, so that all of them stay. Arguments are those of `score_masked`.
 
     Returns:
         Rank-1 to rank-50, the mean over scored queries and repeats.
@@ -314,6 +286,7 @@ def _score(blocks: DistanceBlocks, mask: ProtocolMask, places: int) -> RankingSc
         per_query=QueryResults(
             mask.query_codes, match_counts, first, rectangle, trapezoid, penalty
         ),
+        mask=mask,
         lists=lists,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from siamese import plots
 from siamese.datasets import list_samples, recognise
@@ -18,7 +19,6 @@ from siamese.evaluate import (
     Scores,
     embed_samples,
     first_queries,
-    match,
     pairs_of,
     sample_of,
     score_embedded,
@@ -32,8 +32,8 @@ from siamese.inference import load_model, model_in_use, use_model
 from siamese.inference.in_use import IN_USE, RUNS, finished_runs
 from siamese.metrics.bootstrap import calibrate_pairs
 from siamese.metrics.likeness import Likeness
-from siamese.metrics.masks import Protocol, query_rows
-from siamese.metrics.rank_lists import nearest
+from siamese.metrics.masks import query_rows
+from siamese.metrics.ranking import RankingScores
 from siamese.metrics.verification import score_verification
 from siamese.models.checkpoint import save_checkpoint
 from siamese.recipes import Recipe
@@ -160,20 +160,24 @@ def settle_in_use(folder: Path, start: run_dir.RunConfig, card: Mapping[str, Any
 
 
 def plot_ranks(
-    queries: EmbeddedImages,
+    query: EmbeddedImages,
     gallery: EmbeddedImages,
+    ranking: RankingScores,
+    shown: NDArray[np.int64],
     read: Callable[[set[int]], tuple[Sequence[plots.Image], Mapping[int, plots.Image]]],
     *,
     ranks: int,
-    protocol: Protocol,
 ) -> Any:
-    """Draws rank lists of queries in a gallery, by a protocol.
+    """Draws rank lists of some queries in a gallery.
 
-    `read` gives, for the rows of the gallery that are shown, the pictures of the queries, and those
-    of these rows.
+    `shown` are rows of the query; `read` gives, for the rows of the gallery that are shown, the
+    pictures of these queries, and those of these rows.
     """
-    mask = match(queries, gallery, protocol)
-    found, distances = nearest(queries.embeddings, gallery.embeddings, ranks, mask=mask)
+    assert ranking.lists is not None
+    queries = query.rows(shown)
+    found, distances = (
+        each[shown, :ranks] for each in (ranking.lists.indices, ranking.lists.distances)
+    )
     asked, pictures = read({int(row) for row in found.ravel() if row >= 0})
     ranked = [
         [
@@ -195,17 +199,18 @@ def plot_ranks(
 
 
 def plot_held_out(
-    source: TrainingData, recipe: Recipe, gallery: EmbeddedImages, protocol: Protocol
+    source: TrainingData, recipe: Recipe, gallery: EmbeddedImages, ranking: RankingScores
 ) -> Any:
     """Draws rank lists of some held-out queries, chosen by the seed of the run."""
     rows = query_rows(gallery.people, gallery.cameras, distractors=gallery.distractors)
-    shown = rows[np.random.default_rng(recipe.seed).permutation(len(rows))[:RANK_LISTS]]
+    shown = np.random.default_rng(recipe.seed).permutation(len(rows))[:RANK_LISTS]
+    asked = rows[shown].tolist()
 
     def read(found: set[int]) -> tuple[Sequence[plots.Image], Mapping[int, plots.Image]]:
-        pictures = source.pictures(found | {int(row) for row in shown})
-        return [pictures[int(row)] for row in shown], pictures
+        pictures = source.pictures(found.union(asked))
+        return [pictures[row] for row in asked], pictures
 
-    return plot_ranks(gallery.rows(shown), gallery, read, ranks=RANKS, protocol=protocol)
+    return plot_ranks(gallery.rows(rows), gallery, ranking, shown, read, ranks=RANKS)
 
 
 def score_queries(
@@ -235,8 +240,8 @@ def score_queries(
         name: np.concatenate([getattr(query, name), getattr(gallery, name)]) for name in names
     }
     both = EmbeddedImages(**columns, distractors=gallery.distractors)
-    ranked = rank(query, gallery)
-    scores = Scores(ranked.scores, score_verification(pairs_of(both)))
+    ranking = rank(query, gallery)
+    scores = Scores(ranking, score_verification(pairs_of(both)))
     card: dict[str, Any] = {
         **scores.to_dict(),
         "data": {"query": str(query_dir), "gallery": str(gallery_dir)},
@@ -246,17 +251,16 @@ def score_queries(
     }
     out = folder / "query_gallery"
     out.mkdir(exist_ok=True)
-    ranking = scores.ranking
     cmc = plots.plot_cmc(ranking.cmc, queries=ranking.queries, gallery=ranking.gallery)
     plots.save(cmc, out / "cmc.png")
-    shown = query.rows(np.random.default_rng(seed).permutation(len(query.names))[:QUERIES])
+    shown = np.random.default_rng(seed).permutation(len(query.names))[:QUERIES]
 
     def read(found: set[int]) -> tuple[Sequence[plots.Image], Mapping[int, plots.Image]]:
         pictures = {row: read_image(gallery.names[row]) for row in found}
-        return [read_image(name) for name in shown.names], pictures
+        return [read_image(name) for name in query.names[shown]], pictures
 
-    lists = plot_ranks(shown, gallery, read, ranks=QUERY_RANKS, protocol=ranking.protocol)
+    lists = plot_ranks(query, gallery, ranking, shown, read, ranks=QUERY_RANKS)
     plots.save(lists, out / "rank_list.png")
-    write_queries(query, gallery, ranked, out / QUERIES_FILE)
+    write_queries(query, gallery, ranking, out / QUERIES_FILE)
     run_dir.write_json(out / "scores.json", card)
     return card

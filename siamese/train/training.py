@@ -16,7 +16,6 @@ from siamese.augment import build_augmentation
 from siamese.errors import InputError
 from siamese.evaluate import ScoreReport, Scores, first_queries, score_embedded
 from siamese.evaluate.score_files import QUERIES_FILE, write_queries
-from siamese.evaluate.scoring import rank
 from siamese.inference.channels import doubt_channels
 from siamese.metrics.likeness import fit_likeness, measure_appearance
 from siamese.models.backbones import put_weights
@@ -316,10 +315,10 @@ class _Training:
         card = calibrate_and_save(
             folder, recipe, embedder, scores, self.gallery, facts, likeness, self.source.sources
         )
-        ranked = plot_held_out(self.source, recipe, self.gallery, scores.ranking.protocol)
+        ranked = plot_held_out(self.source, recipe, self.gallery, scores.ranking)
         plots.save(ranked, folder / "rank_list.png")
         query = first_queries(self.gallery)
-        write_queries(query, self.gallery, rank(query, self.gallery), folder / QUERIES_FILE)
+        write_queries(query, self.gallery, scores.ranking, folder / QUERIES_FILE)
         self.board.picture("held_out/rank_list", ranked, len(run_dir.read_history(folder)) - 1)
         some = self.gallery.rows(np.arange(len(projected)))
         shown = [pictures[row] for row in projected]
