@@ -11,7 +11,7 @@ from siamese.errors import InputError
 from siamese.metrics import pairs as pairs_module
 from siamese.metrics.calibration import Calibration, fit_calibration, measure_reliability
 from siamese.metrics.pairs import count_pairs, sample_pairs
-from siamese.metrics.verification import error_rates_at, score_verification
+from siamese.metrics.verification import error_curves, error_rates_at, score_verification
 
 
 def made(images=60, people=7, cameras=3, seed=0):
@@ -121,6 +121,12 @@ def test_operating_points_keep_their_promise():
     asked = (1e-4, 1e-3, 1e-2, 5e-2, 1e-1)
     for rate, point in zip(asked, scores.table, strict=True):
         assert 0.8 * rate < point.false_accept_rate <= rate
+
+
+def test_error_curves_are_computed_once_a_set():
+    pairs, others = overlapping(), replace(overlapping(), people=3)
+    assert error_curves(pairs) is error_curves(pairs)
+    assert error_curves(others) is not error_curves(pairs)
 
 
 def test_the_threshold_follows_the_rate_asked_for():

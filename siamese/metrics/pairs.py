@@ -28,7 +28,7 @@ _SLICE = 1 << 18
 _IMAGES_A_PERSON = 500  # in a sample: their 124,750 pairs are plenty
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # counts are told apart by identity
 class PairCounts:
     """Numbers of pairs by their distance.
 
@@ -52,10 +52,7 @@ class PairCounts:
     people_left_out: int
 
     def histogram(self, width: float = 0.01) -> tuple[Floats, Indices, Indices]:
-        """Joins bins, for a picture.
-
-        Args:
-            width: Of the joined bins, a distance.
+        """Joins bins to ones of a width, a distance, for a picture.
 
         Returns:
             Of the joined bins: middle, pairs of one person, pairs of two people.
@@ -97,13 +94,7 @@ class PairSample:
 
 @dataclass(frozen=True)
 class HardPairs:
-    """Pairs of images that a model gets most wrong, the worst first.
-
-    Attributes:
-        first: `(pairs,)`, rows.
-        second: `(pairs,)`, rows.
-        distances: `(pairs,)`, float32.
-    """
+    """Pairs of images that a model gets most wrong, the worst first: `(pairs,)` each."""
 
     first: Indices
     second: Indices
@@ -138,9 +129,6 @@ def count_pairs(
         maximum_images: Of a larger set, whole people are drawn at random up to this many images, as
             time grows with the square.
         seed: Of that draw.
-
-    Returns:
-        The counts.
 
     Raises:
         InputError: Something is empty, not finite or disagrees, or there are no pairs of one person
@@ -193,19 +181,8 @@ def sample_pairs(
 ) -> PairSample:
     """Draws pairs of one person and pairs of two people, at most `size` of each.
 
-    Args:
-        embeddings: `(images, dimensions)`.
-        people: `(images,)`, text or whole numbers.
-        cameras: `(images,)`, whole numbers, -1 where unknown.
-        metric: "euclidean" or "cosine".
-        distractors: Names of the distractors.
-        size: The largest number of pairs of each kind. All pairs of one person are taken where
-            there are no more (of at most 500 images a person); pairs of two people are drawn with
-            replacement.
-        seed: Of the draw.
-
-    Returns:
-        The sample, by the protocol of `count_pairs`.
+    All pairs of one person are taken where there are no more (of at most 500 images a person);
+    pairs of two people are drawn with replacement. The rest is as for `count_pairs`.
 
     Raises:
         InputError: As `count_pairs`.
@@ -252,19 +229,10 @@ def hardest_pairs(
 ) -> tuple[HardPairs, HardPairs]:
     """Finds the most alike images of two people, and the least alike images of one person.
 
-    Pairs are those of `count_pairs`: of two known cameras, wherever somebody was seen by two. Each
-    image is compared with all others; of its nearest stranger and of its farthest image of its own
-    person the worst are kept, every two people (every one person) once.
-
-    Args:
-        embeddings: `(images, dimensions)`, float16, float32 or float64.
-        people: `(images,)`, text or whole numbers.
-        cameras: `(images,)`, whole numbers, -1 where unknown.
-        metric: "euclidean" or "cosine".
-        distractors: Names of the distractors.
-        count: The largest number of pairs of each kind.
-        maximum_images: Of a larger set, whole people are drawn at random up to this many images.
-        seed: Of that draw.
+    Pairs are those of `count_pairs`, which takes the same arguments: of two known cameras, wherever
+    somebody was seen by two. Each image is compared with all others; of its nearest stranger and of
+    its farthest image of its own person the `count` worst are kept, every two people (every one
+    person) once.
 
     Returns:
         Pairs of two people, nearest first; pairs of one person, farthest first.

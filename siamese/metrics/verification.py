@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +36,7 @@ class OperatingPoint(NamedTuple):
 
 @dataclass(frozen=True)
 class ChosenThreshold:
-    """The operating point for a chosen false-accept rate; the measured rate may be lower."""
+    """The `OperatingPoint` for a chosen false-accept rate; the measured rate may be lower."""
 
     chosen_rate: float
     threshold: float
@@ -45,14 +46,9 @@ class ChosenThreshold:
 
 @dataclass(frozen=True)
 class VerifiedPairs:
-    """The pairs that verification scores were counted from.
+    """The numbers of the pairs that verification scores were counted from.
 
-    Attributes:
-        protocol: "cross-camera pairs" or "all pairs".
-        same_pairs: Number of pairs of one person.
-        different_pairs: Number of pairs of two people.
-        people: Number of people they come from.
-        people_left_out: Number of people left out of a large set.
+    Fields are those of `PairCounts`; `same_pairs` and `different_pairs` are sums.
     """
 
     protocol: PairProtocol
@@ -92,13 +88,8 @@ def score_verification(
 ) -> VerificationScores:
     """Scores how well a threshold on the distance tells one person from two.
 
-    Args:
-        pairs: Counted distances, from `count_pairs`. Distances within a bin count as tied, so the
-            area is off by at most half the share of pairs of two people in the fullest bin.
-        false_accept_rates: The rows of `table`, each above 0 and below 1.
-
-    Returns:
-        The scores.
+    Distances within a bin count as tied, so the area is off by at most half the share of pairs of
+    two people in the fullest bin. The false-accept rates are the rows of `table`.
 
     Raises:
         InputError: A rate is not between 0 and 1.
@@ -137,12 +128,8 @@ def score_verification(
 def error_rates_at(pairs: PairCounts, threshold: float) -> OperatingPoint:
     """Measures the error rates of a threshold that was set elsewhere, on other people.
 
-    Args:
-        pairs: Counted distances.
-        threshold: A distance, by the metric of the pairs.
-
     Returns:
-        The threshold and its rates, read at the nearest edge of a bin.
+        The threshold, a distance, and its rates, read at the nearest edge of a bin.
 
     Example:
         >>> from siamese.metrics.pairs import count_pairs
@@ -158,10 +145,7 @@ def error_rates_at(pairs: PairCounts, threshold: float) -> OperatingPoint:
 def equal_error_rate(thresholds: Floats, accepts: Floats, rejects: Floats) -> tuple[float, float]:
     """Finds where two error curves cross, linearly between their points.
 
-    Args:
-        thresholds: `(points,)`, rising.
-        accepts: `(points,)`, false-accept rates, rising from 0 to 1.
-        rejects: `(points,)`, false-reject rates, falling from 1 to 0.
+    All are `(points,)`; thresholds and false-accept rates rise, false-reject rates fall.
 
     Returns:
         The rate and the threshold.
@@ -180,6 +164,7 @@ def equal_error_rate(thresholds: Floats, accepts: Floats, rejects: Floats) -> tu
     return rate, threshold
 
 
+@lru_cache(maxsize=1)  # every score of a set reads them
 def error_curves(pairs: PairCounts) -> tuple[Floats, Floats, Floats]:
     """Returns thresholds from 0 at the upper edges of the bins, and the error rates of each."""
     thresholds = np.arange(len(pairs.same) + 1, dtype=np.float64) * pairs.resolution
@@ -193,8 +178,6 @@ def operating_point(pairs: PairCounts, false_accept_rate: float) -> OperatingPoi
     """Finds the largest threshold whose false-accept rate is no higher than the given one."""
     thresholds, accepts, rejects = error_curves(pairs)
     last = int(np.searchsorted(accepts, false_accept_rate, side="right")) - 1
-    # Nothing lies between two bins that hold pairs, so the middle is the threshold that new pairs
-    # are least likely to fall on the wrong side of.
     return OperatingPoint(float(thresholds[last]), float(accepts[last]), float(rejects[last]))
 
 
