@@ -54,13 +54,8 @@ def pairwise_distances(
 def row_distances(first: Tensor, second: Tensor, distance: Distance = "euclidean") -> Tensor:
     """Measures row i of the first matrix against row i of the second.
 
-    Args:
-        first: Embeddings, `(rows, dimensions)`. Half precision is computed in float32.
-        second: Embeddings, `(rows, dimensions)`.
-        distance: The kind of distance.
-
     Returns:
-        Distances, `(rows,)`, float32 (float64 where both are float64).
+        Distances, `(rows,)`, of two `(rows, dimensions)`; precision as in `pairwise_distances`.
 
     Raises:
         InputError: Embeddings are not two matrices of the same shape, or there is no such distance.
@@ -78,14 +73,7 @@ def row_distances(first: Tensor, second: Tensor, distance: Distance = "euclidean
 
 
 def check_distance(distance: str) -> None:
-    """Raises unless there is such a distance.
-
-    Args:
-        distance: What was asked for.
-
-    Raises:
-        InputError: It is none of the three.
-    """
+    """Raises an `InputError` unless there is such a distance."""
     if distance not in get_args(Distance):
         raise InputError(
             f"`distance` must be one of {', '.join(get_args(Distance))}. Received: "
@@ -101,14 +89,15 @@ def _distances(first: Tensor, second: Tensor, distance: Distance) -> Tensor:
         # 1 - u.v = |u - v|^2 / 2 + (1 - |u|^2) / 2 + (1 - |v|^2) / 2, and |u| is 0 or 1.
         return (_squared_norm(first - second) + first_is_zero + second_is_zero) / 2
     squared = _squared_norm(first - second)
-    return squared if distance == "squared_euclidean" else _root(squared)
+    return squared if distance == "squared_euclidean" else safe_root(squared)
 
 
 def _squared_norm(vectors: Tensor) -> Tensor:
     return ops.sum(ops.square(vectors), axis=-1)
 
 
-def _root(squared: Tensor) -> Tensor:
+def safe_root(squared: Tensor) -> Tensor:
+    """Takes the square root, with a slope of 0 where there is nothing above 0."""
     # The slope of sqrt at 0 is infinite, and infinity times 0 is NaN. The inner `where` keeps
     # the zeros away from sqrt, the outer one gives them back with a slope of 0.
     is_positive = squared > 0
@@ -117,7 +106,7 @@ def _root(squared: Tensor) -> Tensor:
 
 def _unit_vectors(vectors: Tensor) -> tuple[Tensor, Tensor]:
     """Vectors of length 1 (zeros stay zeros), and 1 where the vector is zeros, else 0."""
-    norms = _root(_squared_norm(vectors))
+    norms = safe_root(_squared_norm(vectors))
     is_zero = norms == 0
     return vectors / ops.where(is_zero, 1, norms)[..., None], ops.cast(is_zero, norms.dtype)
 

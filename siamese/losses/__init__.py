@@ -10,7 +10,8 @@
 
 Labels are numbers of people; a teacher's embeddings stand in their place. Each loss is a mean (its
 docstring says over what), 0 when a batch holds nothing to average, and runs in `compile` and `fit`,
-under jit, in mixed precision and from a saved model.
+under jit, in mixed precision and from a saved model. An argument out of its range raises an
+`InputError` at once, and a batch whose labels (or teacher) and rows do not fit when it comes.
 """  # noqa: E501
 
 from siamese.losses.classification import (

@@ -20,6 +20,9 @@ class BatchLoss(keras.losses.Loss):  # type: ignore[misc]  # Keras has no types
     Args:
         name: The loss's name; by default that of its class, as `triplet_loss`.
         **arguments: Those of the subclass, which become attributes.
+
+    Raises:
+        InputError: An argument is out of its range, or labels and rows of a batch do not fit.
     """
 
     def __init__(self, name: str | None = None, **arguments: Any) -> None:
@@ -45,14 +48,11 @@ class AnchorLoss(BatchLoss):
     distance: Distance = "cosine"
 
     def call(self, labels: Tensor, embeddings: Tensor) -> Tensor:
-        """Computes the loss.
+        """Returns the mean over anchors, `(1,)`.
 
         Args:
             labels: Numbers of people, `(rows,)`.
             embeddings: `(rows, dimensions)`.
-
-        Returns:
-            The mean over anchors, `(1,)`.
 
         Raises:
             InputError: There is not one label a row.
@@ -66,27 +66,21 @@ class AnchorLoss(BatchLoss):
     def anchor_costs(self, distances: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Returns the cost of each row, `(rows,)`; of no meaning for a row that is no anchor.
 
-        Args:
-            distances: `(rows, rows)`, of the kind `distance`.
-            positive: `(rows, rows)`, bool.
-            negative: `(rows, rows)`, bool.
+        Distances, of the kind `distance`, and the two masks are `(rows, rows)`.
         """
         raise NotImplementedError
 
 
 def check_rows(labels: Tensor, embeddings: Tensor, group: int = 1) -> Tensor:
-    """Checks that there is one label a row and that rows come in whole groups.
+    """Returns labels as `(rows,)`, having checked that there is one a row of the embeddings.
 
     Args:
         labels: `(rows,)` or `(rows, 1)`.
         embeddings: `(rows, dimensions)`.
         group: Rows that belong together.
 
-    Returns:
-        Labels, `(rows,)`.
-
     Raises:
-        InputError: The numbers of rows, where they are known, do not fit.
+        InputError: The numbers of rows, where they are known, do not fit, or a group is not whole.
     """
     labels = ops.reshape(labels, (-1,))
     count, rows = labels.shape[0], embeddings.shape[0]
@@ -104,28 +98,17 @@ def check_rows(labels: Tensor, embeddings: Tensor, group: int = 1) -> Tensor:
 
 
 def check_numbers(relation: Literal[">", ">="], **numbers: float) -> None:
-    """Raises unless every number is above 0, or at least 0.
-
-    Args:
-        relation: `>` or `>=`.
-        **numbers: Arguments by name.
-
-    Raises:
-        InputError: One is out of its range or NaN.
-    """
+    """Raises an `InputError` unless every number, given by its name, is above (or at least) 0."""
     for name, number in numbers.items():
         if not (number > 0 or (number == 0 and relation == ">=")):
             raise InputError(f"`{name}` must be {relation} 0. Received: {name}={number}.")
 
 
 def pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Finds the positives and the negatives of each row.
-
-    Args:
-        labels: `(rows,)`.
+    """Finds the positives and the negatives of each row by labels `(rows,)`.
 
     Returns:
-        Where another row has the same label, `(rows, rows)`, bool; and where it has another label.
+        Where another row has the same label, and where it has another: `(rows, rows)`, bool.
     """
     same = labels[:, None] == labels[None, :]
     itself = ops.eye(ops.shape(labels)[0], dtype="bool")
@@ -133,15 +116,7 @@ def pair_masks(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def has_both(positive: Tensor, negative: Tensor) -> Tensor:
-    """Finds the anchors that have a positive and a negative.
-
-    Args:
-        positive: `(rows, rows)`, bool.
-        negative: `(rows, rows)`, bool.
-
-    Returns:
-        `(rows,)`, bool.
-    """
+    """Finds the anchors, `(rows,)`: those with a positive and a negative in `(rows, rows)`."""
     return ops.logical_and(ops.any(positive, axis=1), ops.any(negative, axis=1))
 
 
@@ -158,11 +133,7 @@ def min_where(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    """Averages the values where the mask is true.
-
-    Args:
-        values: Any shape.
-        mask: The same shape, bool.
+    """Averages values of any shape where the mask, of that shape, is true.
 
     Returns:
         The mean, `(1,)`; 0 when the mask is nowhere true. Not a scalar, because Keras divides a
@@ -176,12 +147,8 @@ def mean_where(values: Tensor, mask: Tensor) -> Tensor:
 def logsumexp_where(values: Tensor, mask: Tensor) -> Tensor:
     """Takes log(sum(exp(values))) of each row over the places where the mask is true.
 
-    Args:
-        values: `(rows, columns)`.
-        mask: The same shape, bool.
-
     Returns:
-        `(rows,)`; about -1e30, whose exp is 0 and which leaves no infinity to gradients, where the
-        mask is nowhere true.
+        `(rows,)`, of `(rows, columns)`; about -1e30, whose exp is 0 and which leaves no infinity to
+        gradients, where the mask is nowhere true.
     """
     return ops.logsumexp(ops.where(mask, values, -1e30), axis=1)

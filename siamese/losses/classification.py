@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from siamese.distances import Tensor
+from siamese.distances import Tensor, safe_root
 from siamese.errors import InputError
 from siamese.losses.batch import BatchLoss, check_numbers, check_rows
 
@@ -19,14 +19,11 @@ class ClassLoss(BatchLoss):
     """A mean over rows, each of which is compared with the class of its person."""
 
     def call(self, labels: Tensor, scores: Tensor) -> Tensor:
-        """Computes the loss.
+        """Returns one value a row, `(rows,)`; NaN where a label is no class.
 
         Args:
             labels: Numbers of people, `(rows,)`, 0..classes-1.
             scores: What the head says of each class, `(rows, classes)`.
-
-        Returns:
-            One value a row, `(rows,)`; NaN where a label is no class.
 
         Raises:
             InputError: Scores are no matrix, or there is not one label a row.
@@ -42,12 +39,7 @@ class ClassLoss(BatchLoss):
         return ops.where(ops.any(targets > 0, axis=1), costs, float("nan"))
 
     def row_costs(self, targets: Tensor, scores: Tensor) -> Tensor:
-        """Returns the cost of each row, `(rows,)`.
-
-        Args:
-            targets: One-hot, `(rows, classes)`.
-            scores: `(rows, classes)`.
-        """
+        """Returns the cost of each row, `(rows,)`, from one-hot targets and scores by class."""
         raise NotImplementedError
 
 
@@ -68,10 +60,6 @@ class IdentityLoss(ClassLoss):
 
     Args:
         label_smoothing: The e above, from 0 to below 1.
-        name: The loss's name.
-
-    Raises:
-        InputError: The smoothing is out of its range, or there is not one label a row.
     """
 
     def __init__(self, label_smoothing: float = 0.1, name: str | None = None) -> None:
@@ -100,10 +88,6 @@ class ArcFaceLoss(ClassLoss):
     Args:
         margin: Radians, from 0 to below pi.
         scale: Above 0; larger is harder.
-        name: The loss's name.
-
-    Raises:
-        InputError: An argument is out of its range, or there is not one label a row.
     """
 
     def __init__(self, margin: float = 0.5, scale: float = 64.0, name: str | None = None) -> None:
@@ -116,11 +100,7 @@ class ArcFaceLoss(ClassLoss):
 
     def row_costs(self, targets: Tensor, scores: Tensor) -> Tensor:
         """Returns the costs of cosines between embeddings and class vectors, -1 to 1."""
-        # sqrt has an infinite slope at 0, where a cosine is 1 or -1 (or rounded beyond): see
-        # distances.py.
-        squared_sines = 1 - ops.square(scores)
-        is_inside = squared_sines > 0
-        sines = ops.where(is_inside, ops.sqrt(ops.where(is_inside, squared_sines, 1)), 0)
+        sines = safe_root(1 - ops.square(scores))  # a cosine may be 1 or -1, or rounded beyond
         moved = ops.where(
             scores > -math.cos(self.margin),
             scores * math.cos(self.margin) - sines * math.sin(self.margin),
@@ -139,10 +119,6 @@ class CosFaceLoss(ClassLoss):
     Args:
         margin: At least 0.
         scale: Above 0; larger is harder.
-        name: The loss's name.
-
-    Raises:
-        InputError: An argument is out of its range, or there is not one label a row.
     """
 
     def __init__(self, margin: float = 0.35, scale: float = 64.0, name: str | None = None) -> None:
@@ -192,24 +168,13 @@ class CosineClassifier(ClassHead):
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Creates the class vectors, `(dimensions, classes)`.
-
-        Args:
-            input_shape: `(rows, dimensions)`.
-        """
+        """Creates the class vectors, `(dimensions, classes)`."""
         self.vectors = self.add_weight(
             shape=(input_shape[-1], self.classes), initializer="glorot_uniform", name="vectors"
         )
 
     def call(self, embeddings: Tensor) -> Tensor:
-        """Measures the cosines.
-
-        Args:
-            embeddings: `(rows, dimensions)`.
-
-        Returns:
-            Cosines, `(rows, classes)`, float32, -1 to 1.
-        """
+        """Returns the cosines, `(rows, classes)`, float32, -1 to 1, of `(rows, dimensions)`."""
         rows = ops.normalize(embeddings, axis=-1)
         return ops.matmul(rows, ops.normalize(ops.convert_to_tensor(self.vectors), axis=0))
 
@@ -236,11 +201,7 @@ class CentreDistances(ClassHead):
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Creates the centres, `(classes, dimensions)`.
-
-        Args:
-            input_shape: `(rows, dimensions)`.
-        """
+        """Creates the centres, `(classes, dimensions)`."""
         if len(input_shape) != 2 or input_shape[1] is None:
             raise InputError(
                 "CentreDistances must be given embeddings (rows, dimensions). Received: shape "
@@ -251,14 +212,7 @@ class CentreDistances(ClassHead):
         )
 
     def call(self, embeddings: Tensor) -> Tensor:
-        """Measures the distances.
-
-        Args:
-            embeddings: `(rows, dimensions)`.
-
-        Returns:
-            Squared Euclidean distances, `(rows, classes)`, float32, at least 0.
-        """
+        """Returns squared Euclidean distances, `(rows, classes)`, float32, at least 0."""
         centres = ops.convert_to_tensor(self.centres)
         # Not pairwise_distances: its differences to 1,000 centres of 2,048 dimensions would take
         # 500 MB for 64 rows, and without a root nothing here needs exact zeros.
@@ -277,12 +231,6 @@ class CentreLoss(ClassLoss):
     (Wen, Zhang, Li and Qiao, A Discriminative Feature Learning Approach for Deep Face Recognition,
     ECCV 2016, equation 2, which sums). It pushes nobody apart: use it beside another loss, with a
     small weight (5e-4 in Luo et al. 2019).
-
-    Args:
-        name: The loss's name.
-
-    Raises:
-        InputError: There is not one label a row.
     """
 
     def row_costs(self, targets: Tensor, scores: Tensor) -> Tensor:

@@ -32,10 +32,6 @@ class ContrastiveLoss(BatchLoss):
         margin: Distance from which two people cost nothing; at least 0.
         distance: `euclidean` as in the paper, `squared_euclidean` or `cosine`.
         pairs: `consecutive`: rows 2i and 2i + 1 are a pair. `all`: every two rows of the batch are.
-        name: The loss's name.
-
-    Raises:
-        InputError: An argument is not one of these, or rows do not come in pairs.
     """
 
     def __init__(
@@ -52,14 +48,9 @@ class ContrastiveLoss(BatchLoss):
             raise InputError(f"`pairs` must be 'consecutive' or 'all'. Received: {pairs!r}.")
 
     def call(self, labels: Tensor, embeddings: Tensor) -> Tensor:
-        """Computes the loss.
+        """Returns one value a pair, `(rows / 2,)`, if consecutive; of all pairs the mean, `(1,)`.
 
-        Args:
-            labels: Numbers of people, `(rows,)`.
-            embeddings: `(rows, dimensions)`.
-
-        Returns:
-            One value a pair, `(rows / 2,)`, for consecutive pairs; their mean, `(1,)`, for all.
+        Labels are numbers of people, `(rows,)`; embeddings `(rows, dimensions)`.
         """
         if self.pairs == "consecutive":
             labels = check_rows(labels, embeddings, group=2)
@@ -82,23 +73,14 @@ class SameDifferentLoss(BatchLoss):
     With p the head's output for the images 2i and 2i + 1, a pair costs -log(p) when their labels
     are equal, else -log(1 - p); the loss is the mean over pairs. It is Keras's binary cross-entropy
     with the targets read from the labels of the images, so that the same batches serve every loss.
-
-    Args:
-        name: The loss's name.
-
-    Raises:
-        InputError: There are not two labels an output.
     """
 
     def call(self, labels: Tensor, outputs: Tensor) -> Tensor:
-        """Computes the loss.
+        """Returns one value a pair, `(pairs,)`.
 
         Args:
             labels: Numbers of people, `(2 * pairs,)`: rows 2i and 2i + 1 are a pair.
             outputs: Probabilities of *same*, `(pairs, 1)`, 0 to 1 (a sigmoid's output).
-
-        Returns:
-            One value a pair, `(pairs,)`.
         """
         labels = ops.reshape(labels, (-1,))
         outputs = ops.reshape(outputs, (-1,))

@@ -17,21 +17,10 @@ class EmbeddingDistillationLoss(BatchLoss):
     """Pulls each embedding to the direction of the teacher's: 1 - cos(teacher, student).
 
     The mean over rows, 0 to 2. An embedding of zeros costs 1 and is not moved.
-
-    Raises:
-        InputError: The two have not as many rows and dimensions as each other.
     """
 
     def call(self, teacher: Tensor, embeddings: Tensor) -> Tensor:
-        """Computes the loss.
-
-        Args:
-            teacher: `(rows, dimensions)`.
-            embeddings: `(rows, dimensions)`.
-
-        Returns:
-            The cost of each row, `(rows,)`.
-        """
+        """Returns the cost of each row, `(rows,)`; both sides are `(rows, dimensions)`."""
         return row_distances(teacher, embeddings, "cosine")
 
 
@@ -47,21 +36,10 @@ class RelationalDistillationLoss(BatchLoss):
     (Park, Kim, Lu and Cho, Relational Knowledge Distillation, CVPR 2019, the distance-wise loss of
     section 3.2.1; the paper sums over pairs.) The mean over pairs of different rows, 0 without any.
     The dimensions of the two may differ.
-
-    Raises:
-        InputError: The two have not as many rows as each other.
     """
 
     def call(self, teacher: Tensor, embeddings: Tensor) -> Tensor:
-        """Computes the loss.
-
-        Args:
-            teacher: `(rows, dimensions)`.
-            embeddings: `(rows, other dimensions)`.
-
-        Returns:
-            The mean over pairs, `(1,)`.
-        """
+        """Returns the mean over pairs, `(1,)`; both sides are `(rows, own dimensions)`."""
         check_teacher(teacher, embeddings)
         pairs = ops.logical_not(ops.eye(ops.shape(embeddings)[0], dtype="bool"))
         gaps = ops.abs(_proportions(teacher, pairs) - _proportions(embeddings, pairs))
@@ -78,21 +56,10 @@ class SimilarityPreservingLoss(BatchLoss):
 
     the squares of all entries summed. (Tung and Mori, Similarity-Preserving Knowledge Distillation,
     ICCV 2019, equations 1 to 3.) The dimensions of the two may differ.
-
-    Raises:
-        InputError: The two have not as many rows as each other.
     """
 
     def call(self, teacher: Tensor, embeddings: Tensor) -> Tensor:
-        """Computes the loss.
-
-        Args:
-            teacher: `(rows, dimensions)`.
-            embeddings: `(rows, other dimensions)`.
-
-        Returns:
-            The mean over all entries, `(1,)`.
-        """
+        """Returns the mean over all entries, `(1,)`; both sides are `(rows, own dimensions)`."""
         check_teacher(teacher, embeddings)
         squares = ops.square(_profiles(teacher) - _profiles(embeddings))
         return mean_where(squares, ops.ones_like(squares, dtype="bool"))

@@ -26,10 +26,6 @@ class InfoNCELoss(AnchorLoss):
 
     Args:
         temperature: Above 0; smaller looks at fewer, more similar negatives.
-        name: The loss's name.
-
-    Raises:
-        InputError: The temperature is not above 0, or there is not one label a row.
     """
 
     def __init__(self, temperature: float = 0.1, name: str | None = None) -> None:
@@ -64,10 +60,6 @@ class MultiSimilarityLoss(AnchorLoss):
         beta: Sharpness for negatives; above 0.
         base: Similarity that positives should exceed and negatives should not (the paper's lambda).
         epsilon: Slack of the mining; at least 0.
-        name: The loss's name.
-
-    Raises:
-        InputError: An argument is out of its range, or there is not one label a row.
     """
 
     def __init__(
@@ -114,10 +106,6 @@ class CircleLoss(AnchorLoss):
     Args:
         scale: The paper's gamma; above 0.
         margin: The paper's m; from 0 on.
-        name: The loss's name.
-
-    Raises:
-        InputError: An argument is out of its range, or there is not one label a row.
     """
 
     def __init__(self, scale: float = 128.0, margin: float = 0.25, name: str | None = None) -> None:

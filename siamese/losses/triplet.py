@@ -111,10 +111,6 @@ class TripletLoss(BatchLoss):
         margin: At least 0, or `"soft"`.
         mining: Which triplets count.
         distance: `euclidean`, `squared_euclidean` or `cosine`.
-        name: The loss's name.
-
-    Raises:
-        InputError: An argument is not one of these, or rows and labels do not fit.
     """
 
     def __init__(
@@ -136,15 +132,7 @@ class TripletLoss(BatchLoss):
         check_distance(distance)
 
     def call(self, labels: Tensor, embeddings: Tensor) -> Tensor:
-        """Computes the loss.
-
-        Args:
-            labels: Numbers of people, `(rows,)`.
-            embeddings: `(rows, dimensions)`.
-
-        Returns:
-            The mean over triplets, `(1,)`.
-        """
+        """Returns the mean over triplets, `(1,)`; labels and embeddings as `triplet_violations`."""
         violations, exists = triplet_violations(labels, embeddings, self.mining, self.distance)
         if self.margin == "soft":
             return mean_where(ops.softplus(violations), exists)
@@ -170,10 +158,6 @@ class WeightedTripletLoss(AnchorLoss):
 
     Args:
         distance: `euclidean`, `squared_euclidean` or `cosine`.
-        name: The loss's name.
-
-    Raises:
-        InputError: There is no such distance, or there is not one label a row.
     """
 
     def __init__(self, distance: Distance = "euclidean", name: str | None = None) -> None:
