@@ -1,11 +1,12 @@
 """Files that are whole or not there."""
 
 import contextlib
+import csv
 import dataclasses
 import glob
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
@@ -87,6 +88,12 @@ def whole_file(path: Path, temporary: Path | None = None) -> Iterator[Path]:
             if named in (None, temporary.name):  # a write that fails does not say where
                 raise OSError(error.errno, error.strerror, str(path)) from None
         raise
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a table, UTF-8, whole or not at all."""
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
 
 
 def _sweep(folder: Path, pattern: str) -> None:

@@ -1,6 +1,5 @@
 """Stage: crops -> who is who: identities across cameras, without a label."""
 
-import csv
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from siamese.datasets import Sample
 from siamese.embeddings import list_all
 from siamese.errors import InputError, OnCorrupt
 from siamese.evaluate import embed_samples
-from siamese.files import whole_file
+from siamese.files import write_csv
 from siamese.inference import Model, load_model
 from siamese.inference.reading import Progress
 from siamese.metrics.blocks import Floats, Indices, mean_rows
@@ -32,12 +31,9 @@ MOST_LINKS = 1000
 
 @dataclass(frozen=True)
 class UnsureLink:
-    """Two identities that may be one person.
+    """Two identities that may be one person, the lower number first.
 
-    Attributes:
-        first: The number of the one.
-        second: The number of the other, which is larger.
-        probability: Of one person, at even odds, 0 to 1.
+    `probability` is that of one person, at even odds, 0 to 1.
     """
 
     first: int
@@ -69,16 +65,11 @@ class Identities:
 
     def write(self, path: str | Path) -> None:
         """Writes a CSV file, whole or not at all: image, identity, confidence."""
-        with (
-            whole_file(Path(path)) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.writer(file)
-            writer.writerow(["image", "identity", "confidence"])
-            for sample, number, sure in zip(
-                self.samples, self.numbers.tolist(), self.confidence.tolist(), strict=True
-            ):
-                writer.writerow([sample.path, number, f"{sure:.4f}"])
+        columns = self.samples, self.numbers.tolist(), self.confidence.tolist()
+        rows = [
+            (each.path, number, f"{sure:.4f}") for each, number, sure in zip(*columns, strict=True)
+        ]
+        write_csv(Path(path), [("image", "identity", "confidence"), *rows])
 
 
 def find_identities(
@@ -108,9 +99,6 @@ def find_identities(
         tracklets: A tracklet is one person; see `group_images`.
         frames: Two boxes of one frame are two people; likewise.
         progress: Called with the images done and all images.
-
-    Returns:
-        The identities.
 
     Raises:
         InputError: The folder, an image or the model cannot be used, there is no calibration, or
@@ -163,9 +151,6 @@ def group_images(
         frames: Images of one camera and frame number, but of another tracklet, are two people. Not
             for datasets that number the frames of each tracklet from 1, or keep two boxes of one
             person in a frame, as Market-1501 does.
-
-    Returns:
-        The identities.
 
     Raises:
         InputError: The rate is not between 0 and 1.

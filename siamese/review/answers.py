@@ -11,21 +11,14 @@ from scipy.sparse.csgraph import connected_components
 
 from siamese.datasets.samples import read_name
 from siamese.errors import InputError
-from siamese.files import whole_file
+from siamese.files import write_csv
 
 ANSWERS, TRIPLETS = "answers.csv", "triplets.csv"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A person's word on two images.
-
-    Attributes:
-        first: Path of an image.
-        second: Path of another.
-        same: Whether both show one person.
-        distance: Between their embeddings, when it was asked.
-    """
+    """A person's word on two images, given by their paths, and their distance when it was asked."""
 
     first: str
     second: str
@@ -76,12 +69,7 @@ def read_answers(folder: Path) -> list[Answer]:
 
 
 def write_answers(folder: Path, answers: Sequence[Answer], names: Mapping[str, str]) -> int:
-    """Writes the answers and the triplets that follow from them, each file whole.
-
-    Args:
-        folder: The review folder; it is made if need be.
-        answers: All of them.
-        names: Path to person of the images that have a name.
+    """Writes the answers and the triplets that follow from them and the names, each file whole.
 
     Returns:
         How many triplets there are.
@@ -96,20 +84,15 @@ def write_answers(folder: Path, answers: Sequence[Answer], names: Mapping[str, s
         (ANSWERS, ("First", "Second", "Answer", "Distance"), kept),
         (TRIPLETS, ("Anchor", "Positive", "Negative"), triplets),
     ):
-        with (
-            whole_file(folder / name) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            csv.writer(file).writerows([header, *rows])
+        write_csv(folder / name, [header, *rows])
     return len(triplets)
 
 
 def group(answers: Iterable[Answer], names: Mapping[str, str]) -> Groups:
     """Joins images to people: by equal names, and by the answer "same".
 
-    Args:
-        answers: In any order; of two answers on a pair the later counts.
-        names: Path to person of the images that have a name.
+    `names` gives the person of each path that has a name. Of two answers on a pair the later
+    counts.
 
     Returns:
         The groups. A pair that is said to be two people, but whose images belong together by names
@@ -156,18 +139,11 @@ def group(answers: Iterable[Answer], names: Mapping[str, str]) -> Groups:
 def make_triplets(
     answers: Sequence[Answer], names: Mapping[str, str]
 ) -> list[tuple[str, str, str]]:
-    """Makes anchor, positive, negative from answers, as training reads them.
+    """Makes anchor, positive, negative from answers and names, as training reads them.
 
     Each pair that is one person gives a row for each image that is known to be another person:
     by an answer on that person, or, where there is none, by name. What training would refuse is
     left out: images that contradict themselves, and rows that contradict what every file name says.
-
-    Args:
-        answers: All of them.
-        names: Path to person of the images that have a name.
-
-    Returns:
-        The rows.
 
     Example:
         >>> answers = [Answer("a", "b", True, 0.7), Answer("b", "c", False, 0.9)]

@@ -107,9 +107,6 @@ def recalibrate(
         cameras: `(images,)`, None where not known.
         false_accept_rate: What the threshold is set for.
 
-    Returns:
-        The calibration.
-
     Raises:
         InputError: Fewer than `ENOUGH_PAIRS` pairs of one person, or of two, are known.
     """

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,14 +71,7 @@ class Review:
         return self._own is not None
 
     def pairs(self, count: int = 20) -> list[ReviewPair]:
-        """Chooses the pairs to ask about next, as `uncertain_pairs` does.
-
-        Args:
-            count: How many at most.
-
-        Returns:
-            Pairs without an answer; those nearest to the threshold first.
-        """
+        """Chooses up to `count` unanswered pairs to ask about next, as `uncertain_pairs` does."""
         if len(self.gallery) < 2:
             return []
         embeddings, rows = self._rows()
@@ -112,10 +105,11 @@ class Review:
         """
         given = Answer(pair.first.path, pair.second.path, same, round(pair.distance, 6))
         with self._guard:
-            if not given.pair <= {each.path for each in self._images()}:
+            images = self._images()
+            if not given.pair <= {each.path for each in images}:
                 raise InputError("an image of this pair was erased meanwhile. Skip it.")
             self._answers = [*self._answers, given]
-            self.save()
+            self.save(images)
         return given
 
     def take_back(self, given: Answer) -> bool:
@@ -143,11 +137,14 @@ class Review:
             self._answers = list(dict.fromkeys([*self._answers, *answers]))
             self.save()
 
-    def save(self) -> None:
-        """Writes the answers, if any, and triplets, which go by the names in the gallery too."""
+    def save(self, images: Sequence[GalleryImage] | None = None) -> None:
+        """Writes the answers, if any, and triplets, which go by the names in the gallery too.
+
+        `images` are those of the gallery, where they have been listed already.
+        """
         with self._guard:
             if self._answers or self.folder.is_dir():
-                write_answers(self.folder, self._answers, self._names())
+                write_answers(self.folder, self._answers, self._names(images))
 
     def contradictions(self) -> int:
         """Counts the images on which names and answers contradict each other."""
@@ -187,8 +184,9 @@ class Review:
     def _images(self) -> list[GalleryImage]:
         return self.gallery.images() if len(self.gallery) else []
 
-    def _names(self) -> dict[str, str]:
-        return {each.path: each.person for each in self._images() if each.person is not None}
+    def _names(self, images: Sequence[GalleryImage] | None = None) -> dict[str, str]:
+        images = self._images() if images is None else images
+        return {each.path: each.person for each in images if each.person is not None}
 
     def _read_calibration(self) -> Calibration | None:
         path = self.folder / CALIBRATION
