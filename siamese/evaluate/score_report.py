@@ -1,8 +1,9 @@
 """The score report: its entries, and what was done, in words."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, is_dataclass
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from siamese.errors import InputError
 from siamese.metrics.blocks import Metric
@@ -14,7 +15,6 @@ from siamese.metrics.verification import ChosenThreshold, VerifiedPairs
 REPORT_VERSION = 1
 Rates = tuple[float, float]
 PromisedRates = tuple[float, float | None]
-_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True)
@@ -226,34 +226,25 @@ class ScoreReport:
         Raises:
             InputError: A score is missing.
         """
-        found = dict(values)
-        for name, kind in (
-            ("verification", VerifiedPairs),
-            ("calibration", OwnThreshold),
-            ("tracklets", PooledFrames),
-            ("rerank", Reranking),
-            ("seconds", Seconds),
-            ("untrained", PartScores),
-            ("without_profile", PartScores),
-            ("identities", ClusterScores),
-            ("pretrained", PartScores),
-        ):
-            if found.get(name) is not None:
-                found[name] = _read(kind, found[name])
-        for name in ("variants", "sources"):
-            parts = found.get(name) or {}
-            found[name] = {key: _read(PartScores, part) for key, part in parts.items()}
-        found["thresholds"] = tuple(
-            _read(ChosenThreshold, row) for row in found.get("thresholds", ())
-        )
-        return _read(cls, found)
+        found: ScoreReport = _read(cls, {**values, "variants": values.get("variants") or {}})
+        return found
 
 
-def _read(kind: type[_Part], values: Mapping[str, Any]) -> _Part:
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    found = {name: value for name, value in values.items() if name in names}
-    if kind is PooledFrames:
-        found["frames"] = _read(FrameCounts, found["frames"])
+def _read(kind: Any, value: Any) -> Any:
+    """Reads a value of JSON as what the type of an entry says; entries of no such name are left."""
+    if value is None:
+        return None
+    if isinstance(kind, UnionType):  # with None
+        kind = get_args(kind)[0]
+    kinds = get_args(kind)
+    if get_origin(kind) is dict:
+        return {key: _read(kinds[1], each) for key, each in value.items()}
+    if kinds[1:] == (...,):
+        return tuple(_read(kinds[0], each) for each in value)
+    if not (isinstance(kind, type) and is_dataclass(kind)):
+        return value
+    types = get_type_hints(kind)
+    found = {key: _read(types[key], each) for key, each in value.items() if key in types}
     try:
         return kind(**found)
     except TypeError as error:
