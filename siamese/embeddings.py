@@ -37,14 +37,9 @@ _PROFILE = "-profile-"
 
 @dataclass(frozen=True)
 class SimilarImage:
-    """One of the nearest images.
+    """One of the nearest images; what is not known of it is written as in `Embeddings`.
 
-    Attributes:
-        image: Its file.
-        person: Who it shows; "" is not known.
-        camera: -1 is not known.
-        tracklet: -1 is not known.
-        distance: Euclidean, between unit vectors: 0 to 2.
+    `distance` is Euclidean, between unit vectors: 0 to 2.
     """
 
     image: str
@@ -83,9 +78,6 @@ def embed_folder(
         profile: Of the cameras, as `siamese.calibrate` makes it: embeddings are standardised. They
             compare with others of this profile alone.
         progress: Called with the images done and all images.
-
-    Returns:
-        What was written.
 
     Raises:
         InputError: The folder, an image, the model or the output cannot be used, or the profile is
@@ -138,10 +130,8 @@ def embed_folder(
 def list_all(folder: Path, on_corrupt: OnCorrupt = "error") -> list[Sample]:
     """Lists every image under a folder, with what a dataset or its name tells about it.
 
-    Args:
-        folder: Any folder of images.
-        on_corrupt: "skip": every image is read, those that cannot be used are left out, and a
-            warning names them; "error": they are left to who reads them.
+    With `on_corrupt` "skip" every image is read, those that cannot be used are left out, and a
+    warning names them; with "error" they are left to who reads them.
 
     Returns:
         Samples sorted by path; the person is "" where nothing tells it.

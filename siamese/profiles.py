@@ -174,20 +174,12 @@ def calibrate_rows(
     reference: Calibration | None = None,
     false_accept_rate: float = 1e-2,
 ) -> tuple[Calibration, Pairing, float]:
-    """Makes a calibration of embeddings of unknown people, with its interval.
+    """Calibrates as `calibrate_unlabelled`, of embeddings, with the interval of the error rate.
 
-    Args:
-        rows: `(images, dimensions)`, unit vectors.
-        cameras: `(images,)`, -1 where unknown.
-        tracklets: `(images,)`, -1 where unknown.
-        reference: The model's own calibration.
-        false_accept_rate: What the threshold is set for, above 0 and below 1.
+    Arguments are those of `count_unlabelled` and `calibrate_unlabelled`.
 
     Returns:
         The calibration, which pairs it is of, and the estimated share of one person among them.
-
-    Raises:
-        InputError: There are no such pairs.
     """
     pairs = count_unlabelled(rows, cameras, tracklets)
     calibration, share = calibrate_unlabelled(

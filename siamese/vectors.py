@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.metrics.blocks import exact_distances, mean_rows
+from siamese.metrics.blocks import exact_distances, mean_rows, unit_rows
 
 ELEMENTS = 1 << 25
 """Of a block of similarities: 128 MB, 32 queries at a time in a gallery of a million."""
@@ -66,14 +66,10 @@ def embed_batches(
     """
     for batch in batches:
         images = np.asarray(batch)
-        found = _unit(run(images))
-        yield _unit(found + _unit(run(images[:, :, ::-1]))) if flip else found
-
-
-def _unit(embeddings: Any) -> NDArray[np.float32]:
-    rows = np.asarray(embeddings, np.float32)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(lengths, 1e-12), np.float32)
+        found = unit_rows(np.asarray(run(images), np.float32))
+        if flip:
+            found = unit_rows(found + unit_rows(np.asarray(run(images[:, :, ::-1]), np.float32)))
+        yield found
 
 
 def nearest_rows(
@@ -161,6 +157,6 @@ def mix_person_means(
     )
     person_of = np.unique(views[0], return_inverse=True)[1]
     means = mean_rows(embeddings[known], view_of)
-    persons = _unit(mean_rows(means, person_of))
-    mixed[known] = _unit((1 - share) * mixed[known] + share * persons[person_of[view_of]])
+    persons = unit_rows(mean_rows(means, person_of).astype(np.float32))
+    mixed[known] = unit_rows((1 - share) * mixed[known] + share * persons[person_of[view_of]])
     return mixed

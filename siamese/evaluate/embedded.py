@@ -65,14 +65,7 @@ def first_queries(images: EmbeddedImages) -> EmbeddedImages:
 
 
 def name_images(people: NDArray[np.str_], files: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Names images apart where file names, without their folders, may occur twice.
-
-    Args:
-        people: `(images,)`.
-        files: `(images,)`, names of files.
-
-    Returns:
-        `person/file`, and `person/file#2` for the second one of such a name.
+    """Names images by person and file where file names, without their folders, may occur twice.
 
     Example:
         >>> name_images(np.array(["a", "a", "b"]), np.array(["1.jpg"] * 3)).tolist()
@@ -137,14 +130,8 @@ def read_record_pictures(
 ) -> dict[int, NDArray[np.uint8]]:
     """Reads some images of a part of a record set; one more pass over its shards.
 
-    Args:
-        folder: The folder of the record set.
-        rows: Numbers of the images, in the order of `embed_records`.
-        image_size: Height and width in pixels of the model's input.
-        part: "train" or "validation".
-
     Returns:
-        RGB images `(height, width, 3)` by row.
+        RGB images `(height, width, 3)` by row, as `embed_records` orders them.
     """
     from siamese.loader.from_records import batch_image_size, evaluation_batches
     from siamese.records import read_manifest, shard_paths
@@ -165,15 +152,6 @@ def embed_samples(
 ) -> EmbeddedImages:
     """Embeds image files, in order; their names are their paths.
 
-    Args:
-        model: The open model.
-        samples: At least one.
-        flip: Average each embedding with that of the mirrored image.
-        progress: Called with the images done and all images.
-
-    Returns:
-        The images.
-
     Raises:
         InputError: There is no sample, an image is damaged, or its embedding is not a number.
     """
@@ -188,18 +166,10 @@ def embed_samples(
 def check_finite(
     embeddings: NDArray[np.float32], names: Sequence[str], model: Model
 ) -> NDArray[np.float32]:
-    """Names the image whose embedding is not a number.
-
-    Args:
-        embeddings: `(images, dimensions)`.
-        names: `(images,)`.
-        model: Their model.
-
-    Returns:
-        The embeddings.
+    """Returns embeddings `(images, dimensions)` that are all finite.
 
     Raises:
-        InputError: One is NaN or infinite.
+        InputError: One is NaN or infinite; its image is named.
     """
     finite: NDArray[np.bool_] = np.asarray(np.isfinite(embeddings).all(axis=1))
     if not finite.all():

@@ -78,15 +78,9 @@ class QueryGallery:
 
 @dataclass(frozen=True)
 class _Listing:
-    """Images that are not embedded yet, or not pooled.
+    """Images that are not embedded yet, or not pooled; `parts` are rows of query and gallery.
 
-    Attributes:
-        samples: The images.
-        names: What tells them apart.
-        parts: Rows of the query and gallery parts; None where there are none.
-        embed: Embeds some rows; as `embed_tracklets` takes it.
-        read: Gives the pictures of some rows.
-        dataset: As in `QueryGallery`, like the rest.
+    `embed` is as `embed_tracklets` takes it, the rest as in `QueryGallery`.
     """
 
     samples: Sequence[Sample]
@@ -113,26 +107,9 @@ def embed_query_gallery(
     on_corrupt: OnCorrupt = "error",
     progress: Progress | None = None,
 ) -> QueryGallery:
-    """Finds out what a folder holds and embeds it.
+    """Finds out what a folder holds and embeds it; arguments are those of `evaluate`.
 
-    A folder with a query and a gallery part is scored by these. Of a record set, and of a folder
-    that has one in its folder `records`, the validation part is scored; of any other folder of
-    people, all images: the first image of each person and camera asks, all images are searched.
-
-    Args:
-        model: The open model.
-        data: A dataset folder, a CSV file of identities, or the folder of a record set.
-        flip: Average each embedding with that of the mirrored image.
-        pooling: Scores tracklets instead of images; official MARS is always scored so, by "mean"
-            unless said otherwise.
-        most_frames: Of a longer tracklet so many frames are used, evenly spaced; None: all.
-        people: A slice of the people of a folder, sorted by number; records in it are not taken.
-        pattern: How the names in a folder are read; likewise.
-        on_corrupt: "error" or "skip", what a damaged image of a folder does.
-        progress: Called with the images done and all images.
-
-    Returns:
-        The images, and the rows of queries and gallery.
+    `most_frames` is `frames` there; official MARS is pooled by "mean" unless said otherwise.
 
     Raises:
         InputError: The data cannot be used.

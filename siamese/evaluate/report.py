@@ -32,15 +32,7 @@ def draw_curves(
     pairs: PairCounts,
     reliability: Reliability | None,
 ) -> Drawings:
-    """Prepares the curves of a report.
-
-    Args:
-        report: The report.
-        ranking: For the cumulative matching characteristic.
-        verification: For the receiver operating characteristic.
-        pairs: For the histograms of distances.
-        reliability: For the reliability diagram; None where the model holds no calibration.
-    """
+    """Prepares the curves of a report; without a reliability diagram where it is None."""
     threshold, name = verification.eer_threshold, "equal errors at"
     if report.calibration is not None and report.calibration.metric == report.metric:
         owner = "model" if report.profile is None else "profile"
@@ -70,14 +62,7 @@ def draw_curves(
 
 
 def write_report(report: ScoreReport, curves: Drawings, shown: Shown, folder: Path) -> None:
-    """Writes `report.html` and its pictures as PNG.
-
-    Args:
-        report: The report.
-        curves: Its curves.
-        shown: Its rank lists and failures.
-        folder: The folder, which exists.
-    """
+    """Writes `report.html` with curves, rank lists and failures, and its pictures as PNG."""
     import jinja2
 
     for name, drawing in curves.items():

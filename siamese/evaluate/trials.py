@@ -52,13 +52,6 @@ class Plan:
 def make_plan(samples: Sequence[Sample], layout: Layout) -> Plan:
     """Finds out what may be a match: images of two sides, cameras or tracklets, or any two.
 
-    Args:
-        samples: The images.
-        layout: Of their dataset.
-
-    Returns:
-        The plan.
-
     Raises:
         InputError: Fewer than two people have two views.
     """
@@ -99,12 +92,8 @@ def draw_trials(
 ) -> list[list[Trial]]:
     """Draws the people asked for, and one query and one gallery image of each.
 
-    Args:
-        samples: The images.
-        plan: Of them.
-        distractors: Names of the distractors: all of their images stay in the gallery.
-        splits: Number of halves of the people, rounded up; 0: everybody, once.
-        seed: Of the draws.
+    All images of distractors stay in the gallery. `splits` is the number of halves of the people,
+    rounded up; 0 asks for everybody, once.
 
     Returns:
         Of each split a trial a way, both ways of the same images.

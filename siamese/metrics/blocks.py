@@ -96,12 +96,8 @@ def to_distances(keys: NDArray[np.float32], metric: Metric) -> NDArray[np.float3
 def exact_distances(first: NDArray[Any], second: NDArray[Any]) -> Floats:
     """Measures Euclidean distances from differences in float64: equal rows are at exactly 0.
 
-    Args:
-        first: `(..., dimensions)`, floating-point numbers.
-        second: The same, or what broadcasts with it.
-
     Returns:
-        `(...)`, float64.
+        `(...)`, float64, of two arrays `(..., dimensions)` that broadcast.
 
     Example:
         >>> exact_distances(np.zeros((2, 2)), np.array([3.0, 4.0])).tolist()
@@ -147,11 +143,7 @@ def pair_distances(
 
 
 def mean_rows(rows: NDArray[Any], numbers: NDArray[np.integer[Any]]) -> Floats:
-    """Averages the rows of each number.
-
-    Args:
-        rows: `(rows, dimensions)`.
-        numbers: `(rows,)`, from 0, none left out.
+    """Averages the rows `(rows, dimensions)` of each number from 0, none of them left out.
 
     Returns:
         `(numbers, dimensions)`, float64.
@@ -164,6 +156,12 @@ def mean_rows(rows: NDArray[Any], numbers: NDArray[np.integer[Any]]) -> Floats:
     sums = np.zeros((len(counts), rows.shape[1]))
     np.add.at(sums, numbers, rows)
     return sums / counts[:, None]
+
+
+def unit_rows(rows: NDArray[Any]) -> NDArray[np.float32]:
+    """Brings rows `(rows, dimensions)` to length 1, float32; zeros stay zeros."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1e-12), np.float32)
 
 
 def smallest(
@@ -222,14 +220,11 @@ def checked_pair(
 
 
 def checked_embeddings(embeddings: ArrayLike, name: str) -> NDArray[Any]:
-    """Checks that embeddings are a non-empty table of finite floating-point numbers.
+    """Returns embeddings as an array: a non-empty table of finite floating-point numbers.
 
     Args:
         embeddings: `(images, dimensions)`, float16, float32 or float64.
         name: What error messages call them.
-
-    Returns:
-        The same numbers as an array.
 
     Raises:
         InputError: They are not.
@@ -257,14 +252,7 @@ def checked_embeddings(embeddings: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def check_metric(metric: str) -> None:
-    """Refuses an unknown metric.
-
-    Args:
-        metric: What the caller asked for.
-
-    Raises:
-        InputError: It is neither "euclidean" nor "cosine".
-    """
+    """Raises an `InputError` unless the metric is "euclidean" or "cosine"."""
     if metric not in get_args(Metric):
         raise InputError(f'`metric` must be "euclidean" or "cosine". Received: metric={metric!r}.')
 

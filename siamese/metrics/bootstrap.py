@@ -53,17 +53,12 @@ def bootstrap_ranking(
 ) -> dict[str, Interval]:
     """Gives 95 % intervals of all ranking scores, by drawing people with replacement.
 
-    Args:
-        scores: Of one query set.
-        samples: Number of draws, at least 1.
-        seed: Of the draws.
-
     Returns:
         Intervals by the name of the score; 0 to 1 where only one person was scored, as one person
         says nothing of others.
 
     Raises:
-        InputError: `samples` is below 1.
+        InputError: `samples`, the number of draws, is below 1.
     """
     table = _per_query(scores)
     people = scores.per_query.people[scores.per_query.scored]
@@ -79,17 +74,12 @@ def bootstrap_verification(
     A person drawn `n` times weighs pairs with itself `n` fold, and two people drawn `m` and `n`
     times weigh the pairs between them `m n` fold.
 
-    Args:
-        sample: Pairs of both kinds.
-        samples: Number of draws, at least 1.
-        seed: Of the draws.
-
     Returns:
         Intervals of `auc`, `eer` and `tar_at_far_0.01`, `tar_at_far_0.001`, `tar_at_far_0.0001`; 0
         to 1 where there are too few people to draw from, or fewer than 10 accepted pairs of two.
 
     Raises:
-        InputError: `samples` is below 1.
+        InputError: `samples`, the number of draws, is below 1.
     """
     order = np.argsort(sample.distances, kind="stable")
     steps, starts = np.unique(sample.distances[order], return_index=True)
@@ -118,13 +108,6 @@ def bootstrap_error_rates(
 ) -> tuple[Interval, Interval]:
     """Gives 95 % intervals of the error rates of one threshold, by drawing people.
 
-    Args:
-        sample: Pairs of both kinds.
-        threshold: A distance by the metric of the sample; up to it two images are taken for one
-            person.
-        samples: Number of draws, at least 1.
-        seed: Of the draws.
-
     Returns:
         The intervals of the false-accept rate and of the false-reject rate, drawn as in
         `bootstrap_verification`; 0 to 1 where there are too few people to draw from.
@@ -146,16 +129,7 @@ def calibrate_pairs(
 ) -> Calibration:
     """Calibrates as `fit_calibration`, with the intervals of `bootstrap_error_rates`.
 
-    Args:
-        pairs: Counted distances of people that training never saw.
-        sample: Some of these pairs, with their people.
-        false_accept_rate: What the threshold is set for, above 0 and below 1.
-
-    Returns:
-        The calibration.
-
-    Raises:
-        InputError: As `fit_calibration`.
+    `sample` holds some of the pairs, with their people.
     """
     calibration = fit_calibration(pairs, false_accept_rate=false_accept_rate)
     accepts, rejects = bootstrap_error_rates(sample, calibration.threshold)
@@ -169,14 +143,8 @@ def paired_bootstrap(
 
     Each draw of people scores both models, so that what makes a person hard for both cancels.
 
-    Args:
-        first: Scores of one model.
-        second: Scores of the other.
-        samples: Number of draws, at least 1.
-        seed: Of the draws.
-
     Returns:
-        By the name of the score the difference with its interval.
+        By the name of the score the difference, first minus second, with its interval.
 
     Raises:
         InputError: The scores are not of the same queries, gallery and protocol, or `samples` is

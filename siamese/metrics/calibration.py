@@ -98,14 +98,11 @@ class Calibration:
         return logistic(nearness + _log_odds(prior))
 
     def verdict(self, distance: float, prior: float = 0.5) -> Verdict:
-        """Says in a word how probable it is that two images show one person.
-
-        Args:
-            distance: Of the two images, by `metric`.
-            prior: As in `probability`.
+        """Says in a word how probable it is that two images at a distance show one person.
 
         Returns:
-            The first of `VERDICTS` whose lowest probability, of `VERDICT_BOUNDS`, is reached.
+            The first of `VERDICTS` whose lowest probability, of `VERDICT_BOUNDS`, is reached; the
+            prior is that of `probability`.
         """
         return VERDICTS[sum(distance > bound for bound in self.bounds(prior))]
 
@@ -114,10 +111,7 @@ class Calibration:
         return distance <= self.threshold
 
     def bounds(self, prior: float = 0.5) -> tuple[float, ...]:
-        """Tells up to which distance each word but the last is said.
-
-        Args:
-            prior: As in `probability`.
+        """Tells up to which distance each word but the last is said, given the prior.
 
         Returns:
             Four distances, rising; below 0 where a word is never said. Where distance says nothing
@@ -129,10 +123,7 @@ class Calibration:
         return tuple(self.centre + each / self.slope for each in excess)
 
     def word_rates(self, prior: float = 0.5) -> dict[Verdict, tuple[float, float]]:
-        """Tells how often each word was said of the measured pairs.
-
-        Args:
-            prior: As in `probability`.
+        """Tells how often each word was said of the measured pairs, given the prior.
 
         Returns:
             For each word the share of the pairs of one person and of the pairs of two people that
@@ -142,9 +133,6 @@ class Calibration:
 
     def error_rates(self, threshold: float) -> tuple[float, float]:
         """Tells the error rates of another threshold, between the rows of the table linearly.
-
-        Args:
-            threshold: A distance.
 
         Returns:
             False-accept rate and false-reject rate, 0..1; the latter NaN where it is not known.
@@ -156,14 +144,7 @@ class Calibration:
         )
 
     def threshold_at(self, false_accept_rate: float) -> float:
-        """Finds the largest threshold of the table whose false-accept rate is no higher.
-
-        Args:
-            false_accept_rate: 0..1.
-
-        Returns:
-            A distance.
-        """
+        """Finds the largest threshold of the table whose false-accept rate, 0..1, is no higher."""
         check_rate(false_accept_rate)
         return max(row[0] for row in self.table if row[1] <= false_accept_rate)
 
@@ -174,13 +155,7 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Calibration":
-        """Reads what `to_dict` wrote.
-
-        Args:
-            values: All fields by name; those of older files may be among them.
-
-        Returns:
-            The calibration.
+        """Reads what `to_dict` wrote; fields of older files may be among the values.
 
         Raises:
             InputError: A field is missing or unknown, or the table is not rows of three numbers.
@@ -219,19 +194,13 @@ class Reliability:
 
 
 def fit_calibration(pairs: PairCounts, *, false_accept_rate: float = 1e-2) -> Calibration:
-    """Fits the logistic curve and sets the threshold.
+    """Fits the logistic curve and sets the threshold for a false-accept rate.
 
-    Pairs of one person and of two people weigh the same (prior 50 : 50). The fit aims at
-    `(n + 1) / (n + 2)` and `1 / (n + 2)` instead of 1 and 0, Platt's own guard against certainty,
-    where `n` is the number of *people*, as pairs that share a person are not independent: 30 people
-    who are told apart without an error do not prove a chance of one in a million.
-
-    Args:
-        pairs: Counted distances of people that training never saw.
-        false_accept_rate: What `threshold` is set for, above 0 and below 1.
-
-    Returns:
-        The calibration.
+    The pairs must be of people that training never saw. Those of one person and of two people weigh
+    the same (prior 50 : 50). The fit aims at `(n + 1) / (n + 2)` and `1 / (n + 2)` instead of 1 and
+    0, Platt's own guard against certainty, where `n` is the number of *people*, as pairs that share
+    a person are not independent: 30 people who are told apart without an error do not prove a
+    chance of one in a million.
 
     Raises:
         InputError: The rate is not between 0 and 1, or the distances are not Euclidean.
@@ -270,16 +239,14 @@ def known_rate(rate: float) -> float | None:
 def measure_reliability(calibration: Calibration, pairs: PairCounts) -> Reliability:
     """Compares predicted probabilities with what came true, at a prior of 50 : 50.
 
-    Args:
-        calibration: What predicts.
-        pairs: Counted distances, best of people that the calibration did not see.
+    The pairs are best of people that the calibration did not see.
 
     Returns:
         The diagram, in ten bins of equal width on the probability (Guo et al., "On calibration of
         modern neural networks", 2017, equation 3).
 
     Raises:
-        InputError: The metrics differ.
+        InputError: The metrics of the calibration and of the pairs differ.
     """
     if calibration.metric != pairs.metric:
         raise InputError(
@@ -298,13 +265,10 @@ def measure_reliability(calibration: Calibration, pairs: PairCounts) -> Reliabil
 
 
 def share_words(rates: Sequence[tuple[float, float]]) -> dict[Verdict, tuple[float, float]]:
-    """Gives each word its share of the pairs.
+    """Gives each word its share of the pairs, as `Calibration.word_rates`.
 
     Args:
         rates: False-accept and false-reject rate at each of the four `Calibration.bounds`.
-
-    Returns:
-        As `Calibration.word_rates`.
 
     Example:
         >>> shares = share_words([(0, 0.5), (0, 0.25), (0.5, 0), (1, 0)])

@@ -97,14 +97,10 @@ def cluster_people(
 
 
 def pairs_apart(numbers: Indices, apart: Indices | None) -> Indices:
-    """Lists the pairs of clusters that hold two images which must be apart.
-
-    Args:
-        numbers: `(images,)`, the cluster of each.
-        apart: As `cluster_people` takes it.
+    """Lists the pairs of clusters, numbered by image, that hold two images which must be apart.
 
     Returns:
-        `(pairs, 2)`, the lower number first, each pair once.
+        `(pairs, 2)`, the lower number first, each pair once; `apart` as in `cluster_people`.
 
     Example:
         >>> pairs_apart(np.array([0, 1, 2, 2]), np.array([7, 7, 8, 8])).tolist()
@@ -123,16 +119,10 @@ def pairs_apart(numbers: Indices, apart: Indices | None) -> Indices:
 def score_clusters(
     identities: ArrayLike, people: ArrayLike, *, samples: int = 1000, seed: int = 0
 ) -> ClusterScores:
-    """Compares identities with people.
+    """Compares identities with people, all known.
 
-    Args:
-        identities: `(images,)`, whole numbers.
-        people: `(images,)`, text or whole numbers; all known.
-        samples: Draws for the interval.
-        seed: Of the draws.
-
-    Returns:
-        The scores; precision and recall of pairs are 1 where there is no pair.
+    Precision and recall of pairs are 1 where there is no pair. The interval is made from `samples`
+    draws.
 
     Example:
         >>> scores = score_clusters([0, 0, 1, 1], ["a", "a", "a", "b"])

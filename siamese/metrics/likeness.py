@@ -40,13 +40,10 @@ class Likeness:
     def unlikeness(self, first: ArrayLike, second: ArrayLike) -> Floats:
         """Measures how unlike the calibration's pairs of images others are.
 
-        Args:
-            first: `(pairs, 5)`, from `measure_appearance`.
-            second: Likewise.
-
         Returns:
-            `(pairs,)`: Mahalanobis distances of the pairs' means, in units of the limit; above 1
-            the error rates of the calibration are not to be relied on.
+            `(pairs,)`, of two `(pairs, 5)` from `measure_appearance`: Mahalanobis distances of the
+            pairs' means, in units of the limit; above 1 the error rates of the calibration are not
+            to be relied on.
         """
         means = (np.asarray(first, np.float64) + np.asarray(second, np.float64)) / 2
         return _distances(means - np.array(self.mean), np.array(self.precision)) / self.limit
@@ -97,14 +94,7 @@ def measure_appearance(images: Iterable[NDArray[np.uint8]]) -> Floats:
 
 
 def fit_likeness(appearances: Floats) -> Likeness:
-    """Learns the appearance of a calibration's images.
-
-    Args:
-        appearances: `(images, 5)`, from `measure_appearance`; at least 2.
-
-    Returns:
-        What tells others apart.
-    """
+    """Learns the appearance of a calibration's images, `(images, 5)` of at least two."""
     first, second = _draw_pairs(appearances)
     means = (first + second) / 2
     covariance = np.cov(means.T)

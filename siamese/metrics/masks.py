@@ -122,9 +122,6 @@ class ProtocolMask:
     def of(self, query: int) -> tuple[Indices, Indices]:
         """Finds the gallery images that are left out for a query, and its correct matches.
 
-        Args:
-            query: The number of the query.
-
         Returns:
             Gallery numbers left out (besides junk) and those of the correct matches, both rising.
         """
@@ -142,13 +139,10 @@ class ProtocolMask:
         return itself, people[~np.isin(people, itself)]
 
     def why_unmatched(self, query: int) -> str | None:
-        """Says why a query has no correct match and is not scored.
-
-        Args:
-            query: The number of the query.
+        """Says why a query has no correct match and is not scored, in one of a few wordings.
 
         Returns:
-            The reason in words, one of a few; None where the query has a match.
+            The reason; None where the query has a match.
 
         Example:
             >>> mask = ProtocolMask(["a", "b", "c"], [1, 1, 1], ["a", "a", "b"], [1, 2, 1])
@@ -199,14 +193,10 @@ def query_rows(
     """Chooses a query set where a dataset has none: the first image of each person in each camera.
 
     The gallery is then the whole set; `ProtocolMask` leaves each query itself out of it.
-
-    Args:
-        people: `(images,)`, text or whole numbers.
-        cameras: `(images,)`, whole numbers, -1 where unknown.
-        distractors: Names of the distractors, who become no query, as junk does not.
+    Distractors become no query, as junk does not.
 
     Returns:
-        Row numbers, rising, int64.
+        Row numbers, rising, int64, of people and cameras `(images,)`, -1 where unknown.
 
     Raises:
         InputError: The lengths disagree, or there is no image of a person.
@@ -228,11 +218,7 @@ def query_rows(
 
 
 def person_codes(people: People, *, distractors: Collection[str | int] = DISTRACTORS) -> Indices:
-    """Numbers people from 0 in sorted order; junk and distractors get negative numbers.
-
-    Args:
-        people: `(images,)`, text or whole numbers.
-        distractors: Names of the distractors.
+    """Numbers people, text or whole numbers, from 0 in sorted order.
 
     Returns:
         `(images,)`, int64: -1 for a distractor, -2 for junk.
@@ -255,12 +241,6 @@ def person_codes(people: People, *, distractors: Collection[str | int] = DISTRAC
 def known_people(people: NDArray[np.str_]) -> NDArray[np.bool_]:
     """Tells which images show somebody whose identity is known: not "", and no distractor.
 
-    Args:
-        people: `(images,)`, text.
-
-    Returns:
-        `(images,)`.
-
     Example:
         >>> known_people(np.array(["0002", "", "0000"])).tolist()
         [True, False, False]
@@ -269,15 +249,12 @@ def known_people(people: NDArray[np.str_]) -> NDArray[np.bool_]:
 
 
 def checked_cameras(cameras: ArrayLike, count: int, name: str) -> Indices:
-    """Checks camera numbers.
+    """Returns camera numbers, -1 where unknown, as int64.
 
     Args:
-        cameras: `(images,)`, whole numbers, -1 where unknown.
+        cameras: `(images,)`.
         count: The number of images.
         name: What error messages call them.
-
-    Returns:
-        The same, int64.
 
     Raises:
         InputError: They are not `count` whole numbers.

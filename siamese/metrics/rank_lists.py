@@ -63,19 +63,12 @@ def nearest(
     metric: Metric = "euclidean",
     mask: ProtocolMask | None = None,
 ) -> tuple[Indices, NDArray[np.float32]]:
-    """Finds the nearest gallery images of each query, for rank lists and searches.
+    """Finds the `k` nearest gallery images of each query, for rank lists and searches.
 
-    Args:
-        query_embeddings: `(queries, dimensions)`.
-        gallery_embeddings: `(gallery, dimensions)`.
-        k: How many, at least 1.
-        metric: "euclidean" or "cosine".
-        mask: Leaves out for each query what its ranking leaves out, and junk; nothing when None.
+    The mask leaves out for each query what its ranking leaves out, and junk; nothing when None.
 
     Returns:
-        Gallery numbers `(queries, k)`, int64, nearest first and -1 where fewer are left; and their
-        distances `(queries, k)`, float32, infinity where fewer are left. Ties as in
-        `score_ranking`.
+        Indices and distances as in `RankLists`. Ties as in `score_ranking`.
 
     Raises:
         InputError: Something is empty, not finite or disagrees, or `k` is below 1.

@@ -15,6 +15,7 @@ from siamese.metrics.blocks import (
     distance_blocks,
     pair_distances,
     smallest,
+    unit_rows,
 )
 from siamese.metrics.masks import ProtocolMask
 from siamese.metrics.rank_lists import nearest
@@ -74,7 +75,7 @@ def rerank(
         )
     images = np.concatenate([queries, gallery]).astype(np.float32, copy=False)
     if metric == "cosine":
-        images = _unit(images)
+        images = unit_rows(images)
     neighbours, farthest = _neighbours(images, max(k1 + 1, k2))
     encodings = _encodings(images, neighbours[:, : k1 + 1], farthest, k1)
     count = min(k2, len(images))
@@ -90,19 +91,12 @@ def expand_queries(
     k: int = 5,
     mask: ProtocolMask | None = None,
 ) -> NDArray[np.float32]:
-    """Replaces each query by the mean of itself and its nearest gallery images.
+    """Replaces each query by the mean of itself and its `k` nearest gallery images.
 
-    Average query expansion (Chum et al., ICCV 2007).
-
-    Args:
-        query_embeddings: `(queries, dimensions)`.
-        gallery_embeddings: `(gallery, dimensions)`.
-        metric: "euclidean" or "cosine"; vectors get length 1 before and after the mean for
-            "cosine".
-        k: Number of gallery images, at least 1.
-        mask: Leaves out of the gallery what these do for each query; nothing when None. Where
-            the gallery holds the queries themselves, give some of the protocol "query image
-            dropped": those of "cross-camera" would tell the expansion who is who.
+    Average query expansion (Chum et al., ICCV 2007). Vectors get length 1 before and after the mean
+    for "cosine". The mask leaves out of the gallery what it does for each query; nothing when None.
+    Where the gallery holds the queries themselves, give one of the protocol "query image dropped":
+    that of "cross-camera" would tell the expansion who is who.
 
     Returns:
         New query embeddings, `(queries, dimensions)`, float32.
@@ -121,14 +115,9 @@ def expand_queries(
         found = found[found >= 0]
         members = np.concatenate([queries[query : query + 1], gallery[found]]).astype(np.float32)
         if metric == "cosine":
-            members = _unit(members)
+            members = unit_rows(members)
         expanded[query] = members.mean(axis=0)
-    return _unit(expanded) if metric == "cosine" else expanded
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
+    return unit_rows(expanded) if metric == "cosine" else expanded
 
 
 def _neighbours(images: NDArray[np.float32], count: int) -> tuple[Neighbours, NDArray[np.float32]]:

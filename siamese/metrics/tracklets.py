@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from siamese.errors import InputError
-from siamese.metrics.blocks import Indices, checked_embeddings
+from siamese.metrics.blocks import Indices, checked_embeddings, unit_rows
 
 TrackletPooling: TypeAlias = Literal["mean", "max", "median"]
 
@@ -42,10 +42,7 @@ def pool_tracklets(
         embeddings: `(frames, dimensions)`, float16, float32 or float64.
         tracklets: `(frames,)`, the tracklet of each frame, text or whole numbers, unique across
             people and cameras. Frames of a tracklet need not stand together.
-        pooling: "mean", "max" or "median" of each dimension.
-
-    Returns:
-        The tracklets. One whose pooled embedding is zero stays zero.
+        pooling: "mean", "max" or "median" of each dimension; what becomes zero stays zero.
 
     Raises:
         InputError: Something is empty, not finite or disagrees, or the pooling is unknown.
@@ -71,6 +68,4 @@ def pool_tracklets(
     pooled = np.empty((len(unique), table.shape[1]), np.float64)
     for place, rows in enumerate(np.split(order, np.cumsum(frames)[:-1])):
         pooled[place] = _POOLING[pooling](table[rows].astype(np.float64), axis=0)
-    lengths = np.linalg.norm(pooled, axis=1, keepdims=True)
-    pooled /= np.where(lengths > 0, lengths, 1)
-    return PooledTracklets(pooled.astype(np.float32), unique, frames)
+    return PooledTracklets(unit_rows(pooled), unique, frames)

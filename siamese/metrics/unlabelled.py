@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from siamese.errors import InputError
-from siamese.metrics.blocks import Floats, Indices, distance_blocks
+from siamese.metrics.blocks import Floats, Indices, distance_blocks, unit_rows
 from siamese.metrics.calibration import Calibration, fit_calibration, logistic
 from siamese.metrics.masks import UNKNOWN_CAMERA
 from siamese.metrics.pairs import PairCounts
@@ -117,16 +117,11 @@ def standardise(
 ) -> NDArray[np.float32]:
     """Subtracts the mean of each image's camera, divides by the deviation, and brings to length 1.
 
-    Source: Song, Park and Lee, ICLR 2025 (arXiv 2502.10195); in speaker verification Z-norm and its
-    kin.
-
-    Args:
-        embeddings: `(images, dimensions)`.
-        cameras: `(images,)`; a camera without statistics of its own takes those of -1.
-        statistics: As from `camera_statistics`.
+    A camera without statistics of its own takes those of -1. Source: Song, Park and Lee, ICLR 2025
+    (arXiv 2502.10195); in speaker verification Z-norm and its kin.
 
     Returns:
-        `(images, dimensions)`, float32 unit vectors.
+        Unit vectors, `(images, dimensions)`, float32, of embeddings and cameras `(images,)`.
     """
     rows = np.array(embeddings, np.float64)
     numbers = np.asarray(cameras, np.int64)
@@ -134,8 +129,7 @@ def standardise(
         found = statistics.get(number, statistics[UNKNOWN_CAMERA])
         chosen = numbers == number
         rows[chosen] = (rows[chosen] - found.mean) / found.deviation
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(lengths, 1e-12), np.float32)
+    return unit_rows(rows)
 
 
 def count_unlabelled(
@@ -148,16 +142,14 @@ def count_unlabelled(
     """Counts the distances of pairs that hardly ever show one person.
 
     These are the pairs of two known cameras; where there are no two, the pairs of two tracklets of
-    a camera; where tracklets are not known either, all pairs.
+    a camera; where tracklets are not known either, all pairs. Of more than `LARGEST` images, so
+    many are drawn.
 
     Args:
         embeddings: `(images, dimensions)`, unit vectors.
         cameras: `(images,)`, -1 where unknown.
         tracklets: `(images,)`, -1 where unknown.
-        seed: Of the draw of `LARGEST` images out of more.
-
-    Returns:
-        The counts.
+        seed: Of the draw.
 
     Raises:
         InputError: There is no such pair.
@@ -231,14 +223,9 @@ def calibrate_unlabelled(
     takes some pairs of two people who look alike out of the count.
 
     How probable one person is, pairs of two people alone cannot tell. Where the model has a
-    calibration of its own, its curve is taken over, moved and stretched so that the distances at
-    which 1 % and half of the strangers are accepted fall on each other; else it is fitted to the
-    mixture.
-
-    Args:
-        pairs: As from `count_unlabelled`.
-        reference: The model's own calibration.
-        false_accept_rate: What the threshold is set for, above 0 and below 1.
+    calibration of its own, the reference, its curve is taken over, moved and stretched so that the
+    distances at which 1 % and half of the strangers are accepted fall on each other; else it is
+    fitted to the mixture.
 
     Returns:
         The calibration, its false-reject rates NaN, as they are not known without labels; and the
@@ -294,15 +281,7 @@ def bootstrap_unlabelled(
     upper end where it is believed only when nearly sure. Images of one tracklet are drawn together.
     Images of one person should be, but nobody knows them: so only as many are drawn as two of each
     person would be, whose number is taken for the inverse of the estimated share of pairs that show
-    one person.
-
-    Args:
-        embeddings: As for `count_unlabelled`; at most 1,000 images are used.
-        cameras: The same.
-        tracklets: The same.
-        false_accept_rate: What thresholds are set for.
-        samples: How many draws.
-        seed: Of the draws.
+    one person. Images are given as to `count_unlabelled`; at most 1,000 are used.
 
     Returns:
         The interval, 0 to 1.

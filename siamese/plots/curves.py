@@ -31,13 +31,8 @@ def _number_from_one(axes: Axes, last: int) -> None:
 def plot_history(history: Sequence[Mapping[str, float]]) -> Figure:
     """Draws the curves of a run: losses on the left, scores of the held-out people on the right.
 
-    The loss of the held-out people is the metric loss alone, without augmentation.
-
-    Args:
-        history: A row an epoch, with `epoch` from 0, `loss` and what else was measured.
-
-    Returns:
-        A figure.
+    The loss of the held-out people is the metric loss alone, without augmentation. The history has
+    a row an epoch, with `epoch` from 0, `loss` and what else was measured.
     """
     figure = Figure(figsize=(9, 3.4), dpi=110, layout="constrained")
     losses, scores = figure.subplots(1, 2)
@@ -82,9 +77,6 @@ def plot_distances(
         different: `(bins,)`, pairs of two people in it.
         threshold: The largest distance that counts as the same person.
         name: The word of the legend for it.
-
-    Returns:
-        A figure.
     """
     title = "distances between two images"
     figure, axes = _open_axes(title, "distance", "share of the pairs", grid=False)
@@ -105,16 +97,7 @@ def plot_distances(
 
 
 def plot_cmc(cmc: Sequence[float], *, queries: int, gallery: int) -> Figure:
-    """Draws the cumulative matching characteristic.
-
-    Args:
-        cmc: Rank-1, Rank-2, ...: shares from 0 to 1.
-        queries: Queries scored.
-        gallery: Images in the gallery.
-
-    Returns:
-        A figure.
-    """
+    """Draws the cumulative matching characteristic: Rank-1, Rank-2, ... as shares from 0 to 1."""
     title = f"CMC, {queries:,} queries, gallery of {gallery:,}"
     figure, axes = _open_axes(title, "rank", "queries with a match up to it")
     ranks = np.arange(1, len(cmc) + 1)
@@ -129,14 +112,8 @@ def plot_roc(
 ) -> Figure:
     """Draws the receiver operating characteristic; the axis is logarithmic: few accepts matter.
 
-    Args:
-        roc: `(points, 2)`, false-accept and true-accept rate, 0 to 1, rising.
-        eer: Equal error rate, 0 to 1.
-        auc: Area under the curve, 0 to 1.
-        tar_at_far: True-accept rates by false-accept rate, to be marked.
-
-    Returns:
-        A figure.
+    The arguments are fields of `siamese.metrics.verification.VerificationScores`, 0 to 1; the
+    true-accept rates are marked.
     """
     x = "false-accept rate: two people taken for one"
     figure, axes = _open_axes(f"ROC, area {auc:.4f}", x, "true-accept rate")
@@ -163,14 +140,7 @@ def plot_reliability(
 ) -> Figure:
     """Draws predicted probabilities against what came true: on the diagonal they did.
 
-    Args:
-        predicted: `(bins,)`, mean predicted probability of one person, 0 to 1.
-        observed: `(bins,)`, share of pairs of one person.
-        share: `(bins,)`, share of all pairs that fell into the bin; the sum is 1.
-        error: Expected calibration error, 0 to 1.
-
-    Returns:
-        A figure.
+    The arguments are the fields of `siamese.metrics.calibration.Reliability`; arrays are `(bins,)`.
     """
     title = f"reliability, expected calibration error {error:.3f}"
     x = "predicted probability of one person"

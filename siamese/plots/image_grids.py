@@ -49,9 +49,6 @@ def plot_rank_lists(
         queries: Picture and caption of each; a line longer than 14 letters loses its middle.
         ranked: The places of each, nearest first.
         titles: Write "query" and the ranks above the columns.
-
-    Returns:
-        A figure.
     """
     columns = 1 + max(len(places) for places in ranked)
     figure, axes = _open_sheet(width=1.1 * columns + 0.25, height=2.5 * len(queries) + 0.2)
@@ -71,16 +68,10 @@ def plot_rank_lists(
 def plot_pairs(
     pairs: Sequence[tuple[Image, Image]], captions: Sequence[str], *, same: bool, columns: int = 4
 ) -> Figure:
-    """Draws pairs of images side by side, such as those a model gets most wrong.
+    """Draws pairs of images side by side, such as those a model gets most wrong, with captions.
 
-    Args:
-        pairs: Two pictures each.
-        captions: Words below each pair.
-        same: True where the two images of a pair show one person: the colour of the frames.
-        columns: Pairs in a row.
-
-    Returns:
-        A figure.
+    `same` colours the frames: True where the two images of a pair show one person. `columns` is the
+    number of pairs in a row.
     """
     rows = -(-len(pairs) // columns)
     figure, axes = _open_sheet(width=2.4 * columns, height=2.4 * rows)
@@ -143,15 +134,12 @@ def _lay_grid(
 
 
 def plot_images(images: ArrayLike, captions: Sequence[str] = (), columns: int = 8) -> Figure:
-    """Draws a grid of images of one size.
+    """Draws a grid of images of one size, with words below each where there are some.
 
     Args:
         images: `(images, height, width, 3)`, uint8 or float with values 0 to 255.
-        captions: Words below each; none by default.
+        captions: The words.
         columns: Images in a row.
-
-    Returns:
-        A figure.
     """
     pictures = np.asarray(images).clip(0, 255).astype(np.uint8)
     rows, high = -(-len(pictures) // columns), pictures.shape[1] / pictures.shape[2]
@@ -173,9 +161,6 @@ def plot_dataset(
         images: Any number, of any sizes, `(height, width, 3)` uint8 each.
         images_a_person: Number of images of each person.
         image_sizes: `(height, width)` to number of images.
-
-    Returns:
-        A figure.
     """
     columns = 12
     rows = max(1, -(-len(images) // columns))

@@ -73,16 +73,10 @@ def save(figure: Figure, path: str | Path) -> Path:
 
 
 def to_svg(draw: Callable[[], Figure]) -> str:
-    """Draws a figure as an SVG element that takes its colours from the page it stands in.
+    """Draws a figure, without pictures, as an SVG element that takes its colours from its page.
 
     Text and axes are in `currentColor`, the rest in the CSS variables `--same`, `--different`,
     `--unsure` and `--neutral`: one drawing serves light and dark pages.
-
-    Args:
-        draw: Makes the figure; without pictures in it.
-
-    Returns:
-        `<svg ...>...</svg>`.
     """
     with rc_context(_INK):
         figure = draw()
@@ -104,12 +98,7 @@ def to_svg(draw: Callable[[], Figure]) -> str:
 def show_image(axes: Axes, image: Any, colour: str, caption: str, columns: int) -> None:
     """Shows an image without axes, in a coloured frame (none for "none"), with words below.
 
-    Args:
-        axes: The axes.
-        image: As `imshow` takes it.
-        colour: Of the frame.
-        caption: The words.
-        columns: Letters that there is room for, as `shorten` counts them.
+    The caption is shortened to `columns` letters, as `shorten` counts them.
     """
     axes.imshow(image, interpolation="bicubic", aspect="equal")
     axes.set_xticks([])
@@ -139,12 +128,7 @@ def _east_asian_families() -> list[str]:
 def shorten(caption: str, columns: int) -> str:
     """Shortens the lines of a caption in their middle, so that they do not run over others.
 
-    Args:
-        caption: Words, of one line or more; what is no text becomes question marks.
-        columns: The longest a line may be. Chinese, Japanese and Korean letters count twice.
-
-    Returns:
-        The caption.
+    Chinese, Japanese and Korean letters count twice; what is no text becomes question marks.
 
     Example:
         >>> shorten("0002_c1s1_000451_03.jpg", 14)

@@ -39,20 +39,17 @@ def plot_pair(
     bounds: Sequence[float],
     names: tuple[str, str] = ("", ""),
 ) -> Figure:
-    """Draws two images side by side with their verdict.
+    """Draws two images `(height, width, 3)`, uint8, of any size side by side with their verdict.
 
     Args:
-        first: `(height, width, 3)`, uint8.
-        second: The same, of any size.
+        first: The one image.
+        second: The other.
         verdict: One of `VERDICT_WORDS`.
         distance: Between their embeddings.
         threshold: The largest distance that counts as the same person.
         probability: Of the same person, 0 to 1.
         bounds: The four distances at which the verdict changes, rising.
         names: Captions below the images; the middle of a name longer than 28 letters is left out.
-
-    Returns:
-        A figure.
     """
     figure = Figure(figsize=(4.4, 4.9), dpi=120)
     colour = VERDICT_COLOURS[verdict]
@@ -99,14 +96,11 @@ def overlay_heat(image: Image, contributions: NDArray[np.float64], strongest: fl
     """Lays contributions over an image: the stronger, the brighter; the rest is dimmed and grey.
 
     Args:
-        image: `(height, width, 3)`, uint8.
+        image: `(height, width, 3)`, uint8, as is what is returned.
         contributions: `(rows, columns)`, of equal parts of the image. What is below 0 spoke against
             and stays dark.
         strongest: The contribution shown at full strength; the same for both images of a pair, so
             that their colours compare.
-
-    Returns:
-        A picture of the image's size.
     """
     height, width = image.shape[:2]
     places = [
@@ -139,10 +133,7 @@ def plot_explanation(
         contributions: `(rows, columns)` each; both sum up to the similarity.
         similarity: Cosine of the two embeddings.
         verdict: One of `VERDICT_WORDS`, or None where it is not known.
-        names: Captions below the images; the middle of a name longer than 28 letters is left out.
-
-    Returns:
-        A figure.
+        names: As in `plot_pair`.
     """
     strongest = max(float(each.max()) for each in contributions)
     figure = Figure(figsize=(7.2, 4.9), dpi=120)
