@@ -184,6 +184,25 @@ def test_damaged_image_is_named_and_the_code_says_so(
     assert len(Gallery("gallery")) == 17
 
 
+def test_damaged_images_are_all_named_and_end_the_adding_where_asked(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("more").mkdir()
+    shutil.copyfile(_image(place), "more/good.jpg")
+    for name in ("bad", "worse"):
+        Path(f"more/{name}.jpg").write_text("no image")
+    capsys.readouterr()
+    assert main(["gallery", "add", "more", "--on_corrupt", "error"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "2 images cannot be used" in line
+    assert "bad.jpg: is not an image" in line
+    assert "worse.jpg: is not an image" in line
+    assert line.endswith("Or leave them out: --on_corrupt skip.")
+    assert len(Gallery("gallery")) == 16
+    assert main(["gallery", "add", "more", "--on_corrupt", "skip"]) == 1
+    assert len(Gallery("gallery")) == 17
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs names that are bytes")
 def test_name_that_is_no_text_is_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("more").mkdir()

@@ -9,7 +9,7 @@ import pytest
 
 from siamese.cli import main
 from siamese.datasets import PeopleUnclearError, list_samples, list_sources, recognise
-from siamese.gallery.sources import cover_source, list_gallery_images
+from siamese.gallery.sources import list_covered, list_gallery_images
 from siamese.inspect import inspect_folder
 from siamese.records import build_records, read_manifest
 
@@ -266,11 +266,11 @@ def test_every_image_that_is_left_out_is_counted_by_its_reason(tmp_path, capsys)
 
 def test_a_gallery_takes_what_lies_beside_and_says_what_it_leaves(tmp_path):
     root = draw(tmp_path, "anna/1.jpg", "bert/more/1.jpg", "carl/1.jpg", "dora/1.jpg", "cover.jpg")
-    assert [each.describe() for each in cover_source(root)] == ["5 found, 5 used"]
+    assert list_covered(root)[1].describe() == "5 found, 5 used"
     draw(tmp_path / "market", *(f"bounding_box_train/{name}" for name in MARKET), "query/x.jpg")
-    [counts] = cover_source(tmp_path / "market")
+    counts = list_covered(tmp_path / "market")[1]
     assert (counts.found, counts.used) == (7, 6)
-    assert cover_source(root / "cover.jpg") == []
+    assert list_covered(root / "cover.jpg")[1] is None
 
 
 def test_parts_and_folders_beside_them_are_counted(tmp_path):

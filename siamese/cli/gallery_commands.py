@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from siamese.cli import gallery_answers
 from siamese.cli.program import POSITIONAL, Json, Option, Stated, counting, say
 from siamese.cli.verification_commands import open_or_name
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 from siamese.preprocessing import UNSTATED, Preprocessing, describe_preprocessing
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def add(
     anonymous: bool = False,
     workers: int = 0,
     calibrate: bool = True,
+    on_corrupt: OnCorrupt = "skip",
     preprocessing: Stated = UNSTATED,
     json_: Json = False,
 ) -> int:
@@ -42,21 +43,25 @@ def add(
         anonymous: Do not read people from folder and file names.
         workers: Processes of a Ray cluster that read and embed; 0 does it in this process.
         calibrate: Calibrate the gallery on its own images, anew when it has grown by a tenth.
+        on_corrupt: What damaged images do: skip leaves them out, error names them all and ends.
         preprocessing: Of a model made elsewhere; the gallery remembers it.
         json_: Print one JSON object and nothing else.
     """
     from siamese.gallery import sources
 
-    coverage = []
-    for each in source:  # a wrong path is answered before the model is opened
-        coverage += sources.cover_source(each, pattern=pattern)
+    # A wrong path is answered before the model is opened.
+    listed = [sources.list_covered(each, pattern=pattern) for each in source]
     opened = open_gallery(gallery, model, preprocessing, calibrate)
     counts = {"added": 0, "replaced": 0, "unchanged": 0}
     refused: list[str] = []
     with counting("images") as progress:
-        for each in source:
+        for found, _ in listed:
             added = opened.add(
-                each, pattern=pattern, anonymous=anonymous, workers=workers, progress=progress
+                found,
+                anonymous=anonymous,
+                workers=workers,
+                on_corrupt=on_corrupt,
+                progress=progress,
             )
             counts = {name: count + getattr(added, name) for name, count in counts.items()}
             refused += added.refused
@@ -66,8 +71,9 @@ def add(
     else:
         for sentence in refused:
             say(sentence)
-        for covered in coverage:
-            print(f"images       {covered.describe()}")
+        for _, coverage in listed:
+            if coverage is not None:
+                print(f"images       {coverage.describe()}")
         print(
             f"added        {counts['added']:,} images; {counts['replaced']:,} had changed, "
             f"{counts['unchanged']:,} were there already, {len(refused):,} cannot be used"

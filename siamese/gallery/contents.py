@@ -219,15 +219,9 @@ def describe_gallery(table: Table, calibration: dict[str, Any] | None) -> Info:
 def export_rows(table: Table, path: str | Path) -> int:
     """Writes all rows to a file of embeddings; see `Gallery.export`."""
     check_output(path)
-    store = _to_embeddings(table)
-    write_embeddings(store, path)
-    return len(store)
-
-
-def _to_embeddings(table: Table) -> Embeddings:
     space = table.space()
     embeddings, rows = table.read_embeddings(IMAGE_COLUMNS)
-    return Embeddings(
+    store = Embeddings(
         images=np.array(rows["path"].to_pylist(), np.str_),
         people=np.array(rows["person"].fill_null("").to_pylist(), np.str_),
         cameras=rows["camera"].fill_null(-1).to_numpy(),
@@ -237,3 +231,5 @@ def _to_embeddings(table: Table) -> Embeddings:
         preprocessing=space.preprocessing,
         times=np.array(rows["time"].to_pylist(), "datetime64[us]"),
     )
+    write_embeddings(store, path)
+    return len(store)

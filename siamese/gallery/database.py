@@ -9,7 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 from siamese.gallery import contents, sources
 from siamese.gallery.contents import find_problems
 from siamese.gallery.ingest import add_images, reembed
@@ -18,6 +18,7 @@ from siamese.gallery.results import Added, Info, SearchResult, make_results
 from siamese.gallery.search import Filter, Filters, Searcher, WhereAndWhen, make_filter
 from siamese.gallery.sources import GalleryImage, GallerySource, list_gallery_images
 from siamese.gallery.table import IMAGE_COLUMNS, NEW_ROWS, Table
+from siamese.images import naming_all_damaged
 from siamese.inference import Model, load_model, reopen_model
 from siamese.inference.channels import warn_of_channels
 from siamese.inference.reading import Progress, read_any
@@ -77,6 +78,7 @@ class Gallery:
         pattern: str | None = None,
         anonymous: bool = False,
         workers: int = 0,
+        on_corrupt: OnCorrupt = "skip",
         progress: Progress | None = None,
     ) -> Added:
         """Embeds images and adds them.
@@ -91,14 +93,16 @@ class Gallery:
                 camera, tracklet and frame.
             anonymous: Do not read people from folder and file names.
             workers: Processes of a Ray cluster that read and embed; 0: this process does.
+            on_corrupt: What damaged images do: "skip" leaves them out, "error" ends, and names all
+                of them; what was committed before stays.
             progress: Called with the number of images done and of all.
 
         Returns:
             How many were added, and a sentence for each image that cannot be used.
 
         Raises:
-            InputError: There is no image, the gallery was made with another model, or another
-                program is writing to it.
+            InputError: There is no image, or a damaged one, the gallery was made with another
+                model, or another program is writing to it.
         """
         images = list_gallery_images(source, pattern=pattern)
         with self._table.writing():
@@ -107,7 +111,10 @@ class Gallery:
                 self._table.drop(NEW_ROWS)
             elif not sources.is_record(images[0].path):
                 warn_of_channels(self.model, [each.path for each in images])
-            added = add_images(self._table, self.model, images, anonymous, workers, progress)
+            with naming_all_damaged([e.path for e in images if not sources.is_record(e.path)]):
+                added = add_images(
+                    self._table, self.model, images, anonymous, workers, on_corrupt, progress
+                )
             self.own_calibration.renew(self.model.calibration)
             return added
 
@@ -153,14 +160,7 @@ class Gallery:
         progress: Progress | None = None,
         **filters: Unpack[Filters],
     ) -> dict[str, list[SearchResult]]:
-        """Searches for each image of a folder; see `search`.
-
-        Args:
-            folder: A folder, a CSV file, or images one by one.
-            k: How many for each.
-            approximate: As in `search`.
-            progress: Called with the number of images done and of all.
-            **filters: As in `search`.
+        """Searches for each image of a folder, a CSV file, or images one by one; see `search`.
 
         Returns:
             The path of each image to its rank list.
@@ -180,9 +180,6 @@ class Gallery:
     def own_images(self, files: Sequence[str | Path]) -> list[list[str]]:
         """Finds the images that are the given files, by path or content: searches leave them out.
 
-        Args:
-            files: Image files.
-
         Returns:
             For each file the paths of these images.
         """
@@ -199,13 +196,8 @@ class Gallery:
         """Finds where else a person of the gallery was seen, among all images not named so.
 
         The query is the mean of the person's embeddings, given length 1. It is nearer to images of
-        anyone than a single image would be, so a verdict leans towards "same".
-
-        Args:
-            person: Someone in the gallery.
-            k: How many.
-            approximate: As in `search`.
-            **filters: `camera`, `since` and `until`, as in `search`.
+        anyone than a single image would be, so a verdict leans towards "same". Arguments are as in
+        `search`.
 
         Returns:
             At most k, nearest first.
@@ -230,7 +222,7 @@ class Gallery:
     def merge(
         self, into: str, *, people: str | Iterable[str] = (), images: str | Iterable[str] = ()
     ) -> int:
-        """Gives people or images one name: they are one person.
+        """Gives people or images (by path) one name: they are one person.
 
         Args:
             into: The name; a new one or that of someone in the gallery.
@@ -293,10 +285,7 @@ class Gallery:
         return contents.describe_gallery(self._table, self.own_calibration.facts())
 
     def verify(self, *, contents: bool = False) -> list[str]:
-        """Checks every row: its embedding, its model, its path, its image file.
-
-        Args:
-            contents: Also read every image file: has it changed?
+        """Checks every row: embedding, model, path, image file, and perhaps the `contents` of that.
 
         Returns:
             A sentence for each thing that is wrong; none where all is well.
@@ -311,9 +300,6 @@ class Gallery:
 
         The old rows stay in use until all are done. An interrupted call goes on where it was,
         unless the gallery was changed in between.
-
-        Args:
-            progress: Called with the number of images done and of all.
 
         Returns:
             How many images were embedded now; 0 where the gallery is of this model already.

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.errors import InputError
+from siamese.errors import InputError, OnCorrupt
 from siamese.gallery import sources
 from siamese.gallery.contents import missing_files, one_of, read_digests
 from siamese.gallery.results import Added
@@ -40,6 +40,7 @@ def add_images(
     images: Sequence[GalleryImage],
     anonymous: bool,
     workers: int,
+    on_corrupt: OnCorrupt,
     progress: Progress | None,
 ) -> Added:
     """Adds images to a gallery, see `Gallery.add`; the caller holds the right to write."""
@@ -55,6 +56,8 @@ def add_images(
     commits = 0
     for read, embeddings in batches:
         refused += [each.error for each in read if each.error]
+        if refused and on_corrupt == "error":
+            raise InputError(refused[0])
         fresh = [e for e in read if not e.error and e.digest != known.get(e.image.path)]
         replaced = [each.image.path for each in fresh if each.image.path in known]
         counts.update(read=len(read), added=len(fresh) - len(replaced), replaced=len(replaced))
@@ -161,13 +164,9 @@ def embed_on_cluster(
 ) -> Iterator[EmbeddedBatch]:
     """Reads and embeds images on a Ray cluster: the one of `RAY_ADDRESS`, or a local one.
 
-    Every machine must see the image files and the model file at the same paths.
-
-    Args:
-        images: Files; paths are absolute.
-        known: Path to digest of what the gallery has: it is not embedded again.
-        model: The model, whose file is opened again by each actor.
-        workers: Actors; batches come from them in any order.
+    Every machine must see the image files and the model file, which each of the workers opens, at
+    the same absolute paths. Batches come from them in any order. Images whose digest is among those
+    known are not embedded again.
 
     Raises:
         InputError: Ray is not installed, the number of workers is negative, or there are records.

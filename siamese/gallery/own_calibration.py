@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.errors import InputError
-from siamese.files import WRONG_VALUES, check_fields, remove, whole_file
+from siamese.files import WRONG_VALUES, check_fields, remove, write_text
 from siamese.gallery.contents import one_of
 from siamese.gallery.table import Table
 from siamese.metrics.calibration import Calibration
@@ -122,16 +122,12 @@ class OwnCalibration:
     def renew(
         self, reference: Calibration | None, *, anew: bool = False
     ) -> GalleryCalibration | None:
-        """Makes a calibration where there is none, or where the gallery has grown by a tenth.
+        """Makes a calibration where there is none, or the gallery has grown by a tenth, or `anew`.
 
         Equal rows give an equal calibration, in whatever order they were added.
 
-        Args:
-            reference: The model's own calibration.
-            anew: In any case.
-
         Returns:
-            What answers from now on; None: the model's own.
+            What answers from now on; None: the model's own, which is the reference.
         """
         if not self._usable():
             return None
@@ -167,8 +163,7 @@ class OwnCalibration:
             "fingerprint": space.fingerprint,
             "reference": None if reference is None else reference.to_dict(),
         }
-        with whole_file(self._path) as temporary:
-            temporary.write_text(json.dumps(values), encoding="utf-8")
+        write_text(self._path, json.dumps(values))
         return self.find()
 
     @contextlib.contextmanager

@@ -14,14 +14,9 @@ from siamese.metrics.calibration import Calibration, Verdict
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """One place of a rank list.
+    """One place of a rank list: what `GalleryImage` says of the image, and how like it is.
 
     Attributes:
-        image: The image file, or a record: `shard.tfrecord#12`.
-        person: Who it shows; None when not known.
-        camera: The camera's number; None when not known.
-        time: When it was taken; None when not known.
-        tracklet: The number of the walk past the camera; None when not known.
         distance: To the query, Euclidean between unit vectors, 0 to 2.
         prior: The probability, before the images were compared, that this is who is looked for: 0.5
             that the person is there at all, divided by the number of people searched.
@@ -68,16 +63,9 @@ class Info:
     """Says what a gallery holds.
 
     Attributes:
-        images: Rows.
-        people: People with a name.
-        unnamed: Images of unknown people.
-        cameras: Known cameras, sorted.
-        first: The earliest known time.
-        last: The latest.
-        dimensions: Of an embedding.
-        fingerprint: Of the model that made them.
+        people: People with a name; `unnamed` counts the images of others.
+        first: The earliest known time, as `last` is the latest.
         preprocessing: What was stated of a model made elsewhere; None for others.
-        schema_version: Of the table.
         version: Of its content: each commit counts one.
         index: Whether there is an approximate index.
         calibration: Facts of the gallery's own, see `GalleryCalibration`; None where the model's
@@ -125,9 +113,6 @@ def make_results(
         calibration: The model's, or None.
         people: How many of the rows searched each person has; of None: those without a name.
         own: Paths of rows that are the query itself; they are left out.
-
-    Returns:
-        The places of the rank list.
     """
     found = list(zip(rows.to_pylist(), distances.tolist(), strict=True))
     itself = [row["person"] for row, _ in found if row["path"] in own]
@@ -161,10 +146,7 @@ def judge_result(result: SearchResult, calibration: Calibration) -> SearchResult
 
 
 def answer(matches: Sequence[SearchResult]) -> Verdict | None:
-    """Says whether whom a search was for is in the gallery at all: by the nearest image.
-
-    Args:
-        matches: What a search gave.
+    """Says whether whom a search was for is in the gallery at all: by the nearest of its results.
 
     Returns:
         "same": in the gallery; "different": not in it; or a word between; None for a model without

@@ -20,6 +20,7 @@ from PIL import Image
 
 from siamese.datasets import (
     Coverage,
+    Layout,
     PeopleUnclearError,
     Sample,
     list_samples,
@@ -29,14 +30,12 @@ from siamese.datasets import (
 from siamese.datasets.samples import JUNK_PERSONS, read_name, walk_images
 from siamese.datasets.tables import TABLE_SUFFIXES
 from siamese.errors import InputError
-from siamese.images import decode_image, read_bytes, read_exif, read_image
-from siamese.inference.reading import map_ahead
+from siamese.images import decode_image, map_ahead, read_bytes, read_exif, read_image
 
 logger = logging.getLogger(__name__)
 
 _RECORD = re.compile(r"\.tfrecord(\.gz)?#\d+$", re.ASCII)
 
-READ_AHEAD = 64
 TIME_IN_NAME = re.compile(
     r"(?<!\d)(20\d\d)-?([01]\d)-?([0-3]\d)[T_ -]?([0-2]\d)[-:.]?([0-5]\d)[-:.]?([0-5]\d)(?!\d)",
     re.ASCII,
@@ -46,14 +45,12 @@ EXIF_TIMES = ((0x8769, 0x9003), (None, 0x0132))  # when taken, in the EXIF part;
 
 @dataclass(frozen=True, slots=True)
 class GalleryImage:
-    """An image of a gallery, or one that is to go in.
+    """An image of a gallery, or one that is to go in; None is what is not known.
 
     Attributes:
         path: The image file, or a record: `shard.tfrecord#12`.
-        person: Who it shows; None when not known.
-        camera: The camera's number; None when not known.
-        time: When it was taken, as the camera's clock said; None when not known.
-        tracklet: The number of the walk past the camera; None when not known.
+        time: When it was taken, as the camera's clock said.
+        tracklet: The number of the walk past the camera.
     """
 
     path: str
@@ -103,36 +100,53 @@ def list_gallery_images(source: GallerySource, *, pattern: str | None = None) ->
         InputError: There is no such folder or no image in it, or the pattern is wrong.
     """
     if isinstance(source, str | Path):
-        images = _list_path(Path(source), pattern)
-    else:
-        images = [_to_image(each) for each in source]
-    if not images:
-        raise InputError(f"{source}: holds no image. Give a folder of images.")
+        return _each_once(source, _list_path(Path(source), pattern)[0])
+    return _each_once(source, map(_to_image, source))
+
+
+def list_covered(
+    source: Path, *, pattern: str | None = None
+) -> tuple[list[GalleryImage], Coverage | None]:
+    """Lists the images at a path, as `list_gallery_images`, and counts those of a folder.
+
+    Returns:
+        The images; and how many the folder holds, None for record sets and files.
+    """
+    images, layout = _list_path(source, pattern)
+    found = _each_once(source, images)
+    if not source.is_dir() or (source / "manifest.json").is_file():
+        return found, None
+    return found, measure_coverage(source, layout, (image.path for image in images))
+
+
+def _each_once(source: GallerySource, images: Iterable[GalleryImage]) -> list[GalleryImage]:
     by_path = {(path := whole_path(each.path)): replace(each, path=path) for each in images}
+    if not by_path:
+        raise InputError(f"{source}: holds no image. Give a folder of images.")
     return list(by_path.values())
 
 
-def _list_path(path: Path, pattern: str | None) -> list[GalleryImage]:
+def _list_path(path: Path, pattern: str | None) -> tuple[list[GalleryImage], Layout | None]:
     if (path / "manifest.json").is_file():
         from siamese.records import read_manifest
 
         shards = [each for part in read_manifest(path).parts.values() for each in part.shards]
+        files = [(f"{path / each.file}", each.records) for each in shards]
         return [
-            GalleryImage(f"{path / each.file}#{number}")
-            for each in shards
-            for number in range(each.records)
-        ]
+            GalleryImage(f"{file}#{n}") for file, records in files for n in range(records)
+        ], None
     if path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES:
-        return [_to_image(path)]
+        return [_to_image(path)], None
+    layout = None
     try:
         layout = recognise(path, pattern)
-        samples = list_samples(path, "all", pattern, unlabelled=True)
+        samples = list_samples(layout, "all", unlabelled=True)
     except InputError as error:
         if pattern is not None or isinstance(error, PeopleUnclearError) or not path.is_dir():
             raise
-        return [_to_image(path / name) for name in walk_images(path)]
+        return [_to_image(path / name) for name in walk_images(path)], layout
     images = [_to_image(sample, layout.distractor_person) for sample in samples]
-    if layout.name in ("folders", "mars-categories"):
+    if layout.of_identities:
         # What lies beside the folders of people, or deeper in them, is of nobody in particular.
         known, home = {image.path for image in images}, Path(layout.parts["train"])
         images += [
@@ -140,27 +154,7 @@ def _list_path(path: Path, pattern: str | None) -> list[GalleryImage]:
             for name in walk_images(home)
             if str(home / name) not in known and not JUNK_PERSONS & set(Path(name).parts)
         ]
-    return images
-
-
-def cover_source(source: str | Path, *, pattern: str | None = None) -> list[Coverage]:
-    """Counts the images of a folder that go into a gallery; nothing for record sets and files.
-
-    Args:
-        source: As `list_gallery_images` takes it.
-        pattern: Likewise.
-
-    Raises:
-        InputError: From `list_gallery_images`.
-    """
-    home = whole_path(source)
-    used = [image.path for image in list_gallery_images(source, pattern=pattern)]
-    if not Path(home).is_dir() or (Path(home) / "manifest.json").is_file():
-        return []
-    try:
-        return [measure_coverage(home, recognise(home, pattern), used)]
-    except InputError:
-        return [measure_coverage(home, None, used)]
+    return images, layout
 
 
 def _to_image(
@@ -204,7 +198,7 @@ def read_gallery_images(
             shards[shard].add(int(number))
         else:
             files.append(image)
-    yield from map_ahead(lambda image: _read_file(image, known.get(image.path)), files, READ_AHEAD)
+    yield from map_ahead(lambda image: _read_file(image, known.get(image.path)), files)
     for shard, numbers in shards.items():
         yield from _read_shard(shard, numbers, known)
 
@@ -245,7 +239,7 @@ def _read_shard(
     examples = enumerate(islice(read_examples(Path(shard)), max(numbers) + 1))
     left = set(numbers)
     try:
-        for done in map_ahead(read, (each for each in examples if each[0] in numbers), READ_AHEAD):
+        for done in map_ahead(read, (each for each in examples if each[0] in numbers)):
             left.remove(int(done.image.path.rpartition("#")[2]))
             yield done
     except FileNotFoundError:
@@ -281,13 +275,7 @@ def is_record(path: str) -> bool:
 
 
 def open_image(path: str) -> NDArray[np.uint8]:
-    """Reads the pixels of one image of a gallery, for pictures.
-
-    Args:
-        path: An image file, or a record.
-
-    Returns:
-        Pixels, `(height, width, 3)`, uint8.
+    """Reads the pixels of one image of a gallery, a file or a record: `(height, width, 3)`, uint8.
 
     Raises:
         InputError: It has gone or is damaged.
@@ -315,13 +303,7 @@ def exists(path: str) -> bool:
 
 
 def read_time(name: str) -> datetime | None:
-    """Reads a date and time of day from a file name.
-
-    Args:
-        name: The file's name.
-
-    Returns:
-        The time, without a time zone; None where the name has none.
+    """Reads a date and time of day, without a time zone, from a file name; None where it has none.
 
     Example:
         >>> print(read_time("gate_2026-11-20_08-15-00.jpg"))

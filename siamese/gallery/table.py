@@ -252,13 +252,7 @@ class Table:
                 self._tables[name] = self._connect().create_table(name, schema=schema)
 
     def append(self, rows: Any, *, replace: bool = False, name: str = ROWS) -> None:
-        """Commits a batch of rows, whole.
-
-        Args:
-            rows: A `pyarrow.Table` of `make_rows`.
-            replace: Rows of the same path are replaced.
-            name: Of the table.
-        """
+        """Commits a batch of rows of `make_rows`, whole; or replaces those of the same path."""
         with self._one_line():
             if replace:
                 upsert = self._open(name).merge_insert("path").when_matched_update_all()
@@ -274,12 +268,9 @@ class Table:
     def rewrite(self, where: str | None = None, *, source: str = ROWS) -> None:
         """Writes the table anew with the rows that a condition holds for, and keeps nothing else.
 
-        Deleting rows would leave them in the files until enough of a file is deleted; so the rest
-        is copied to new files, in one commit, and every other version and file goes.
-
-        Args:
-            where: An SQL condition; all rows when None.
-            source: Name of the table to take rows from.
+        Deleting rows would leave them in the files until enough of a file is deleted; so the rest,
+        of this table or another, is copied to new files, in one commit, and every other version and
+        file goes.
         """
         with self._one_line():
             table = self._open(source)
@@ -298,9 +289,8 @@ class Table:
     def clean(self, *, everything: bool = False) -> None:
         """Joins small files and removes old versions.
 
-        Args:
-            everything: Also versions that a reader may hold at this moment, and the leftovers of
-                writers that were killed.
+        With `everything` also those that a reader may hold at this moment, and the leftovers of
+        writers that were killed.
         """
         with self._one_line(), warnings.catch_warnings():
             # LanceDB warns that readers of an older version will fail: they try again, see `_try`.
