@@ -17,7 +17,7 @@ from siamese.datasets.coverage import drop_damaged
 from siamese.datasets.samples import read_name, walk_images
 from siamese.errors import InputError, OnCorrupt
 from siamese.extras import missing
-from siamese.files import whole_file
+from siamese.files import whole_file, write_text
 from siamese.filesystem import as_path
 from siamese.images import naming_all_damaged
 from siamese.inference import ImageLike, Model, load_model, reopen_model
@@ -263,7 +263,7 @@ def write_embeddings(store: Embeddings, path: str | Path) -> None:
             vectors = pyarrow.FixedSizeListArray.from_arrays(values, store.embeddings.shape[1])
             lists = {name: pyarrow.array(each.tolist()) for name, each in columns.items()}
             made = pyarrow.table({**lists, "embedding": vectors})
-            parquet.write_table(made.replace_schema_metadata(origin), temporary)
+            parquet.write_csv(made.replace_schema_metadata(origin), temporary)
 
 
 def read_embeddings(path: str | Path) -> Embeddings:
@@ -360,8 +360,7 @@ def _start_or_resume(parts: Path, model: Model, samples: Sequence[Sample], flip:
         return
     shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir()
-    with whole_file(file) as temporary:
-        temporary.write_text(json.dumps(plan))
+    write_text(file, json.dumps(plan))
 
 
 def check_output(path: str | Path) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import glob
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
@@ -90,10 +90,16 @@ def whole_file(path: Path, temporary: Path | None = None) -> Iterator[Path]:
         raise
 
 
-def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a table, UTF-8, whole or not at all."""
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(rows)
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, UTF-8, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: Path, rows: Iterable[Iterable[Any]], line_end: str = "\r\n") -> None:
+    """Writes a CSV file, UTF-8, whole or not at all; the names of the columns are its first row."""
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator=line_end).writerows(rows)
 
 
 def _sweep(folder: Path, pattern: str) -> None:
@@ -105,13 +111,9 @@ def _sweep(folder: Path, pattern: str) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Gives a file another name, in place of the file that has it.
+    """Gives a file another name on its file system, in place of the file that has it.
 
     Object stores copy and then remove; what is copied has its name only when it is whole.
-
-    Args:
-        source: A file; a `UPath` where it is not on a local path.
-        target: Its new name, on the same file system.
     """
     if isinstance(source, Path):
         source.replace(target)

@@ -61,12 +61,6 @@ def is_remote(place: str | Path) -> bool:
 def as_path(place: str | Path) -> Path:
     """Returns a path to work with: `pathlib.Path` for a local one, `UPath` for an address.
 
-    Args:
-        place: A local path, or an address such as `s3://bucket/folder`.
-
-    Returns:
-        The path.
-
     Raises:
         InputError: A package that the address needs is not installed, its kind is not known, or it
             is a `pathlib.Path`, which cannot hold an address.
@@ -148,12 +142,9 @@ def join(folder: str | Path, name: str) -> str:
 
 @contextlib.contextmanager
 def reaching(place: str | Path) -> Iterator[None]:
-    """Turns what the file system of an address raises into one line that names the address.
+    """Turns what the file system of an address raises in the block into one line that names it.
 
     Each has errors of its own; they are known by having come through fsspec. Others pass unchanged.
-
-    Args:
-        place: What is worked on in the block.
 
     Raises:
         InputError: There is no such bucket or folder.
@@ -231,11 +222,7 @@ def listed_once() -> Iterator[None]:
 
 
 def list_remote(folder: str | Path, *, below: bool = False) -> dict[str, FileState | None]:
-    """Lists a folder at an address.
-
-    Args:
-        folder: The folder.
-        below: List all files below it, at any depth, and no folders.
+    """Lists a folder at an address, or all files `below` it, at any depth, and no folders.
 
     Returns:
         Name (relative to the folder, with `/`) to state; None for a folder.
@@ -272,14 +259,7 @@ def _state_of(info: dict[str, Any]) -> FileState:
 
 
 def file_states(paths: Iterable[str]) -> dict[str, FileState]:
-    """Finds size and time of files; those that are missing, or no files, are left out.
-
-    Args:
-        paths: Local paths and addresses.
-
-    Returns:
-        Path to state.
-    """
+    """Finds the state of files, local or at addresses; those that are missing are left out."""
     found: dict[str, FileState] = {}
     remote: list[str] = []
     for path in paths:
@@ -318,9 +298,6 @@ def _remote_states(paths: Sequence[str]) -> dict[str, FileState]:
 def read_each(paths: Sequence[str]) -> Iterator[bytes | None]:
     """Reads files one after another, those at addresses some hundred at once.
 
-    Args:
-        paths: Local paths and addresses.
-
     Yields:
         The content of each; None where it could not be read.
     """
@@ -339,8 +316,8 @@ def read_each(paths: Sequence[str]) -> Iterator[bytes | None]:
         for path in some:
             data = content.get(path)
             if not is_remote(path):
-                with contextlib.suppress(OSError):
-                    data = Path(path).read_bytes()
+                with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:  # noqa: PTH123 - speed
+                    data = file.read()
             yield data if isinstance(data, bytes) else None
 
 

@@ -1,16 +1,18 @@
 """One way to read an image file, for the record writer, the verdict and every other stage."""
 
+import collections
 import contextlib
 import io
+import itertools
 import logging
 import os
 import re
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,14 +61,17 @@ _NO_IMAGE = "Remove it, copy it again, or save it as JPEG or PNG."
 _DAMAGE = (OSError, SyntaxError, EOFError, IndexError, ValueError)
 """Exceptions that Pillow raises on damaged files, by format."""
 
+READ_AHEAD = 64
+"""Images that threads read or hold ready while the caller uses one."""
+
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
+
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Reads an image file of any common kind as RGB.
 
     Grey, palette, CMYK, 16-bit and transparent images are converted; EXIF orientation is applied.
-
-    Args:
-        path: The file.
 
     Returns:
         Pixels, `(height, width, 3)`, uint8.
@@ -109,11 +114,7 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def decode_image(data: bytes, name: str | Path) -> NDArray[np.uint8]:
-    """Decodes the bytes of an image file as RGB.
-
-    Args:
-        data: The whole file.
-        name: What error messages call it.
+    """Decodes the bytes of a whole image file as RGB; errors call it by the name.
 
     Returns:
         Pixels, `(height, width, 3)`, uint8.
@@ -159,17 +160,13 @@ def _other(data: bytes) -> str:
 
 
 def convert_image(image: Image.Image, name: str | Path = "image") -> NDArray[np.uint8]:
-    """Turns an image that Pillow has opened into RGB pixels; a file is decoded only now.
-
-    Args:
-        image: Of any mode.
-        name: What error messages call it.
+    """Turns an image of any mode that Pillow has opened into RGB; a file is decoded only now.
 
     Returns:
         Pixels, `(height, width, 3)`, uint8.
 
     Raises:
-        InputError: It has more than `MAXIMUM_PIXELS`.
+        InputError: It has more than `MAXIMUM_PIXELS`; the message calls it by the name.
     """
     if image.width * image.height > MAXIMUM_PIXELS:
         raise InputError(
@@ -182,12 +179,7 @@ def convert_image(image: Image.Image, name: str | Path = "image") -> NDArray[np.
 
 
 def read_exif(image: Image.Image, tag: int, part: int | None = None) -> Any:
-    """Reads one value of the EXIF part of an image.
-
-    Args:
-        image: Opened by Pillow.
-        tag: Number of the value.
-        part: Number of the part it is in; None: the first.
+    """Reads one value of the EXIF part of an image, or of a numbered part of that.
 
     Returns:
         The value; None where there is none, and where the EXIF part is damaged, which harms no
@@ -201,14 +193,7 @@ def read_exif(image: Image.Image, tag: int, part: int | None = None) -> Any:
 
 
 def find_damaged(paths: Sequence[str]) -> dict[str, str]:
-    """Reads image files and finds all that cannot be used.
-
-    Args:
-        paths: The files.
-
-    Returns:
-        Path to what is wrong with it, in words.
-    """
+    """Reads image files and returns those that cannot be used: path to what is wrong, in words."""
 
     def look(path: str) -> str:
         try:
@@ -217,17 +202,43 @@ def find_damaged(paths: Sequence[str]) -> dict[str, str]:
             return str(error)
         return ""
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        found = zip(paths, threads.map(look, paths), strict=True)
-        return {path: trouble for path, trouble in found if trouble}
+    found = zip(paths, map_ahead(look, paths), strict=True)
+    return {path: trouble for path, trouble in found if trouble}
+
+
+def map_ahead(
+    function: Callable[[_Item], _Answer],
+    items: Iterable[_Item],
+    ahead: int = READ_AHEAD,
+    workers: int | None = None,
+) -> Iterator[_Answer]:
+    """Applies a function in threads, in order; of items, at most so many are taken ahead.
+
+    Args:
+        function: What is done.
+        items: With what; a generator is never read further than `ahead`.
+        ahead: How many items are worked on or wait while the caller uses an answer.
+        workers: Threads; by default some more than processors, eight at most.
+
+    Yields:
+        The answers.
+    """
+    with ThreadPoolExecutor(workers or min(8, (os.cpu_count() or 1) + 2)) as pool:
+        coming = (pool.submit(function, item) for item in items)
+        waiting = collections.deque(itertools.islice(coming, ahead))
+        try:
+            while waiting:
+                waiting.extend(itertools.islice(coming, 1))
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager
 def naming_all_damaged(paths: Sequence[str]) -> Iterator[None]:
     """Lets an error about one image name all images that cannot be used, in one line.
 
-    Args:
-        paths: The images that are read in the block; they are read once more after an error.
+    The paths are those that are read in the block; after an error they are read once more.
 
     Raises:
         InputError: As in the block; where it is about an image, of all of them.
@@ -251,7 +262,7 @@ def resize_image(image: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArr
 
     Args:
         image: `(height, width, 3)`, uint8.
-        image_size: Height and width wanted, in pixels.
+        image_size: Height and width in pixels.
 
     Returns:
         `(*image_size, 3)`, uint8, rounded.
@@ -265,10 +276,6 @@ def resize_image(image: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArr
 
 def resize_pixels(image: NDArray[np.uint8], image_size: tuple[int, int]) -> NDArray[np.float32]:
     """Resizes like `resize_image`, but does not round: what a saved model computes inside.
-
-    Args:
-        image: `(height, width, 3)`, uint8.
-        image_size: Height and width wanted, in pixels.
 
     Returns:
         `(*image_size, 3)`, float32, 0 to 255.

@@ -1,7 +1,7 @@
 """Stage: crops of your own cameras -> a profile: how to read a model's distances there."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from siamese.datasets import Sample
+from siamese.datasets.coverage import drop_damaged
 from siamese.embeddings import list_all
 from siamese.errors import InputError, OnCorrupt
-from siamese.files import WRONG_VALUES, check_fields, whole_file
+from siamese.files import WRONG_VALUES, check_fields, write_text
 from siamese.inference import Model, load_model
 from siamese.inference.reading import Progress
 from siamese.metrics.bootstrap import calibrate_pairs
@@ -84,10 +86,7 @@ class Profile:
 
     def write(self, path: str | Path) -> None:
         """Writes the profile, whole or not at all."""
-        with whole_file(Path(path)) as temporary:
-            temporary.write_text(
-                json.dumps({"format": PROFILE_FORMAT, **self._values()}), encoding="utf-8"
-            )
+        write_text(Path(path), json.dumps({"format": PROFILE_FORMAT, **self._values()}))
 
     def _values(self) -> dict[str, Any]:
         cameras = {
@@ -102,7 +101,7 @@ class Profile:
 
 
 def calibrate(
-    folder: str | Path,
+    folder: str | Path | Sequence[Sample],
     model: str | Path | Model | None = None,
     *,
     false_accept_rate: float = 1e-2,
@@ -118,6 +117,7 @@ def calibrate(
 
     Args:
         folder: Images at any depth; cameras, tracklets and people as their dataset or names tell.
+            Or such images, listed.
         model: A model file, an open model, or None as for `siamese.load_model`.
         false_accept_rate: What the threshold is set for, above 0 and below 1.
         labels: Use people where they are known.
@@ -132,7 +132,8 @@ def calibrate(
     """
     from siamese.evaluate import embed_samples  # brings matplotlib, which verifying does not need
 
-    samples = list_all(Path(folder), on_corrupt)
+    listed = list_all(Path(folder)) if isinstance(folder, str | Path) else folder
+    samples = drop_damaged(listed, on_corrupt)
     opened = model if isinstance(model, Model) else load_model(model)
     images = embed_samples(opened, samples, progress=progress)
     raw, people, cameras = images.embeddings, images.people, images.cameras

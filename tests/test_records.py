@@ -27,6 +27,7 @@ from siamese.datasets.triplets import kept_triplets
 from siamese.errors import InputError
 from siamese.filesystem import FileState
 from siamese.images import decode_image, read_image
+from siamese.loader.from_records import FEATURES, parse_record
 from siamese.records import (
     MANIFEST,
     build_records,
@@ -42,7 +43,6 @@ from siamese.records import (
 from siamese.records.plan import plan_part
 from siamese.records.schema import decode_example, frame_image
 from siamese.records.shards import _is_whole_jpeg, load_image
-from siamese.records.tensors import FEATURES, parse_record
 
 MARKET = Path(__file__).parents[2] / "shared" / "data" / "market1501" / "bounding_box_train"
 

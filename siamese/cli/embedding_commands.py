@@ -157,12 +157,13 @@ def calibrate(
         json_: Print one JSON object and nothing else.
     """
     from siamese import profiles
-    from siamese.datasets.samples import walk_images
+    from siamese.embeddings import list_all
 
     opened = open_model(model, **preprocessing.given())
+    samples = list_all(folder)
     with counting("images") as progress:
         profile = profiles.calibrate(
-            folder,
+            samples,
             opened,
             false_accept_rate=false_accept_rate,
             labels=labels,
@@ -186,7 +187,7 @@ def calibrate(
         "own_false_accept_rate": profile.own_false_accept_rate,
         "model": str(opened.path),
         "fingerprint": profile.fingerprint,
-        "found": len(walk_images(folder)),
+        "found": len(samples),
     }
     if json_:
         print(json.dumps(summary, ensure_ascii=False))

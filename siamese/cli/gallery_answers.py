@@ -1,6 +1,5 @@
 """The answers of `siamese gallery search`: in words, as JSON, as a table and as a picture."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -100,17 +99,17 @@ def rank_lists_to_dict(
 
 def write_rank_lists(lists: "Mapping[str, Sequence[SearchResult]]", path: Path) -> None:
     """Writes the rank lists as a table, whole or not at all."""
-    from siamese.files import whole_file
+    from siamese.files import write_csv
     from siamese.gallery import SearchResult
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        names = [each.name for each in fields(SearchResult)]
-        writer.writerow(["query", "rank", *names])
-        for query, matches in lists.items():
-            for rank, match in enumerate(matches, start=1):
-                writer.writerow([query, rank, *match.to_dict().values()])
+    rows = [
+        [query, rank, *match.to_dict().values()]
+        for query, matches in lists.items()
+        for rank, match in enumerate(matches, start=1)
+    ]
+    names = [each.name for each in fields(SearchResult)]
+    write_csv(path, [["query", "rank", *names], *rows])
 
 
 def draw_rank_lists(

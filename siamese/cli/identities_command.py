@@ -168,7 +168,7 @@ def _group_gallery(gallery: "Gallery", options: dict[str, Any]) -> "Identities":
 
 def _give_names(gallery: "Gallery", found: "Identities", path: Path) -> int:
     """Names the images that have none, and writes what undoes it first."""
-    from siamese.files import whole_file
+    from siamese.files import write_csv
 
     members: dict[int, list[Sample]] = {}
     for number, sample in zip(found.numbers.tolist(), found.samples, strict=True):
@@ -181,10 +181,7 @@ def _give_names(gallery: "Gallery", found: "Identities", path: Path) -> int:
         nameless = [each.path for each in together if not each.person]
         if nameless and len(together) > 1:  # a single image is as well without a name
             given |= dict.fromkeys(nameless, known.pop() if len(known) == 1 else next(free))
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "name"])
-        writer.writerows(given.items())
+    write_csv(path, [("image", "name"), *given.items()])
     return gallery.rename(given)
 
 

@@ -13,7 +13,7 @@ multi_source  several datasets used together
 
 from siamese.datasets.coverage import Coverage, LeftOut, add_coverage, measure_coverage
 from siamese.datasets.layouts import Layout, PartName, recognise
-from siamese.datasets.listing import list_cameras, list_samples
+from siamese.datasets.listing import list_samples
 from siamese.datasets.multi_source import (
     Caps,
     DatasetPaths,
@@ -43,7 +43,6 @@ __all__ = [
     "add_coverage",
     "as_list",
     "cap_images",
-    "list_cameras",
     "list_samples",
     "list_sources",
     "measure_coverage",

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from siamese.images import find_damaged
 logger = logging.getLogger(__name__)
 
 NO_PART = "in folders that are no part of the dataset"
+JUNK = "junk (-1)"
+DISTRACTORS = "distractors, on which nobody trains"
+DEAD_LINKS = "links to nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,23 @@ def measure_coverage(
     Returns:
         The counts, with one reason for each image that is left out.
     """
-    used, damaged = set(used), list(damaged)
+    used = set(used)
+    return count_coverage(len(used), find_left_out(folder, layout, used, damaged))
+
+
+def count_coverage(used: int, left_out: Mapping[str, Sequence[str]]) -> Coverage:
+    """Counts what `find_left_out` has found, and the images that are used."""
+    counts = tuple(LeftOut(reason, len(each), each[0]) for reason, each in left_out.items())
+    return Coverage(used + sum(each.images for each in counts), used, counts)
+
+
+def find_left_out(
+    folder: str | Path, layout: Layout | None, used: set[str], damaged: Iterable[str] = ()
+) -> dict[str, list[str]]:
+    """Finds the images of a folder that are not used: reason to paths below; see the above."""
     root = as_path(folder)
     home, left_out = str(root), defaultdict[str, list[str]](list)
-    if damaged:
+    if damaged := list(damaged):
         left_out["damaged"] += damaged
     named = used.union(damaged)
     # What lies beside a table is not of the dataset.
@@ -80,24 +96,14 @@ def measure_coverage(
         if (path := join(home, name)) not in named:
             left_out[_reason(path, layout) if layout else "damaged"].append(name)
     if root.is_dir() and (dead := walk_dead_links(root)):
-        left_out["links to nothing"] += dead
-    found = len(used) + sum(map(len, left_out.values()))
-    return Coverage(
-        found,
-        len(used),
-        tuple(LeftOut(reason, len(each), each[0]) for reason, each in left_out.items()),
-    )
+        left_out[DEAD_LINKS] += dead
+    return left_out
 
 
 def drop_damaged(samples: Sequence[Sample], on_corrupt: OnCorrupt = "skip") -> list[Sample]:
     """Leaves out the images that cannot be used; one warning names them all.
 
-    Args:
-        samples: The images.
-        on_corrupt: "error" leaves out nothing and reads nothing.
-
-    Returns:
-        The others.
+    With "error" nothing is left out, and nothing is read.
 
     Raises:
         InputError: None is left.
@@ -132,13 +138,12 @@ def _reason(path: str, layout: Layout) -> str:
         return NO_PART
     part, home = homes[0]
     inner = path[len(home) :].replace("\\", "/").strip("/")
-    identities = layout.name in ("folders", "mars-categories")
     person = read.person if (read := read_name(inner.rpartition("/")[2])) else None
-    if person in JUNK_PERSONS and not identities:
-        return "junk (-1)"
+    if person in JUNK_PERSONS:
+        return JUNK
     if person is not None and person == layout.distractor_person and part == "train":
-        return "distractors, on which nobody trains"
-    if identities and inner.count("/") != 1:
+        return DISTRACTORS
+    if layout.of_identities and inner.count("/") != 1:
         return f"{'deeper than' if '/' in inner else 'beside'} the folders of people"
     if part != "train" and len(layout.parts) > 1:
         return "in the parts query and gallery"

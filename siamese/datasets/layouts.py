@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from siamese.datasets.people import (
     commonest_form,
     find_crossed_folders,
     find_parts,
+    number_cameras,
     refuse_other_folders,
     sample_tree,
 )
@@ -64,7 +66,7 @@ NO_IDENTITY_FIX = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """Describes how a dataset lies on the disk.
 
@@ -98,6 +100,32 @@ class Layout:
     def distractors(self) -> tuple[str, ...]:
         """Returns the distractors as scores take them."""
         return () if self.distractor_person is None else (self.distractor_person,)
+
+    @property
+    def of_identities(self) -> bool:
+        """Returns whether each folder is a person."""
+        return self.name in ("folders", "mars-categories")
+
+    @cached_property
+    def names(self) -> dict[str, list[str]]:
+        """Lists the images that a pattern reads: the folder of each part to paths below it."""
+        return {folder: walk_images(folder) for folder in set(self.parts.values())}
+
+    @cached_property
+    def cameras(self) -> dict[str, int]:
+        """Numbers the cameras that are named otherwise than by numbers.
+
+        Name to number, counted on from the largest number, in sorted order over all parts; nothing
+        where all cameras are numbers.
+        """
+        if self.name == "identity-csv":
+            return tables.list_table_cameras(self.folder)
+        form = None if self.pattern is None else compile_pattern(self.pattern)
+        if form is None or "camera" not in form.groupindex:
+            return {}
+        matches = (form.search(name) for names in self.names.values() for name in names)
+        cameras = (match["camera"] for match in matches if match)
+        return number_cameras(camera for camera in cameras if camera is not None)
 
 
 def recognise(folder: str | Path, pattern: str | None = None) -> Layout:

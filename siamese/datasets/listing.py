@@ -15,7 +15,6 @@ from siamese.datasets.layouts import (
     msmt17_list,
     recognise,
 )
-from siamese.datasets.people import number_cameras
 from siamese.datasets.samples import (
     JUNK_PERSONS,
     NAME_FORMS,
@@ -60,7 +59,7 @@ def list_samples(
         pattern: A regular expression for names of the user's own form, with the named group
             person and perhaps camera, tracklet and frame. It is searched in each image's path
             relative to the part's folder, with `/`: `(?P<person>\w+)/cam(?P<camera>\w+)`.
-            Cameras that are not numbered are numbered, see `list_cameras`. Or another word that
+            Cameras that are not numbered are numbered, see `Layout.cameras`. Or another word that
             `recognise` takes.
         unlabelled: Take a folder of crops without identities too; their person is "".
 
@@ -112,28 +111,6 @@ def list_samples(
     return samples
 
 
-def list_cameras(layout: Layout) -> dict[str, int]:
-    """Numbers the cameras of a dataset that are named otherwise than by numbers.
-
-    Args:
-        layout: From `recognise`.
-
-    Returns:
-        Name to number, counted on from the largest number, in sorted order over all parts; nothing
-        where all cameras are numbers.
-    """
-    if layout.name == "identity-csv":
-        return tables.list_table_cameras(layout.folder)
-    if (
-        layout.pattern is None
-        or "camera" not in (form := compile_pattern(layout.pattern)).groupindex
-    ):
-        return {}
-    names = (name for folder in layout.parts.values() for name in walk_images(folder))
-    matches = (match for name in names if (match := form.search(name)))
-    return number_cameras(match["camera"] for match in matches if match["camera"] is not None)
-
-
 def _list_part(layout: Layout, part: str) -> list[Sample]:
     folder = as_path(layout.parts[part])
     if layout.name == UNLABELLED:
@@ -143,8 +120,8 @@ def _list_part(layout: Layout, part: str) -> list[Sample]:
         names = small_set.names(folder)
         return _list_by_form(folder, names, small_set.form.match, distractors=distractors)
     if layout.pattern is not None:
-        form, cameras = compile_pattern(layout.pattern), list_cameras(layout)
-        return _list_by_form(folder, walk_images(folder), form.search, cameras)
+        form, names = compile_pattern(layout.pattern), layout.names[layout.parts[part]]
+        return _list_by_form(folder, names, form.search, layout.cameras)
     if layout.name == "identity-csv":
         return tables.read_identities(layout.folder)
     if layout.name == "triplet-csv":
@@ -153,7 +130,7 @@ def _list_part(layout: Layout, part: str) -> list[Sample]:
         )
     if layout.name == "mars":
         return mars.list_tracklets(as_path(layout.folder), part)
-    if layout.name in ("mars-categories", "folders"):
+    if layout.of_identities:
         return _list_identity_folders(folder)
     root = as_path(layout.folder)
     if layout.name == "msmt17" and folder != root and msmt17_list(root, MSMT17_LISTS[part][0]):
@@ -176,12 +153,8 @@ def _list_identity_folders(folder: Path) -> list[Sample]:
     for person, names in images_by_folder(folder).items():
         home = join(folder, person)
         for name in names:
-            path = join(home, name)
-            read = read_name(name)
-            if read is None:
-                samples.append(Sample(path, person))
-            else:
-                samples.append(Sample(path, person, read.camera, read.tracklet, read.frame))
+            read = read_name(name) or Sample(name, person)
+            samples.append(replace(read, path=join(home, name), person=person))
     return samples
 
 

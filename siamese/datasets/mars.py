@@ -13,10 +13,7 @@ from siamese.filesystem import join
 
 
 def part_folders(root: Path) -> dict[str, str]:
-    """Finds which parts of official MARS are there.
-
-    Args:
-        root: The folder that holds `bbox_train`, `bbox_test` and `info`.
+    """Finds which parts of official MARS are in a folder: `bbox_train`, `bbox_test`, and `info`.
 
     Returns:
         The folder that holds the images of each part; nothing without the tables in `info`.

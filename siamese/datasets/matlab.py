@@ -21,16 +21,9 @@ _LARGEST = 500_000_000
 
 
 def read_matrix(content: bytes, name: str) -> NDArray[np.int64]:
-    """Reads a table of whole numbers.
+    """Reads a table of whole numbers by the name of the variable: `(rows, columns)`.
 
     The format is that of MathWorks, "MAT-File Format", chapter 1, level 5.
-
-    Args:
-        content: Of the file.
-        name: Of the variable.
-
-    Returns:
-        `(rows, columns)`.
 
     Raises:
         ValueError: The content is damaged or of another version, or has no such table.

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from siamese.datasets.coverage import Coverage, measure_coverage
 from siamese.datasets.layouts import recognise
-from siamese.datasets.listing import list_cameras, list_samples
+from siamese.datasets.listing import list_samples
 from siamese.datasets.samples import Sample, sort_samples
 from siamese.datasets.tables import TABLE_SUFFIXES
 from siamese.errors import InputError
@@ -35,7 +35,7 @@ class SourceDataset:
         samples: Its images, with people and cameras as the dataset has them.
         prefix: Put before its people's names; empty for a single dataset.
         camera_offset: Added to its camera numbers; 0 for the first or only dataset.
-        camera_names: The numbers of its cameras that are named otherwise, see `list_cameras`.
+        camera_names: The numbers of its cameras that are named otherwise, see `Layout.cameras`.
         coverage: How many images its folder holds, and what is left out.
     """
 
@@ -101,7 +101,7 @@ def list_sources(
     for name, folder in zip(names, folders, strict=True):
         with reaching(folder):
             layout = recognise(folder, pattern)
-            samples = list_samples(layout, "train", pattern, unlabelled=len(folders) > 1)
+            samples = list_samples(layout, "train", unlabelled=len(folders) > 1)
             samples = cap_images(samples, caps[name])
         cameras = {sample.camera for sample in samples} - {-1}
         offset = 0
@@ -117,7 +117,7 @@ def list_sources(
                 tuple(samples),
                 prefix,
                 offset,
-                list_cameras(layout),
+                layout.cameras,
                 measure_coverage(folder, layout, (sample.path for sample in samples)),
             )
         )
@@ -135,12 +135,8 @@ def cap_images(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
     share the limit equally, as far as they have images; so do a camera's tracklets; of a tracklet
     the middles of equal stretches are kept. Images of unknown people are all kept.
 
-    Args:
-        samples: Images of people.
-        limit: The most images of a person, at least 1; None keeps all.
-
     Returns:
-        The samples that are kept, sorted by path.
+        The samples that are kept, sorted by path; all of them without a limit.
 
     Example:
         >>> walk = [Sample(f"{n}.jpg", "a", n // 6, 1, n) for n in range(9)]

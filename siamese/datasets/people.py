@@ -71,9 +71,6 @@ class PeopleUnclearError(InputError):
 def find_parts(root: Path) -> dict[str, str]:
     """Finds the folders of the parts of a dataset, whatever they are called.
 
-    Args:
-        root: The dataset's folder.
-
     Returns:
         Part to the folder's name; nothing where the names might as well be people's or leave open
         what asks and what is searched.
@@ -101,11 +98,8 @@ def sample_tree(root: Path) -> list[str]:
 def find_crossed_folders(names: Iterable[str]) -> tuple[str, str] | None:
     """Reads `person/camera/image` and `camera/person/image`, where folders are called like cameras.
 
-    Args:
-        names: Paths below the dataset's folder.
-
     Returns:
-        An expression that reads them, and the same in words; None where it is something else.
+        An expression that reads the paths, and the same in words; None where it is something else.
     """
     names = list(names)
     pairs = [parts[:2] for name in names if len(parts := name.split("/")) == 3]
@@ -122,11 +116,7 @@ def find_crossed_folders(names: Iterable[str]) -> tuple[str, str] | None:
 
 
 def refuse_other_folders(root: Path, names: Sequence[str]) -> None:
-    """Makes sure that the folders of a dataset can be people.
-
-    Args:
-        root: The folder that holds them.
-        names: Some of the images, as paths below it.
+    """Makes sure that the folders of a dataset, which hold images of these names, can be people.
 
     Raises:
         PeopleUnclearError: File names say other people than the folders do, or the folders are
@@ -229,10 +219,7 @@ def commonest_form(names: Iterable[str], forms: Iterable[str]) -> str | None:
 
 
 def number_cameras(texts: Iterable[str]) -> dict[str, int]:
-    """Numbers cameras that are named otherwise than by numbers.
-
-    Args:
-        texts: What cameras are called; numbers may be among them.
+    """Numbers cameras that are named otherwise than by numbers, which may be among the texts.
 
     Returns:
         Each name that is no number to a number above all that are, in sorted order.

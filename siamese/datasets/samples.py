@@ -68,13 +68,10 @@ class Sample:
 
 
 def read_name(name: str) -> Sample | None:
-    """Reads what a file name of a known form tells.
-
-    Args:
-        name: The file's name, without folders.
+    """Reads what a file name of a known form tells; the name is the sample's path.
 
     Returns:
-        A sample with `name` as its path, or None when the name has none of `NAME_FORMS`.
+        A sample, or None when the name, without folders, has none of `NAME_FORMS`.
 
     Example:
         >>> read_name("0001C1T0002F003.jpg")
@@ -93,12 +90,9 @@ def read_name(name: str) -> Sample | None:
 def sample_from_match(
     match: re.Match[str], path: str, cameras: Mapping[str, int] | None = None
 ) -> Sample:
-    """Makes a sample of what the named groups of a pattern have matched.
+    """Makes a sample of what the named groups of a pattern, at least `person`, have matched.
 
-    Args:
-        match: A match of a pattern with at least the group `person`.
-        path: The sample's path.
-        cameras: The numbers of cameras that are not called by numbers.
+    Cameras that are not called by numbers have theirs in `cameras`.
 
     Returns:
         The sample; a number whose group is absent or took no part in the match is -1, a person
@@ -162,9 +156,6 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
             `camera`, `tracklet` and `frame`, such as `(?P<person>\w+)/cam(?P<camera>\d+)_`. Where
             cameras are not numbered, a group `camera1` stands for camera 1 wherever it matches:
             `(?:(?P<camera1>left)|(?P<camera2>right))/(?P<person>\w+)`.
-
-    Returns:
-        The compiled expression.
 
     Raises:
         InputError: It is not a regular expression, or lacks `person`, or has an unknown group.

@@ -204,13 +204,6 @@ def find_small_set(root: Path, *, flat: bool, by_name: bool = False) -> SmallSet
 def small_set_named(name: str, root: Path) -> SmallSet:
     """Finds the small set of this name whose form the images of a folder have.
 
-    Args:
-        name: Of the set.
-        root: The folder.
-
-    Returns:
-        The set.
-
     Raises:
         InputError: No image is named so.
     """

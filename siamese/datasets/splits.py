@@ -22,7 +22,8 @@ _KEYS: dict[str, Callable[[Sample], str]] = {
     # Without the folder above, so that a dataset that moves is split alike.
     "image": lambda sample: f"{sample.person}/{Path(sample.path).name}",
 }
-_LEAST = {"identity": 2, "tracklet": 1, "image": 1}
+_LEAST = {"identity": (2, "people"), "tracklet": (1, "tracklets"), "image": (1, "images")}
+"""How many a side must have, and of what."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,12 @@ def split_samples(
     Each person (tracklet, image) goes by a hash of the seed and its own name, so new files move
     nobody; new people (tracklets, images) do so only if a side had too few before. Only "identity"
     keeps people apart: with "tracklet" and "image" the same people are on both sides, and
-    validation scores look better than they are.
+    validation scores look better than they are. The true share varies with the hashes.
 
     Args:
         samples: What `list_samples` gives.
-        by: What stays whole: "identity", "tracklet" or "image".
-        validation_size: The expected share of people (tracklets, images) in validation, 0 to 1; the
-            true share varies with the hashes. 0 puts all in training, 1 all in validation.
+        by: As in `SplitRule`, like the next two.
+        validation_size: The expected share in validation.
         seed: Another seed, another split.
 
     Returns:
@@ -119,10 +119,10 @@ def split_samples(
     # Ties cannot happen between different keys, short of a collision of 64 bits.
     places = {key: _place(key, seed) for key in keys}
     ordered = sorted(places, key=lambda key: (places[key], key))
-    least = _LEAST[by]
+    least, what = _LEAST[by]
     if len(ordered) < 2 * least:
         raise InputError(
-            f"samples must hold at least {2 * least} {_plural(by)} to be split by {by}. "
+            f"samples must hold at least {2 * least} {what} to be split by {by}. "
             f"Received: {len(ordered)}. Add some, or set validation_size to 0"
             + (", or split by tracklet or image." if by == "identity" else ".")
         )
@@ -135,10 +135,6 @@ def split_samples(
 
 def split_sources(sources: Sequence[SourceDataset], rule: SplitRule) -> dict[str, list[Sample]]:
     """Splits each source by itself, as it would be split alone.
-
-    Args:
-        sources: What `list_sources` gives.
-        rule: How they are split.
 
     Returns:
         `train` and `validation`, and `unlabelled` where there are images of unknown people, which
@@ -181,14 +177,7 @@ def split_sources(sources: Sequence[SourceDataset], rule: SplitRule) -> dict[str
 
 
 def people_in_order(samples: Iterable[Sample], distractors: Collection[str] = ()) -> list[str]:
-    """Lists the people, sorted by the numbers in their names.
-
-    Args:
-        samples: The images.
-        distractors: People who are never asked for.
-
-    Returns:
-        Each person once.
+    """Lists the people but distractors, each once, sorted by the numbers in their names.
 
     Example:
         >>> people_in_order([Sample("a", "10"), Sample("b", "9"), Sample("c", "0000")], ["0000"])
@@ -201,16 +190,13 @@ def people_in_order(samples: Iterable[Sample], distractors: Collection[str] = ()
 def choose_people(
     samples: Sequence[Sample], people: str, distractors: Collection[str] = ()
 ) -> list[Sample]:
-    """Keeps the images of some people; distractors stay.
+    """Keeps the images of some people, in the order given; distractors stay.
 
     Args:
         samples: What `list_samples` gives.
         people: A slice of the people sorted by number, as Python has it: "316:" leaves the first
             316 out, ":316" takes them, "-10:" takes the last ten.
         distractors: People who are never asked for.
-
-    Returns:
-        Samples, in the order given.
 
     Raises:
         InputError: It is no slice, or nobody is in it.
@@ -238,9 +224,6 @@ def refuse_duplicates(samples: Iterable[Sample]) -> None:
     of which the file system tells the MD5, as object stores do. Damaged files may be equal (empty
     ones are): they are not compared, whoever reads them will say so.
 
-    Args:
-        samples: What `list_samples` gives.
-
     Raises:
         InputError: A path occurs twice, or two people have the same file.
     """
@@ -262,10 +245,7 @@ def refuse_duplicates(samples: Iterable[Sample]) -> None:
 
 
 def same_files(samples: Iterable[Sample]) -> list[list[Sample]]:
-    """Finds files with equal content.
-
-    Args:
-        samples: The samples, each path once.
+    """Finds files with equal content, among samples with each path once.
 
     Returns:
         Groups of at least two samples whose files are equal byte by byte, in the order given.
@@ -315,7 +295,3 @@ def _place(key: str, seed: int) -> float:
 def _in_numbers(name: str) -> list[tuple[int, str]]:
     """A key that sorts 9 before 10."""
     return [(int(part or 0) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", name)]
-
-
-def _plural(by: str) -> str:
-    return {"identity": "people", "tracklet": "tracklets", "image": "images"}[by]

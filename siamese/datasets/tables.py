@@ -10,7 +10,7 @@ from typing import Literal
 from siamese.datasets.people import number_cameras
 from siamese.datasets.samples import Sample, read_name, read_number
 from siamese.errors import InputError
-from siamese.files import whole_file
+from siamese.files import write_csv
 from siamese.filesystem import as_path, file_states, is_remote, join
 
 TRIPLET_COLUMNS = ("Anchor", "Positive", "Negative")
@@ -21,12 +21,6 @@ NUMBER_COLUMNS = ("camera", "tracklet")
 
 def csv_kind(table: str | Path) -> Literal["triplet", "identity"]:
     """Tells triplets from identities by the header of a CSV file.
-
-    Args:
-        table: The CSV file.
-
-    Returns:
-        "triplet" or "identity".
 
     Raises:
         InputError: There is no such file, or its columns are of neither kind.
@@ -95,11 +89,8 @@ def read_triplets(
 def read_identities(table: str | Path, image_folder: str | Path | None = None) -> list[Sample]:
     """Reads a CSV file with an identity a file.
 
-    Args:
-        table: A CSV file with the columns identity and path, perhaps camera and tracklet. Cameras
-            that are not numbered are numbered, see `list_cameras`.
-        image_folder: What the paths are relative to. When None the CSV file's folder, or the one
-            folder in it that has the first image.
+    The columns are identity and path, perhaps camera and tracklet. Cameras that are not numbered
+    are numbered, see `Layout.cameras`. `image_folder` is as in `read_triplets`.
 
     Returns:
         Samples in the file's order. Empty numbers are -1, not known.
@@ -143,10 +134,7 @@ def place_table(table: str | Path, images: str | Path, folder: str | Path) -> Pa
     Args:
         table: A CSV file that `csv_kind` knows.
         images: What its file names are relative to.
-        folder: Where the new table goes; made when missing.
-
-    Returns:
-        The new table, of the name of the old one.
+        folder: Where the new table, of the same name, goes; made when missing.
 
     Raises:
         InputError: The table cannot be read.
@@ -158,13 +146,10 @@ def place_table(table: str | Path, images: str | Path, folder: str | Path) -> Pa
     home = str(as_path(images).absolute())
     target = Path(folder) / table.name
     target.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(target) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(rows[0])
-        for row in rows:
-            writer.writerow(
-                join(home, text) if name in named else text for name, text in row.items()
-            )
+    placed = (
+        [join(home, text) if name in named else text for name, text in row.items()] for row in rows
+    )
+    write_csv(target, [rows[0], *placed])
     return target
 
 

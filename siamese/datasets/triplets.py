@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from siamese.datasets import Sample, read_triplets, recognise
 from siamese.errors import InputError
-from siamese.files import whole_file
+from siamese.files import write_csv
 from siamese.filesystem import as_path, make_folder
 
 logger = logging.getLogger(__name__)
@@ -34,17 +34,10 @@ def name_image(person: str, file: str) -> str:
     return f"{person}/{file}"
 
 
-def find_triplets(
-    table: str | Path, samples: Iterable[Sample], image_folder: str | Path | None = None
-) -> list[list[str]]:
-    """Reads the triplets of a CSV file whose three images are all among the samples.
+def find_triplets(table: str | Path, samples: Iterable[Sample]) -> list[list[str]]:
+    """Reads the triplets of a CSV file whose three images are all among the samples that train.
 
     A warning says how many there are, where others are left out.
-
-    Args:
-        table: The triplet CSV file, or the folder that holds it.
-        samples: The training side.
-        image_folder: What the table's file names are relative to, as `read_triplets` takes it.
 
     Returns:
         Names of anchor, positive and negative (`name_image`).
@@ -56,7 +49,7 @@ def find_triplets(
     there = {sample.path for sample in samples}
     paths: dict[str, str] = {}
     rows, total = [], 0
-    for triplet in read_triplets(table, image_folder):
+    for triplet in read_triplets(table):
         names = [name_image(sample.person, Path(sample.path).name) for sample in triplet]
         for name, sample in zip(names, triplet, strict=True):
             if paths.setdefault(name, sample.path) != sample.path:
@@ -78,31 +71,14 @@ def find_triplets(
 
 
 def write_triplets(folder: str | Path, rows: Iterable[Sequence[str]]) -> None:
-    """Writes the table of triplets beside records.
-
-    Args:
-        folder: The folder of the records.
-        rows: Names of anchor, positive and negative, as `find_triplets` gives them.
-    """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(rows)
+    """Writes the triplets that `find_triplets` gives into the folder of the records."""
     folder = as_path(folder)
     make_folder(folder)
-    with whole_file(folder / TRIPLETS) as temporary:
-        temporary.write_text(buffer.getvalue(), encoding="utf-8")
+    write_csv(folder / TRIPLETS, [COLUMNS, *rows], line_end="\n")
 
 
 def kept_triplets(folder: str | Path) -> list[list[str]]:
-    """Reads the triplets kept beside records.
-
-    Args:
-        folder: The folder of the records.
-
-    Returns:
-        Names of anchor, positive and negative (`name_image`); none where no table was kept.
-    """
+    """Reads the triplets kept in the folder of records; none where no table was kept."""
     path = as_path(folder) / TRIPLETS
     if not path.is_file():
         return []
@@ -110,11 +86,7 @@ def kept_triplets(folder: str | Path) -> list[list[str]]:
 
 
 def place_triplets(triplets: Sequence[Sequence[str]], names: Sequence[str]) -> NDArray[np.int64]:
-    """Finds the rows of the images of triplets.
-
-    Args:
-        triplets: Names, as `kept_triplets` gives.
-        names: Names of the images that there are, in order.
+    """Finds the rows of the images of triplets, among the names of the images that there are.
 
     Returns:
         `(triplets, 3)`, places in `names`; a triplet with an image that there is not (one that was

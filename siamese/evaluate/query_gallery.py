@@ -202,10 +202,10 @@ def _list_folder(
     layout = recognise(data, pattern)
     listed: dict[str, list[Sample]]
     if {"query", "gallery"} & set(layout.parts):
-        listed = {part: list_samples(data, part, pattern) for part in _SEARCH}
+        listed = {part: list_samples(layout, part) for part in _SEARCH}
         source, notes = "query and gallery folders", layout.notes
     else:
-        listed = {"train": list_samples(data, "all", pattern)}
+        listed = {"train": list_samples(layout, "all")}
         source = "all images of a folder without queries: the first of each person and camera asks"
         notes = (*layout.notes, "Nothing says that the model was not trained on these people.")
     named = {sample.path: sample for found in listed.values() for sample in found}

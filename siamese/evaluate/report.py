@@ -13,7 +13,7 @@ from PIL import Image
 from siamese import plots
 from siamese.evaluate.report_images import Shown, draw_shown
 from siamese.evaluate.score_report import ScoreReport
-from siamese.files import whole_file
+from siamese.files import write_text
 from siamese.metrics.calibration import Reliability
 from siamese.metrics.pairs import PairCounts
 from siamese.metrics.ranking import RankingScores
@@ -83,8 +83,7 @@ def write_report(report: ScoreReport, curves: Drawings, shown: Shown, folder: Pa
         curves=[plots.to_svg(each) for each in curves.values()],
         json=json.dumps(replace(report, protocol_text=()).to_dict(), indent=1, ensure_ascii=False),
     )
-    with whole_file(folder / "report.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(folder / "report.html", page)
 
 
 def _percent(share: float, digits: int = 1) -> str:

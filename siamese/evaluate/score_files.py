@@ -13,7 +13,7 @@ import numpy as np
 from siamese.errors import InputError
 from siamese.evaluate.embedded import EmbeddedImages
 from siamese.evaluate.score_report import REPORT_VERSION, ScoreReport
-from siamese.files import WRONG_VALUES, whole_file, write_csv
+from siamese.files import WRONG_VALUES, write_csv, write_text
 from siamese.metrics.ranking import QueryResults, RankingScores
 
 SCORES_FILE = "scores.json"
@@ -35,9 +35,7 @@ NEAREST = 5
 
 def write_score_report(report: Mapping[str, Any], path: Path) -> None:
     """Writes a score report, plain values, as JSON, under a temporary name that is renamed."""
-    with whole_file(path) as temporary:
-        text = json.dumps(report, indent=1, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_score_report(path: str | Path) -> ScoreReport:

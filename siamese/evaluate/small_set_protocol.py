@@ -153,7 +153,7 @@ def evaluate_small_set(
     refuse_records(data)
     layout = recognise(data, pattern)
     parts = [part for part in ("query", "gallery") if part in layout.parts] or ["all"]
-    listed = [each for part in parts for each in list_samples(data, cast(PartName, part), pattern)]
+    listed = [each for part in parts for each in list_samples(layout, cast(PartName, part))]
     everything = list({each.path: each for each in listed}.values())
     samples = drop_damaged(everything, on_corrupt)
     kept = {each.path for each in samples}

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from siamese.errors import InputError
-from siamese.files import whole_file
+from siamese.files import write_text
 from siamese.inference.networks import can_run_onnx
 from siamese.models.checkpoint import PRETRAINED, read_metadata
 
@@ -90,8 +90,7 @@ def use_model(model: str | Path, why: str) -> Choice:
         find_model(PRETRAINED_NAME)
     choice = Choice(chosen, why)
     RUNS.mkdir(exist_ok=True)
-    with whole_file(IN_USE) as temporary:
-        temporary.write_text(json.dumps(asdict(choice), ensure_ascii=False), encoding="utf-8")
+    write_text(IN_USE, json.dumps(asdict(choice), ensure_ascii=False))
     return choice
 
 

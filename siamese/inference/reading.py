@@ -1,12 +1,10 @@
 """Images of any kind -> arrays of RGB, and batches of one size that threads read ahead."""
 
-import collections
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, TypeAlias, TypeVar
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,15 +12,13 @@ from PIL import Image
 
 from siamese.datasets.samples import walk_images
 from siamese.errors import InputError
-from siamese.images import convert_image, decode_image, read_image, resize_pixels
+from siamese.images import convert_image, decode_image, map_ahead, read_image, resize_pixels
 
 ImageLike: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | ArrayLike
 """A file, its bytes, an open file, a Pillow image, or an array or tensor: `(height, width)`, or
 with 1, 3 or 4 channels behind; grey, RGB or RGBA, 0 to 255."""
 Images: TypeAlias = ImageLike | Iterable[ImageLike]
 Progress: TypeAlias = Callable[[int, int], None]
-_Item = TypeVar("_Item")
-_Answer = TypeVar("_Answer")
 
 
 def list_images(images: Images) -> Iterator[Any]:
@@ -160,21 +156,3 @@ def read_batches(
     pixels = map_ahead(read, enumerate(list_images(images)), batch_size)
     while batch := list(itertools.islice(pixels, batch_size)):
         yield np.stack(batch)
-
-
-def map_ahead(
-    function: Callable[[_Item], _Answer], items: Iterable[_Item], ahead: int
-) -> Iterator[_Answer]:
-    """Applies a function in threads and yields the answers in order.
-
-    At most `ahead` items are worked on, or wait, while the caller uses an answer.
-    """
-    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool:
-        coming = (pool.submit(function, item) for item in items)
-        waiting = collections.deque(itertools.islice(coming, ahead))
-        try:
-            while waiting:
-                waiting.extend(itertools.islice(coming, 1))
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)

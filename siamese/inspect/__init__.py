@@ -17,9 +17,9 @@ from siamese.datasets import (
     PartName,
     Sample,
     list_samples,
-    measure_coverage,
     recognise,
 )
+from siamese.datasets.coverage import count_coverage, find_left_out
 from siamese.errors import InputError
 from siamese.filesystem import listed_once, reaching
 from siamese.inspect.findings import (
@@ -56,52 +56,46 @@ def inspect_folder(
         OSError: An address cannot be reached.
     """
     with reaching(folder), listed_once():
-        return _inspect(folder, pattern, progress)
-
-
-def _inspect(
-    folder: str | Path, pattern: str | None, progress: Callable[[int, int], None] | None
-) -> Report:
-    layout = recognise(folder, pattern)
-    parts: dict[str, list[Sample]] = {}
-    findings: list[Finding] = []
-    for part in layout.parts:
-        # A dataset in one part may be a gallery: "train" would leave its distractors out.
-        asked = cast(PartName, part) if len(layout.parts) > 1 else "all"
-        try:
-            parts[part] = list_samples(layout, asked, pattern, unlabelled=True)
-        except InputError as error:
-            findings.append(
-                Finding("error", str(error), (layout.parts[part],), "See the end of the message.")
-            )
-    if not parts:
-        raise InputError(findings[0].what)
-    # Query tracklets of MARS are in the gallery too: look at each image once.
-    samples = list({s.path: s for group in parts.values() for s in group}.values())
-    statistics = measure_images([s.path for s in samples], progress)
-    if layout.name != UNLABELLED:
-        findings += people_findings(parts, layout)
-        findings += query_findings(parts)
-        findings += camera_findings(parts, layout)
-    findings += image_findings(statistics)
-    findings += duplicate_findings(samples, statistics)
-    coverage = measure_coverage(folder, layout, (sample.path for sample in samples))
-    findings += folder_findings(layout, samples, coverage)
-    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
-    nobody = ("", layout.distractor_person)
-    named = [s for s in samples if s.person not in nobody]
-    return Report(
-        folder=str(folder),
-        layout=layout.name,
-        notes=layout.notes,
-        parts={part: _summarise(group, layout) for part, group in parts.items()},
-        images_a_person=dict(sorted(Counter(s.person for s in named).items())),
-        image_sizes=Counter(each.size for each in statistics.values() if not each.trouble),
-        contact_sheet=_spread([s for s in named or samples if not statistics[s.path].trouble], 24),
-        findings=tuple(findings),
-        coverage=coverage,
-        folders=dict(layout.parts),
-    )
+        layout = recognise(folder, pattern)
+        parts: dict[str, list[Sample]] = {}
+        findings: list[Finding] = []
+        for part in layout.parts:
+            # A dataset in one part may be a gallery: "train" would leave its distractors out.
+            asked = cast(PartName, part) if len(layout.parts) > 1 else "all"
+            try:
+                parts[part] = list_samples(layout, asked, unlabelled=True)
+            except InputError as error:
+                fix = "See the end of the message."
+                findings.append(Finding("error", str(error), (layout.parts[part],), fix))
+        if not parts:
+            raise InputError(findings[0].what)
+        # Query tracklets of MARS are in the gallery too: look at each image once.
+        samples = list({s.path: s for group in parts.values() for s in group}.values())
+        statistics = measure_images([s.path for s in samples], progress)
+        if layout.name != UNLABELLED:
+            findings += people_findings(parts, layout)
+            findings += query_findings(parts)
+            findings += camera_findings(parts, layout)
+        findings += image_findings(statistics)
+        findings += duplicate_findings(samples, statistics)
+        left_out = find_left_out(folder, layout, {sample.path for sample in samples})
+        findings += folder_findings(folder, layout, samples, left_out)
+        findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+        nobody = ("", layout.distractor_person)
+        named = [s for s in samples if s.person not in nobody]
+        readable = [s for s in named or samples if not statistics[s.path].trouble]
+        return Report(
+            folder=str(folder),
+            layout=layout.name,
+            notes=layout.notes,
+            parts={part: _summarise(group, layout) for part, group in parts.items()},
+            images_a_person=dict(sorted(Counter(s.person for s in named).items())),
+            image_sizes=Counter(each.size for each in statistics.values() if not each.trouble),
+            contact_sheet=_spread(readable, 24),
+            findings=tuple(findings),
+            coverage=count_coverage(len(samples), left_out),
+            folders=dict(layout.parts),
+        )
 
 
 def _summarise(samples: Sequence[Sample], layout: Layout) -> PartSummary:

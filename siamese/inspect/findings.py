@@ -7,17 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from siamese.datasets import Coverage, Layout, Sample
-from siamese.datasets.coverage import NO_PART
-from siamese.datasets.samples import (
-    JUNK_PERSONS,
-    folder_names,
-    images_by_folder,
-    printable,
-    read_name,
-    walk_dead_links,
-    walk_images,
-)
+from siamese.datasets import Layout, Sample
+from siamese.datasets.coverage import DEAD_LINKS, DISTRACTORS, JUNK, NO_PART
+from siamese.datasets.samples import folder_names, images_by_folder, printable, read_name
 from siamese.filesystem import as_path, join
 from siamese.inspect.image_statistics import MOST_COMPARED, MOST_PAIRS, ImageStatistics, near_pairs
 from siamese.inspect.inspection_report import Finding, Severity
@@ -221,45 +213,35 @@ def duplicate_findings(
 
 
 def folder_findings(
-    layout: Layout, samples: Iterable[Sample], coverage: Coverage
+    folder: str | Path,
+    layout: Layout,
+    samples: Iterable[Sample],
+    left_out: Mapping[str, Sequence[str]],
 ) -> Iterator[Finding]:
     """Finds folders without images, images that are left out, and folders that mix people."""
     if layout.name.endswith("-csv"):
         return
-    for each in coverage.left_out:
-        if each.reason == NO_PART:
-            what = f"{each.images:,} images lie {each.reason}: they are left out."
-            fix = "Give their folder by itself, or --pattern, if they belong to it."
-            yield Finding("note", what, (each.example,), fix)
-    of_identities = layout.name in ("folders", "mars-categories")
-    used = {s.path for s in samples}
+    yield from _found(
+        "note",
+        left_out.get(NO_PART, ()),
+        f"# images lie {NO_PART}: they are left out.",
+        "Give their folder by itself, or --pattern, if they belong to it.",
+        shown=1,
+    )
     empty: list[str] = []
-    junk: list[str] = []
-    distractors: list[str] = []
-    left_out: list[str] = []
-    dead: list[str] = []
-    for folder in sorted(set(layout.parts.values())):
-        if of_identities:
-            filled = images_by_folder(folder)
-            hollow = [join(folder, name) for name in folder_names(folder) if not filled.get(name)]
-            # `records make` puts its records into the dataset's folder unless told otherwise.
-            empty += [
-                each
-                for each in hollow
-                if not is_record_set(each) and not (as_path(each) / BUILDING).exists()
-            ]
-        dead += [join(folder, name) for name in walk_dead_links(folder)]
-        for name in walk_images(folder):
-            path = join(folder, name)
-            if path not in used:
-                read = read_name(name.rsplit("/", 1)[-1])
-                person = read.person if read else None
-                if person in JUNK_PERSONS:
-                    junk.append(path)
-                elif person is not None and person == layout.distractor_person:
-                    distractors.append(path)
-                else:
-                    left_out.append(path)
+    for part in sorted(set(layout.parts.values())) if layout.of_identities else ():
+        filled = images_by_folder(part)
+        hollow = [join(part, name) for name in folder_names(part) if not filled.get(name)]
+        # `records make` puts its records into the dataset's folder unless told otherwise.
+        empty += [
+            each
+            for each in hollow
+            if not is_record_set(each) and not (as_path(each) / BUILDING).exists()
+        ]
+    home = as_path(folder)
+    whole = {why: [join(home, name) for name in names] for why, names in left_out.items()}
+    junk, distractors, dead = (whole.pop(why, []) for why in (JUNK, DISTRACTORS, DEAD_LINKS))
+    whole.pop(NO_PART, None)
     yield from _found(
         "warning", empty, "# identity folders hold no image.", "Fill them or remove them."
     )
@@ -281,15 +263,15 @@ def folder_findings(
     )
     yield from _found(
         "warning",
-        left_out,
+        sorted(path for paths in whole.values() for path in paths),
         "# images are left out: their names do not parse, or no list or identity folder has them.",
         "Rename them like the others, move them into identity folders, or give a pattern.",
     )
     named = defaultdict(set)
-    for sample in samples if of_identities else ():
+    for sample in samples if layout.of_identities else ():
         if read := read_name(Path(sample.path).name):
-            home = os.path.dirname(sample.path)  # noqa: PTH120 - `pathlib` would spoil an address
-            named[home].add(read.person)
+            # `pathlib` would spoil an address.
+            named[os.path.dirname(sample.path)].add(read.person)  # noqa: PTH120
     yield from _found(
         "warning",
         [f"{f} ({', '.join(sorted(names))})" for f, names in named.items() if len(names) > 1],

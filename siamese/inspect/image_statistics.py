@@ -1,9 +1,7 @@
 """Statistics of the images of a dataset, and pairs that look almost the same."""
 
 import io
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from PIL import Image
 from siamese.datasets.splits import hash_content
 from siamese.errors import InputError
 from siamese.filesystem import is_remote
-from siamese.images import decode_image, read_bytes
+from siamese.images import decode_image, map_ahead, read_bytes
 
 NEAR_BITS = 8
 """Images whose hashes differ in at most so many of the 128 bits are near-duplicates.
@@ -29,8 +27,6 @@ MOST_COMPARED = 40_000
 
 MOST_PAIRS = 1000
 """More pairs of images that look almost the same are not searched for."""
-
-_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +49,7 @@ class ImageStatistics:
 
 
 def measure_image(path: str | Path) -> ImageStatistics:
-    """Reads one image file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        What it is, or why it could not be read.
+    """Reads one image file: what it is, or why it could not be read.
 
     Raises:
         OSError: It is at an address that cannot be reached.
@@ -79,26 +69,18 @@ def measure_image(path: str | Path) -> ImageStatistics:
 def measure_images(
     paths: Sequence[str], progress: Callable[[int, int], None] | None = None
 ) -> dict[str, ImageStatistics]:
-    """Reads image files in parallel threads (Pillow decodes outside Python's lock).
+    """Reads image files in threads (Pillow decodes outside Python's lock): statistics by path.
 
-    Args:
-        paths: The files.
-        progress: Called in the caller's thread with (done, total), now and then and at the end.
-
-    Returns:
-        The statistics by path.
+    Progress is told in the caller's thread as (done, total), now and then and at the end.
     """
     found: dict[str, ImageStatistics] = {}
     # Those at an address are mostly waited for.
-    workers = 32 if any(map(is_remote, paths)) else min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as threads:
-        # In blocks, since a million waiting tasks would hold a gigabyte.
-        for start in range(0, len(paths), _BLOCK):
-            block = paths[start : start + _BLOCK]
-            for path, statistics in zip(block, threads.map(measure_image, block), strict=True):
-                found[path] = statistics
-                if progress and (len(found) % 100 == 0 or len(found) == len(paths)):
-                    progress(len(found), len(paths))
+    workers = 32 if any(map(is_remote, paths)) else None
+    measured = map_ahead(measure_image, paths, workers=workers)
+    for path, statistics in zip(paths, measured, strict=True):
+        found[path] = statistics
+        if progress and (len(found) % 100 == 0 or len(found) == len(paths)):
+            progress(len(found), len(paths))
     return found
 
 

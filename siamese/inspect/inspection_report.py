@@ -35,12 +35,10 @@ class PartSummary:
     """The numbers of one part of a dataset.
 
     Attributes:
-        people: Identities, distractors not counted.
-        cameras: Known cameras.
-        tracklets: Known tracklets.
+        people: Identities, distractors not counted; so in the images a person, `fewest` to `most`.
+        cameras: Known cameras; `tracklets` likewise.
         images: Images, distractors included.
         distractors: Images of people who are never asked for.
-        fewest, median, most: Images a person, distractors not counted.
     """
 
     people: int

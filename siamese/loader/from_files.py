@@ -4,9 +4,7 @@ For sets that fit into memory (24 kB an image of 128x64 pixels), and for machine
 alone.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 from siamese.datasets import Sample
 from siamese.datasets.triplets import name_image, place_triplets
 from siamese.errors import InputError
-from siamese.images import read_image, resize_image
+from siamese.images import map_ahead, read_image, resize_image
 from siamese.sampler import RowSampler
 from siamese.vectors import mix_person_means
 
@@ -88,11 +86,10 @@ def read_images(
         return image
 
     found: list[Pixels] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for image in pool.map(read, samples):
-            found.append(image)
-            if progress is not None:
-                progress(len(found), len(samples))
+    for image in map_ahead(read, samples):
+        found.append(image)
+        if progress is not None:
+            progress(len(found), len(samples))
     size = kept_size({image.shape[:2] for image in found}, image_size)
     images = np.empty((len(found), *size, 3), np.uint8)
     for row in range(len(found)):
@@ -117,9 +114,6 @@ def kept_size(sizes: Iterable[tuple[int, ...]], image_size: tuple[int, int]) -> 
         sizes: All heights and widths that there are, in pixels.
         image_size: Height and width of the model's input.
 
-    Returns:
-        Height and width in pixels.
-
     Example:
         >>> kept_size({(128, 64)}, (256, 128)), kept_size({(128, 64), (60, 30)}, (256, 128))
         ((128, 64), (256, 128))
@@ -143,15 +137,10 @@ def array_batches(
 ) -> tuple[Iterator[Batch], int]:
     """Returns endless batches of images and labels, in epochs, for `fit` on any backend.
 
-    Args:
-        data: What `read_images` gives, with labels 0..C-1, and -1 for unknown people.
-        taught: What a teacher says of each image, `(images, dimensions)`; it then comes with it.
-        person_share: Of the mean of the person in what the teacher says
-            (`siamese.vectors.mix_person_means`).
-        triplets: Where `sampler` is `triplets`: names of anchor, positive and negative
-            (`siamese.datasets.triplets.kept_triplets`); by default triplets are drawn.
-        first_epoch: Number of the epoch that comes first, from 0.
-        **options: Of `siamese.sampler.RowSampler`.
+    The arguments are those of `siamese.loader.from_records.train_batches`, of images that
+    `read_images` gives, with labels 0..C-1, and -1 for unknown people; and the `triplets` where
+    `sampler` is `triplets`, as `siamese.datasets.triplets.kept_triplets` gives them; by default
+    they are drawn.
 
     Returns:
         Batches of images `(rows, height, width, 3)` uint8, labels `(rows,)` int32 and, where they

@@ -23,12 +23,21 @@ from siamese.datasets.triplets import kept_triplets, name_image, place_triplets
 from siamese.errors import InputError
 from siamese.loader.from_files import LabelledImages, kept_size
 from siamese.records import UNKNOWN_LABEL, Part, compression_of
-from siamese.records.tensors import FEATURES, parse_record
+from siamese.records.schema import DEFAULTS
 from siamese.sampler import RowSampler
 from siamese.vectors import mix_person_means
 
 ENCODED, LABEL, CAMERA = "image/encoded", "image/class/label", "image/camera"
 _LENGTH_BYTES, _FRAME_BYTES = 12, 16  # before a record, and around it
+FEATURES: dict[str, Any] = {
+    key: tf.io.FixedLenFeature(
+        [],
+        tf.int64 if isinstance(default, int) or key == "image/class/label" else tf.string,
+        default_value=default,
+    )
+    for key, default in DEFAULTS.items()
+}
+"""The keys of a record, for `tf.io.parse_single_example`. What has a default may be missing."""
 
 
 def train_batches(
@@ -105,15 +114,7 @@ def train_batches(
 def evaluation_batches(
     shards: Sequence[str], *, image_size: tuple[int, int], batch_size: int = 64
 ) -> Iterator[LabelledImages]:
-    """Yields every record once, in order; the last batch may be short.
-
-    Args:
-        shards: Record files.
-        image_size: Height and width in pixels of the images in a batch.
-        batch_size: Largest number of images in a batch.
-
-    Yields:
-        Batches.
+    """Yields every record once, in order, in batches; the last one may be short.
 
     Raises:
         InputError: A shard is damaged, or not of this schema.
@@ -151,10 +152,7 @@ def encoded_images(shards: Sequence[str]) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def naming_damage(folder: str | Path) -> Iterator[None]:
-    """Says in one line that a record is damaged, wherever in a training that is found.
-
-    Args:
-        folder: Of the record set.
+    """Says in one line that a record of a set is damaged, wherever in a training that is found.
 
     Raises:
         InputError: A record is damaged, or its image cannot be decoded.
@@ -176,14 +174,28 @@ def naming_damage(folder: str | Path) -> Iterator[None]:
 
 
 def batch_image_size(part: Part, image_size: tuple[int, int]) -> tuple[int, int]:
-    """Returns the size that images are handled at before the model resizes them (`kept_size`).
-
-    Args:
-        part: Entry of the manifest for these shards.
-        image_size: Height and width of the model's input, in pixels.
-    """
+    """Returns the `kept_size` of the images of a part."""
     sizes = (tuple(int(side) for side in size.split("x")) for size in part.image_sizes)
     return kept_size(sizes, image_size)
+
+
+def parse_record(record: Any) -> dict[str, Any]:
+    """Parses a record of this program or of the earlier project, for `tf.data.Dataset.map`.
+
+    Returns:
+        A scalar for each of `FEATURES`. Where a record does not say the person's name, its label
+        stands for it, unless the person is unknown (label -1); and for a missing file name a hash
+        of the image does.
+    """
+    values = dict(tf.io.parse_single_example(record, FEATURES))
+    label, encoded = values["image/class/label"], values["image/encoded"]
+    stand_ins = {
+        "image/class/text": tf.where(label < 0, "", tf.strings.as_string(label)),
+        "image/filename": tf.strings.as_string(tf.strings.to_hash_bucket_fast(encoded, 2**62)),
+    }
+    for key, stand_in in stand_ins.items():
+        values[key] = tf.where(tf.equal(values[key], b""), stand_in, values[key])
+    return values
 
 
 def decode_record(data: Any, image_size: tuple[int, int], as_stored: bool = False) -> Any:

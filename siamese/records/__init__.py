@@ -12,7 +12,6 @@ plan        which images go into which shard, and what an interrupted set has al
 writer      dataset folder -> record set
 reader      folder -> manifest; reads a set through
 legacy      record sets of the earlier project
-tensors     records as tensors; alone here in needing TensorFlow
 """
 
 from siamese.records.manifest import MANIFEST, UNKNOWN_LABEL, Manifest, Part, describe

@@ -23,16 +23,7 @@ def number_people(parts: Mapping[str, Sequence[Sample]]) -> dict[str, int]:
 def count_part(
     samples: Sequence[Sample], written: Sequence[WrittenShard], labels: Mapping[str, int]
 ) -> Part:
-    """Counts one part.
-
-    Args:
-        samples: Those that were written.
-        written: Its shards.
-        labels: Person to label.
-
-    Returns:
-        What the manifest says of it.
-    """
+    """Counts one part: the samples that were written, its shards, and the label of each person."""
     images = Counter([sample.person for sample in samples])
     tracklets = {
         (sample.person, sample.camera, sample.tracklet)
@@ -55,16 +46,7 @@ def count_part(
 def count_source(
     source: SourceDataset, parts: Mapping[str, Sequence[Sample]], labels: Mapping[str, int]
 ) -> Source:
-    """Counts what one of several datasets gave.
-
-    Args:
-        source: The dataset.
-        parts: Part to the samples that were written, of all sources.
-        labels: Person to label.
-
-    Returns:
-        What the manifest says of it.
-    """
+    """Counts what one of several datasets gave of the samples that were written, by part."""
     paths = {sample.path for sample in source.samples}
     mine = {part: [s for s in samples if s.path in paths] for part, samples in parts.items()}
     people = {part: {s.person for s in samples} - {""} for part, samples in mine.items()}

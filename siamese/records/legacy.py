@@ -32,11 +32,9 @@ _FILE = re.compile(r"(?P<name>.+)_(?P<part>train|validation)_\d{5}-of-\d{5}\.tfr
 
 
 def has_legacy_records(folder: str | Path, name: str | None = None) -> bool:
-    """Returns whether a folder holds a complete record set of the earlier project.
+    """Returns whether a folder holds a complete record set of the earlier project, of any name.
 
-    Args:
-        folder: The folder.
-        name: First part of the files' names; any when None.
+    With a name the files' names must begin with it.
     """
     folder = as_path(folder)
     if (folder / MANIFEST).exists() or not folder.is_dir():
@@ -59,9 +57,6 @@ def _first_keys(path: Path) -> set[str]:
 
 def scan_legacy_records(folder: str | Path) -> Manifest:
     """Makes the manifest of a record set of the earlier project by reading all its records.
-
-    Args:
-        folder: A folder for which `has_legacy_records` is true.
 
     Returns:
         A manifest; cameras and tracklets are not known. `split["by"]` is "identity" only if the

@@ -22,8 +22,6 @@ class Shard:
     """One file.
 
     Attributes:
-        file: Its name.
-        records: Number of records.
         bytes: Size of the file.
         sha256: Checksum of the file, 64 hexadecimal digits; empty where none was recorded.
     """
@@ -47,13 +45,10 @@ class Part:
     """The training or the validation part of a record set.
 
     Attributes:
-        images: Number of images.
-        people: Number of people.
         cameras: Number of known cameras.
         tracklets: Number of known tracklets (person, camera and tracklet number together).
         images_by_label: Label to number of images.
         image_sizes: `"heightxwidth"` to number of images, the 50 commonest.
-        shards: The files.
     """
 
     images: int

@@ -10,7 +10,7 @@ from typing import Any
 
 from siamese.datasets import Sample
 from siamese.errors import InputError, OnCorrupt
-from siamese.files import WRONG_VALUES, remove, whole_file
+from siamese.files import WRONG_VALUES, remove, write_text
 from siamese.filesystem import FileState, as_path, make_folder, remove_folder
 from siamese.records.manifest import MANIFEST, Manifest, Shard, Skipped
 from siamese.records.shards import BUILDING, ShardJob, WrittenShard
@@ -32,20 +32,9 @@ def plan_part(
     on_corrupt: OnCorrupt = "error",
     verify: bool = True,
 ) -> Iterator[ShardJob]:
-    """Deals the images of a part into shards.
+    """Deals the images of a part into shards, whose paths begin with the stem.
 
-    Args:
-        stem: Path of the files up to the shard's number.
-        samples: The images.
-        labels: Person to label.
-        num_shards: Files; None: as many as make some 128 MB each.
-        states: Path to size and version of the images that are there.
-        compress: Whether the files are to be GZIP.
-        on_corrupt: As in the jobs.
-        verify: As in the jobs.
-
-    Yields:
-        The jobs.
+    `states` has size and version of the images that are there; the rest is as in `write_records`.
     """
     ordered = sorted(samples, key=_scatter)
     found = [states.get(sample.path, FileState(0, 0)) for sample in ordered]
@@ -155,9 +144,3 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file that is whole or not there."""
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -21,16 +21,9 @@ def is_record_set(folder: str | Path) -> bool:
 
 
 def read_manifest(folder: str | Path, check_shards: bool = True) -> Manifest:
-    """Reads the manifest of a record set and checks that its shards are there, whole in size.
+    """Reads the manifest of a record set; `check_shards` sees that its files are whole in size.
 
     A record set of the earlier project has none: its manifest is made by reading all its records.
-
-    Args:
-        folder: The folder of the record set.
-        check_shards: Look whether the shards are there.
-
-    Returns:
-        The manifest.
 
     Raises:
         InputError: There is no manifest, it is of another version or damaged, or a shard is missing

@@ -79,9 +79,6 @@ def frame_image(
         tracklet: The tracklet's number.
         frame_number: The frame's number.
 
-    Returns:
-        The frame, as it goes into a file.
-
     Example:
         >>> record = frame_image(b"...", "a.jpg", b"jpeg", (128, 64), 0, "0002")[12:-4]
         >>> decode_example(record)["image/filename"]
@@ -106,13 +103,9 @@ def frame_image(
 
 
 def decode_example(record: bytes) -> dict[str, Value]:
-    """Reads one record; lists give their first value, and lists of fractions are passed over.
+    """Reads a serialised `tf.train.Example`: key to bytes or whole number.
 
-    Args:
-        record: A serialised `tf.train.Example`.
-
-    Returns:
-        Key to bytes or whole number.
+    Lists give their first value, and lists of fractions are passed over.
 
     Raises:
         ValueError: The bytes are no `tf.train.Example`.
@@ -135,10 +128,7 @@ def open_shard(path: Path) -> io.BufferedIOBase:
 
 
 def read_frames(file: io.BufferedIOBase) -> Iterator[tuple[int, bytes]]:
-    """Reads the records of an open, uncompressed file.
-
-    Args:
-        file: The file, at its beginning.
+    """Reads the records of an open, uncompressed file from its beginning.
 
     Yields:
         Offset of the frame in bytes, and the record.
@@ -168,10 +158,7 @@ def read_frames(file: io.BufferedIOBase) -> Iterator[tuple[int, bytes]]:
 
 
 def read_examples(path: Path) -> Iterator[tuple[int, int, bytes, dict[str, Value]]]:
-    """Reads the images of a file of records.
-
-    Args:
-        path: The file, compressed where its name ends in `.gz`.
+    """Reads the images of a file of records, compressed where its name ends in `.gz`.
 
     Yields:
         Offset of the frame in bytes, label, encoded image, and all values of the record.

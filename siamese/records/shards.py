@@ -9,11 +9,9 @@ import importlib
 import io
 import os
 import zlib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,14 @@ from siamese.datasets import Sample
 from siamese.errors import InputError, OnCorrupt
 from siamese.files import whole_file
 from siamese.filesystem import as_path, is_remote, make_folder, read_each
-from siamese.images import MAXIMUM_PIXELS, ORIENTATION, decode_image, read_bytes, read_exif
+from siamese.images import (
+    MAXIMUM_PIXELS,
+    ORIENTATION,
+    decode_image,
+    map_ahead,
+    read_bytes,
+    read_exif,
+)
 from siamese.records.manifest import Shard, Skipped
 from siamese.records.schema import frame_image
 
@@ -33,7 +38,6 @@ BUILDING = ".building"
 _SCAN = b"\xff\xda"  # after it come the pixels of a JPEG file
 _MARKS = (b"Exif\0", b"http://ns.adobe.com/xap/", b"MPF\0")
 _SHORT = 2048  # bytes of a header without profiles and thumbnails
-_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _IMAGES_AT_ONCE = 128
 _BYTES_AT_ONCE = 4 * 2**20
 _REMOTE_WORKERS = 4
@@ -70,13 +74,7 @@ class ShardJob:
 
 @dataclass(frozen=True)
 class WrittenShard:
-    """Describes what one shard holds.
-
-    Attributes:
-        shard: Name, records, size, checksum.
-        image_sizes: `"heightxwidth"` to number of images.
-        skipped: Images that were left out.
-    """
+    """Describes one shard: itself, `"heightxwidth"` to number of images, what was left out."""
 
     shard: Shard
     image_sizes: dict[str, int]
@@ -110,16 +108,9 @@ def write_shard(
     checksum, size = hashlib.sha256(), 0
     shapes = Counter[tuple[int, int]]()
     skipped: list[Skipped] = []
-    with (
-        whole_file(path, temporary),
-        ThreadPoolExecutor(workers) as pool,
-        temporary.open("wb") as file,
-    ):
-        rest = _divide(job)
-        waiting = deque(pool.submit(_make_block, job, rows) for rows in islice(rest, workers + 2))
-        while waiting:  # in order, and a few blocks ahead at most
-            data, found, left_out = waiting.popleft().result()
-            waiting.extend(pool.submit(_make_block, job, rows) for rows in islice(rest, 1))
+    blocks = map_ahead(lambda rows: _make_block(job, rows), _divide(job), workers + 2, workers)
+    with whole_file(path, temporary), temporary.open("wb") as file:
+        for data, found, left_out in blocks:
             file.write(data)
             checksum.update(data)
             size += len(data)
@@ -133,14 +124,10 @@ def write_shard(
 
 
 def load_image(path: str, verify: bool = True) -> tuple[bytes, bytes, int, int]:
-    """Reads one image file as it goes into a record.
+    """Reads one image file as it goes into a record; verifying decodes it, to see that it is whole.
 
     The bytes of RGB and grey JPEG and of RGB PNG stay as they are; all others become RGB PNG, and
     so do files that are damaged where Pillow does not mind, but TensorFlow does.
-
-    Args:
-        path: The file.
-        verify: Decode it, to see that it is whole.
 
     Returns:
         The bytes, the format (`jpeg` or `png`), height and width in pixels.
@@ -225,22 +212,6 @@ def _is_whole_png(data: bytes) -> bool:
     return False
 
 
-def _read_quickly(path: str, size: int) -> bytes:
-    """Reads a file that should be so large, in a third of the time of `Path.read_bytes`.
-
-    Nothing where it is of another size or cannot be read.
-    """
-    try:
-        file = os.open(path, _READ)
-        try:
-            data = os.read(file, size + 1)
-        finally:
-            os.close(file)
-    except OSError:
-        return b""
-    return data if len(data) == size else b""
-
-
 def _divide(job: ShardJob) -> Iterator[slice]:
     """Divides a job into pieces of some 128 images, or fewer where they are large."""
     first, weight = 0, 0
@@ -256,14 +227,8 @@ def _make_block(job: ShardJob, rows: slice) -> tuple[bytes, list[tuple[int, int]
     # Step by step for all images, not image by image: reading and decoding let other threads run,
     # and those that ask for Python's lock in between, at each image, mostly wait to be woken up.
     samples = job.samples[rows]
-    remote = [sample.path for sample in samples if is_remote(sample.path)]
-    content = dict(zip(remote, read_each(remote), strict=True))
-    files = [
-        (content[sample.path] or b"")
-        if sample.path in content
-        else _read_quickly(sample.path, size)
-        for sample, size in zip(samples, job.sizes[rows], strict=True)
-    ]
+    # What cannot be read here is read once more below, where the error is told.
+    files = [data or b"" for data in read_each([sample.path for sample in samples])]
     plain = [_size_of_plain_jpeg(data) for data in files]
     if job.verify:
         plain = [

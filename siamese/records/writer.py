@@ -27,6 +27,7 @@ from siamese.datasets import (
 from siamese.datasets.splits import SplitBy, SplitRule, refuse_duplicates, split_sources
 from siamese.datasets.triplets import TRIPLETS, find_triplets, kept_triplets, write_triplets
 from siamese.errors import InputError, OnCorrupt
+from siamese.files import write_text
 from siamese.filesystem import (
     as_path,
     file_states,
@@ -48,7 +49,7 @@ from siamese.records.manifest import (
     Manifest,
     describe,
 )
-from siamese.records.plan import begin, plan_part, write_text
+from siamese.records.plan import begin, plan_part
 from siamese.records.reader import is_record_set, read_manifest
 from siamese.records.shards import BUILDING, ShardJob, WrittenShard, write_shard
 
@@ -232,10 +233,7 @@ def renew_triplets(
 ) -> None:
     """Keeps the triplets of a triplet CSV file as it is now beside records of its images.
 
-    Args:
-        folder: The folder of the records.
-        manifest: Theirs.
-        sources: The datasets; nothing is done for any other than one such file.
+    Nothing is done for any other sources than one such file.
     """
     if len(sources) == 1 and sources[0].layout == "triplet-csv":
         parts = split_sources(sources, SplitRule.from_dict(manifest.split))
@@ -276,25 +274,13 @@ def write_records(
     buffer still sees many people. The bytes of the files depend on the images and the arguments,
     not on the engine or the number of processors.
 
-    Args:
-        parts: `train` and `validation` to their samples, of which one may have none; and
-            `unlabelled` to those of unknown people (""), where there are such.
-        folder: Where to, a path or an address; made when missing. A partial set of the same
-            arguments is continued.
-        name: First part of the shards' names.
-        num_shards: Files for each part; None: as many as make some 128 MB each.
-        dataset: What the images came from, for the manifest.
-        split: How the parts were split, for the manifest.
-        pattern: How the file names were read, for the manifest.
-        on_corrupt: "error" or "skip".
-        compress: Write GZIP files.
-        verify: Decode every image.
-        triplets: Names of anchor, positive and negative, to be kept beside the records.
-        sources: Where the samples are of several datasets: these, for the manifest.
-        camera_names: The numbers of cameras that are named otherwise, for the manifest.
-        coverage: How many images were found and left out, for the manifest.
-        engine: What writes the shards; by default threads of this process.
-        progress: Called with the images done and all images.
+    `parts` are `train` and `validation` to their samples, of which one may have none, and
+    `unlabelled` to those of unknown people (""), where there are such. A folder is made when
+    missing; a partial set of the same arguments in it is continued. Without `verify` images are not
+    decoded. `triplets` (names of anchor, positive and negative) are kept beside the records.
+    `sources` are the datasets where there are several; these and `dataset`, `split`, `pattern`,
+    `camera_names` and `coverage` are for the manifest (`Manifest`). The others are as in
+    `build_records`.
 
     Returns:
         The manifest, as written.
@@ -382,14 +368,9 @@ def write_records(
 
 
 def local_engine(workers: int | None = None) -> Engine:
-    """Writes shards one after another with the threads of this process.
+    """Makes what `write_records` takes: shards one after another, by threads of this process.
 
-    Args:
-        workers: Threads; by default one a processor, eight at most: more wait for each other in
-            Python.
-
-    Returns:
-        What `write_records` takes.
+    By default they are one a processor, eight at most: more wait for each other in Python.
     """
     threads = workers or min(os.cpu_count() or 1, 8)
 

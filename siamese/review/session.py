@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.errors import InputError
-from siamese.files import whole_file
+from siamese.files import write_text
 from siamese.gallery import Gallery, GalleryImage
 from siamese.metrics.blocks import pair_distances
 from siamese.metrics.calibration import Calibration
@@ -165,8 +165,7 @@ class Review:
             self.folder.mkdir(parents=True, exist_ok=True)
             fingerprint = self.gallery.model.fingerprint
             values = {"fingerprint": fingerprint, "calibration": calibration.to_dict()}
-            with whole_file(self.folder / CALIBRATION) as temporary:
-                temporary.write_text(json.dumps(values), encoding="utf-8")
+            write_text(self.folder / CALIBRATION, json.dumps(values))
             self._own = calibration
             return calibration
 

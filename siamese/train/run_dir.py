@@ -20,7 +20,7 @@ from rich.console import Console
 
 from siamese import __version__
 from siamese.errors import InputError
-from siamese.files import WRONG_VALUES, check_fields, whole_file
+from siamese.files import WRONG_VALUES, check_fields, whole_file, write_text
 from siamese.recipes import Recipe, recipe_from_dict
 from siamese.train.speed import speed_up
 
@@ -285,5 +285,4 @@ def versions() -> dict[str, str]:
 
 def write_json(path: Path, values: Any) -> None:
     """Writes a file whole or not at all."""
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_text(path, json.dumps(values, indent=1, ensure_ascii=False))

@@ -301,13 +301,14 @@ class MemoryData(TrainingData):
 
     def __init__(self, folder: str | Path, recipe: Recipe, hosts: dict[str, int]) -> None:
         super().__init__(recipe, hosts)
-        samples = list_samples(folder, "train")
+        layout = recognise(folder)
+        samples = list_samples(layout, "train")
         refuse_duplicates(samples)
         train, held_out = split_samples(
             samples, self.split.by, self.split.validation_size, self.split.random_seed
         )
         self.triplets: list[list[str]] = []
-        if recognise(folder).name == "triplet-csv":
+        if layout.name == "triplet-csv":
             self.triplets = find_triplets(folder, train)
         self.paths = [sample.path for sample in train]
         self.train = read_images(train, image_size=recipe.model.image_size)
