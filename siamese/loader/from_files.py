@@ -4,6 +4,7 @@ For sets that fit into memory (24 kB an image of 128x64 pixels), and for machine
 alone.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def read_images(
         return image
 
     found: list[Pixels] = []
-    for image in map_ahead(read, samples):
+    for image in map_ahead(read, samples, workers=os.cpu_count()):
         found.append(image)
         if progress is not None:
             progress(len(found), len(samples))

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from siamese import __version__
 from siamese.errors import InputError
-from siamese.files import WRONG_VALUES, check_fields, whole_file, write_text
+from siamese.files import WRONG_VALUES, check_fields, write_csv, write_text
 from siamese.recipes import Recipe, recipe_from_dict
 from siamese.train.speed import speed_up
 
@@ -257,15 +257,11 @@ def read_history(folder: Path, *, before: int | None = None) -> list[dict[str, f
 def write_history(folder: Path, rows: list[dict[str, float]]) -> None:
     """Writes `history.csv` whole, under a temporary name that is then renamed."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with (
-        whole_file(folder / "history.csv") as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        for row in rows:
-            numbers = {name: float(value) for name, value in row.items()}
-            writer.writerow({**numbers, "epoch": int(row["epoch"])})
+    numbers = [{**{name: float(each[name]) for name in each}, "epoch": int(each["epoch"])}
+               for each in rows]  # fmt: skip
+    write_csv(
+        folder / "history.csv", [names, *([row.get(name, "") for name in names] for row in numbers)]
+    )
 
 
 def note(console: Console, text: str) -> None:
