@@ -189,7 +189,7 @@ def _may_be_image(name: str) -> bool:
 
 def _is_image(entry: "os.DirEntry[str]") -> bool:
     """Returns whether a file is an image: by its suffix, else by its first bytes."""
-    if not _is_file(entry):
+    if not _is(entry.is_file):
         return False
     if is_image_name(entry.name):
         return True
@@ -222,8 +222,8 @@ def _entries(folder: str | Path, named: Callable[[str], bool]) -> Iterator[tuple
     with os.scandir(folder) as entries:
         for entry in entries:
             if named(entry.name):  # its type may cost a question to the file system
-                inner = _is_folder(entry)
-                if inner or _is_file(entry):
+                inner = _is(entry.is_dir)
+                if inner or _is(entry.is_file):
                     yield entry.name, inner
 
 
@@ -269,7 +269,7 @@ def _walk(
         return  # a link to a folder that it is in
     with os.scandir(folder) as entries:
         for entry in entries:
-            if _is_folder(entry):
+            if _is(entry.is_dir):
                 if _seen(entry.name):
                     yield from _walk(entry.path, f"{prefix}{entry.name}/", (*above, here))
             elif _may_be_image(entry.name):
@@ -290,16 +290,10 @@ def images_by_folder(folder: str | Path) -> dict[str, list[str]]:
     return {inner: sorted(found[inner]) for inner in sorted(found)}
 
 
-def _is_file(entry: "os.DirEntry[str]") -> bool:
+def _is(kind: Callable[[], bool]) -> bool:
+    """Asks an entry for its kind."""
     try:
-        return entry.is_file()
-    except OSError:  # a link to itself
-        return False
-
-
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir()
+        return kind()
     except OSError:  # a link to itself
         return False
 

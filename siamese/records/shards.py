@@ -37,7 +37,6 @@ BUILDING = ".building"
 
 _SCAN = b"\xff\xda"  # after it come the pixels of a JPEG file
 _MARKS = (b"Exif\0", b"http://ns.adobe.com/xap/", b"MPF\0")
-_SHORT = 2048  # bytes of a header without profiles and thumbnails
 _IMAGES_AT_ONCE = 128
 _BYTES_AT_ONCE = 4 * 2**20
 _REMOTE_WORKERS = 4
@@ -156,22 +155,9 @@ def load_image(path: str, verify: bool = True) -> tuple[bytes, bytes, int, int]:
 def _size_of_plain_jpeg(data: bytes) -> tuple[int, int] | None:
     """Height and width of nearly all crops; None where Pillow has to have a closer look."""
     scan = data.find(_SCAN)
-    if scan < 0:
-        return None
-    end = scan + len(_SCAN) + int.from_bytes(data[scan + 2 : scan + 4])
-    # Crops that one program has written begin alike, byte for byte.
-    return (_known_jpeg_header if end < _SHORT else _read_jpeg_header)(data[:end])
-
-
-@functools.cache
-def _simplejpeg() -> Any:
-    """Returns the module, which a program that only asks for a folder's kind does without."""
-    return importlib.import_module("simplejpeg")
-
-
-def _read_jpeg_header(header: bytes) -> tuple[int, int] | None:
+    header = data[: scan + len(_SCAN) + int.from_bytes(data[scan + 2 : scan + 4])]
     # Exif and XMP may say that the image is turned, and MPF that there are several.
-    if not header.startswith(b"\xff\xd8") or any(mark in header for mark in _MARKS):
+    if scan < 0 or not data.startswith(b"\xff\xd8") or any(mark in header for mark in _MARKS):
         return None
     try:
         # A header that only seems to end here, within a thumbnail, is not read: it is cut off.
@@ -183,7 +169,10 @@ def _read_jpeg_header(header: bytes) -> tuple[int, int] | None:
     return height, width
 
 
-_known_jpeg_header = functools.lru_cache(maxsize=1024)(_read_jpeg_header)
+@functools.cache
+def _simplejpeg() -> Any:
+    """Returns the module, which a program that only asks for a folder's kind does without."""
+    return importlib.import_module("simplejpeg")
 
 
 def _is_whole_jpeg(data: bytes) -> bool:
