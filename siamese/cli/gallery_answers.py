@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from siamese.cli.program import chance
 from siamese.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,11 +45,11 @@ def print_rank_list(
         )
     print("  rank  distance    same  verdict             person        camera  image")
     for rank, match in enumerate(matches, start=1):
-        chance = "" if match.probability is None else f"{match.probability:.1%}"
+        sure = "" if match.probability is None else chance(match.probability)
         camera = "" if match.camera is None else str(match.camera)
         time = "" if match.time is None else f"{match.time}  "
         print(
-            f"  {rank:>4}  {match.distance:>8.4f}  {chance:>6}  {match.verdict or '':<18}  "
+            f"  {rank:>4}  {match.distance:>8.4f}  {sure:>6}  {match.verdict or '':<18}  "
             f"{match.person or '':<12}  {camera:>6}  {time}{match.image}"
         )
 

@@ -182,6 +182,18 @@ def say(text: str, console: Any = None) -> None:
     (console or open_console()).print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def chance(probability: float) -> str:
+    """Writes a probability that is an estimate: never as 0 % or 100 %.
+
+    Example:
+        >>> chance(0.99996), chance(0.617), chance(0.0002)
+        ('>99.9%', '61.7%', '<0.1%')
+    """
+    if 0.001 <= probability <= 0.999:
+        return f"{probability:.1%}"
+    return ">99.9%" if probability > 0.5 else "<0.1%"
+
+
 @contextlib.contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar with the time left on standard error; where that is no terminal, a line a minute."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-from siamese.cli.program import POSITIONAL, Json, Option, Stated, counting, import_quietly
+from siamese.cli.program import POSITIONAL, Json, Option, Stated, chance, counting, import_quietly
 from siamese.errors import InputError
 from siamese.preprocessing import UNSTATED, Preprocessing
 
@@ -198,7 +198,7 @@ def _print_verdict(answer: "Verification") -> None:
     }
     print(sentence[answer.verdict])
     odds = "even odds beforehand" if answer.prior == 0.5 else f"a prior of {answer.prior:.4g}"
-    print(f"probability  {answer.probability:.1%} that it is one person, at {odds}")
+    print(f"probability  {chance(answer.probability)} that it is one person, at {odds}")
     of_one = "an unknown share"
     if answer.verdict_same_share is not None:
         of_one = f"{answer.verdict_same_share:.2%}"
