@@ -263,7 +263,7 @@ def write_embeddings(store: Embeddings, path: str | Path) -> None:
             vectors = pyarrow.FixedSizeListArray.from_arrays(values, store.embeddings.shape[1])
             lists = {name: pyarrow.array(each.tolist()) for name, each in columns.items()}
             made = pyarrow.table({**lists, "embedding": vectors})
-            parquet.write_csv(made.replace_schema_metadata(origin), temporary)
+            parquet.write_table(made.replace_schema_metadata(origin), temporary)
 
 
 def read_embeddings(path: str | Path) -> Embeddings:
