@@ -287,7 +287,7 @@ def test_an_error_inside_is_told_to_the_log_and_not_to_the_visitor(
     def fail(*_: Any) -> float:
         raise RuntimeError("the secret of /srv/private")
 
-    monkeypatch.setattr(desk, "distance", fail)
+    monkeypatch.setattr(desk, "compare", fail)
     image = handle_file(images_of(pedestrians, 1)[0])
     with (
         caplog.at_level(logging.ERROR, "siamese.app.components"),

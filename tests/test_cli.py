@@ -305,14 +305,11 @@ def test_records_are_made_of_own_names_and_without_damaged_images(
 def test_train_takes_the_records_of_the_earlier_project(
     pedestrians: Path, records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from siamese.cli.program import open_console
     from siamese.cli.train_command import _find_records
 
     shutil.copytree(pedestrians, tmp_path / "tree")
     earlier_records(records, tmp_path / "tree")
-    assert (
-        _find_records((tmp_path / "tree",), None, {}, "error", open_console()) == tmp_path / "tree"
-    )
+    assert _find_records((tmp_path / "tree",), None, {}, "error") == tmp_path / "tree"
     assert "takes the records of the earlier project" in capsys.readouterr().err
     assert not (tmp_path / "tree" / "records").exists()
 
