@@ -539,7 +539,7 @@ def visit(
 ) -> Iterator[Callable[[], tuple[Any, list[str]]]]:
     """Opens the page; at the end nothing went wrong in it and nothing left this machine."""
     tab = browser.new_page(viewport={"width": request.param, "height": 844})
-    tab.set_default_timeout(40_000)
+    tab.set_default_timeout(120_000)
     wrong: list[str] = []
     tab.on("console", lambda line: line.type == "error" and wrong.append(line.text))
     tab.on("pageerror", lambda each: wrong.append(str(each)))

@@ -103,17 +103,26 @@ def build_compare(desk: Desk, examples: Sequence[tuple[Path, Path]], folder: Pat
             raise InputError("two images are needed. Send both.")
         return desk.verify(read_upload(first), read_upload(second), false_accept_rate)
 
+    # Every change is answered, one after the other with those of the slider, as all of them write
+    # the verdict: that of a pair that has gone may not come last.
     gr.on(
         [first.change, second.change],
         compare,
         [first, second, rate],
         [asked, word, words, chart],
         api_visibility="private",
-        trigger_mode="always_last",
+        trigger_mode="multiple",
+        concurrency_id="verdict",
+        concurrency_limit=1,
         show_progress_on=words,
     ).then(look_inside, [first, second, asked], [heat, heat_words], **HIDDEN)
     rate.change(
-        in_words(show), [asked, rate], [word, words, chart], trigger_mode="always_last", **HIDDEN
+        in_words(show),
+        [asked, rate],
+        [word, words, chart],
+        trigger_mode="always_last",
+        concurrency_id="verdict",
+        **HIDDEN,
     )
     wanted = gr.Number(desk.calibration.false_accept_rate, label="false_accept_rate", visible=False)
     gr.Button(visible=False).click(
