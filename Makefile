@@ -5,20 +5,20 @@ BIN := .venv/bin
 DEMO := demo
 INSTALL := $(shell command -v uv >/dev/null && echo "uv pip install --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet")
 
-.PHONY: help demo test lint types layers pytest notebooks docs test-slow torture test-installs mutants parity counts benchmark clean
+.PHONY: help demo test lint types layers pytest notebooks docs test-slow torture test-installs mutants parity counts benchmark lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-.venv/ready: requirements.txt pyproject.toml
+.venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, $(PYTHON) is older: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(INSTALL) -r requirements.txt
+	$(INSTALL) --require-hashes -r requirements.lock
 	$(INSTALL) --no-deps -e .
 	touch $@
 
-.venv/ready-to-develop: .venv/ready
-	$(INSTALL) -c requirements.txt -e '.[dev]'
+.venv/ready-to-develop: .venv/ready requirements-dev.lock
+	$(INSTALL) --require-hashes -r requirements-dev.lock
 	touch $@
 
 demo: .venv/ready  ## draw people, make records, train, compare two pairs: under 5 minutes
@@ -81,6 +81,14 @@ counts: .venv/ready-to-develop  ## the code counted: lines, repeated names, ques
 
 benchmark: .venv/ready-to-develop  ## all benchmarks, each prints both sides of its ratio
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit; done
+
+LOCK := build/lock/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --python-version 3.11 \
+  --custom-compile-command 'make lock' requirements.txt
+
+lock:  ## the lock files, with hashes, made anew from requirements.txt and pyproject.toml
+	test -x build/lock/bin/uv || ($(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv)
+	$(LOCK) -o requirements.lock
+	$(LOCK) pyproject.toml --extra dev -o requirements-dev.lock
 
 clean:  ## remove what make made, the environment too
 	rm -rf .venv .venv-addons notebooks/work $(DEMO) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

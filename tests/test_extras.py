@@ -103,6 +103,16 @@ def test_extras_bring_the_modules_that_they_are_said_to() -> None:
     assert core == {"numpy", "onnxruntime", "pillow", "protobuf", "typeguard", "tyro", "rich"}
 
 
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_locks_hold_the_pins_with_a_hash_for_every_file(lock: str) -> None:
+    entries = re.findall(
+        r"^(\S+==\S+)(.*?)(?=^\S|\Z)", (ROOT / lock).read_text("utf-8"), re.M | re.S
+    )
+    pins = re.findall(r"^\S+==\S+", (ROOT / "requirements.txt").read_text("utf-8"), re.M)
+    assert {name for name, _ in entries} >= set(pins)
+    assert [name for name, rest in entries if "--hash=sha256:" not in rest] == []
+
+
 @pytest.mark.parametrize(
     ("module", "extra"),
     [("scipy", "evaluate"), ("keras", "train"), ("tensorflow", "train"), ("pyarrow", "gallery")],
