@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
+from siamese.cli import main
 from siamese.datasets import Sample, list_samples, read_identities, read_triplets, recognise
 from siamese.datasets.samples import read_name, walk_dead_links, walk_images
 from siamese.datasets.tables import place_table
@@ -363,10 +364,48 @@ def test_identities_by_hand(tmp_path):
     assert list_samples(table) == read_identities(table)
 
 
+def test_parts_that_a_table_names_are_read(tmp_path, capsys):
+    root = miniatures.market1501(tmp_path)
+    parts = {part: list_samples(root, part) for part in ("train", "query", "gallery")}
+    flags = {
+        "train": "train,,",
+        "query": "validation,True,False",
+        "gallery": "validation,False,True",
+    }
+    rows = [
+        f"{s.person},{Path(s.path).relative_to(root)},{s.camera}.0,{flags[part]}"
+        for part, samples in parts.items()
+        for s in samples
+    ]
+    table = root / "df.csv"
+    table.write_text("\n".join(["label,path,camera,split,is_query,is_gallery", *rows]))
+    assert tuple(recognise(table).parts) == ("train", "query", "gallery")
+    for part, expected in parts.items():
+        found = list_samples(table, part)
+        assert [(s.path, s.person, s.camera) for s in found] == [
+            (s.path, s.person, s.camera) for s in expected
+        ]
+    assert recognise(table).cameras == {}
+    assert main(["records", "make", "--dataset_dir", str(table), "--validation_size", "0"]) == 0
+    assert "10 found, 4 used; left out: 6 in other parts of the data" in capsys.readouterr().out
+    both = rows[-1].replace("False,True", "1,1")
+    table.write_text("\n".join(["pid,image,camid,split,is_query,is_gallery", *rows[:-1], both]))
+    assert len(list_samples(table, "query")) == len(parts["query"]) + 1
+    assert len(list_samples(table, "gallery")) == len(parts["gallery"])
+    table.write_text("\n".join(["identity,path,split", *(
+        f"{s.person},{Path(s.path).relative_to(root)},{part}"
+        for part, samples in parts.items() for s in samples
+    )]))  # fmt: skip
+    assert [s.path for s in list_samples(table, "query")] == [s.path for s in parts["query"]]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("", "has no rows"),
+        ("identity,path,split\nanna,a/1.jpg,dev\n", "row 2: split must be train, query or"),
+        ("identity,path,split\nanna,a/1.jpg,test\n", "row 2: split must be train, query or"),
+        ("label,person,path\nanna,anna,a/1.jpg\n", "Received: label, person, path"),
         ("identity,path\n", "has no rows"),
         ("name,file\nanna,a/1.jpg\n", "expected the columns Anchor, Positive, Negative or"),
         ("identity,path\nanna,a/1.jpg\nbert,b/9.jpg\n", "row 3: no such file"),

@@ -9,6 +9,7 @@ import pytest
 
 from siamese.cli import main
 from siamese.datasets import PeopleUnclearError, list_samples, list_sources, recognise
+from siamese.errors import InputError
 from siamese.gallery.sources import list_covered, list_gallery_images
 from siamese.inspect import inspect_folder
 from siamese.records import build_records, read_manifest
@@ -16,6 +17,7 @@ from siamese.records import build_records, read_manifest
 MARKET = [
     f"{person:04d}_c{camera}s1_000{person}51_00.jpg" for person in (2, 7, 9) for camera in (1, 4)
 ]
+CAMERA = r"[^/]*?(?P<camera>\d+|(?<![A-Za-z])[A-Za-z]+)/"
 VIPER = [f"p{person:03d}_{angle}.bmp" for person in range(12) for angle in (0, 90)]
 PRID = [f"person_{person:04d}.png" for person in range(300, 312)]
 
@@ -53,11 +55,21 @@ def proposals(root: Path) -> list[str]:
         (
             [f"cam_{camera}/{name}" for camera, names in (("a", VIPER[::2]), ("b", VIPER[1::2]))
              for name in names],
-            r"^[^/]*?(?P<camera>\d+|[A-Za-z])/(?P<person>[^_./-]+)[_.-]", 12, 2,
+            rf"^{CAMERA}(?P<person>[^_./-]+)[_.-]", 12, 2,
         ),
         (
             [f"Camera {camera}/{name}" for camera in (1, 2, 3) for name in PRID],
-            r"^[^/]*?(?P<camera>\d+|[A-Za-z])/[^/\d]*(?P<person>\d+)[^/]*$", 12, 3,
+            rf"^{CAMERA}[^/\d]*(?P<person>\d+)[^/]*$", 12, 3,
+        ),
+        # Sides and hours have no number that tells them apart.
+        (
+            [f"{side}/{name}" for side, names in (("left", VIPER[::2]), ("right", VIPER[1::2]))
+             for name in names],
+            rf"^{CAMERA}(?P<person>[^_./-]+)[_.-]", 12, 2,
+        ),
+        (
+            [f"2024-01-31T{hour}-00/{name}" for hour in (10, 11) for name in PRID],
+            r"^(?P<camera>[^/]+)/[^/\d]*(?P<person>\d+)[^/]*$", 12, 2,
         ),
         # Folders of people in train and val.
         (
@@ -90,7 +102,10 @@ def test_folders_that_are_no_people_stop_with_the_reading_that_fits(
         ("20240131", "20240201"), ("31.01.2024", "01.02.2024"), ("cam_a", "cam_b"),
         ("cam1", "cam2", "cam3", "cam4", "cam5", "cam6"), ("seq_01", "seq_02"), ("c1", "c2"),
         ("office_cam2_2023-05-06", "office_cam3_2023-05-06"), ("Monday", "Tuesday"),
-        ("north", "south"),
+        ("north", "south"), ("left", "right"), ("entrance", "exit"), ("indoor", "outdoor"),
+        ("RGB", "IR"), ("192.168.1.4", "192.168.1.5"), ("10h", "11h"), ("9am", "10am"),
+        ("1706695210", "1706695220"), ("anchor", "positive", "negative"), ("person",),
+        ("labeled", "detected"),
     ],
 )  # fmt: skip
 def test_each_command_that_needs_people_stops(tmp_path, folders):
@@ -112,6 +127,8 @@ def test_each_command_that_needs_people_stops(tmp_path, folders):
         [f"{person}/frame_{n}.jpg" for person in ("A", "B") for n in range(9)],
         [f"{person:04d}/{n:03d}.jpg" for person in range(1, 30) for n in range(40)],
         ["query/1.jpg", "query/2.jpg", "anna/1.jpg", "bert/1.jpg"],
+        ["Val/1.jpg", "anna/1.jpg"],
+        [f"{person}/1.jpg" for person in ("West", "anna", "bert")],
         [f"id{name[:4]}/{name}" for name in MARKET],
     ],
 )
@@ -124,13 +141,15 @@ def test_folders_of_people_are_people(tmp_path, names):
 @pytest.mark.parametrize(
     ("form", "cameras"),
     [("{person}/cam{number}/1.jpg", [1, 12]), ("cam_{letter}/{person}/1.jpg", [1, 2]),
-     ("{person}/Camera-{letter}/1.jpg", [1, 2]), ("data/all/{person}/c{number}/1.jpg", [1, 12])],
+     ("{person}/Camera-{letter}/1.jpg", [1, 2]), ("{person}/{side}/1.jpg", [1, 2]),
+     ("data/all/{person}/c{number}/1.jpg", [1, 12])],
 )  # fmt: skip
 def test_people_and_cameras_in_folders_are_read(tmp_path, form, cameras):
     people = ("anna", "bert", "carl")
     for person in people:
         for number, letter in ((1, "a"), (12, "b")):
-            draw(tmp_path, form.format(person=person, number=number, letter=letter))
+            side = {"a": "left", "b": "right"}[letter]
+            draw(tmp_path, form.format(person=person, number=number, letter=letter, side=side))
     layout = recognise(tmp_path)
     assert "camera" in layout.notes[0]
     samples = list_samples(tmp_path)
@@ -205,6 +224,18 @@ def test_parts_of_any_name_are_read(tmp_path, folders, nested):
     assert layout.name == "market1501"
     assert {part: len(list_samples(root, part)) for part in layout.parts} == expected
     assert {s.person for s in list_samples(root, "gallery")} == {"0000", "0001", "0003"}
+
+
+@pytest.mark.parametrize(
+    ("name", "person", "camera"),
+    [("094_1_c9_015844.png", "094", 9), ("person01_cam2_3.jpg", "01", 2), ("12_1_0.jpg", "12", -1)],
+)
+def test_parts_with_names_of_another_form_are_told_an_expression(tmp_path, name, person, camera):
+    draw(tmp_path, *(f"{part}/{name}" for part in ("train", "query", "gallery")))
+    with pytest.raises(InputError, match="--pattern") as caught:
+        recognise(tmp_path)
+    [sample] = list_samples(tmp_path, "query", str(caught.value).split("'")[1])
+    assert (sample.person, sample.camera) == (person, camera)
 
 
 def test_parts_of_folders_of_people_are_read(tmp_path):
@@ -282,7 +313,7 @@ def test_parts_and_folders_beside_them_are_counted(tmp_path):
     [source] = list_sources([root])
     assert [(each.images, each.reason) for each in source.coverage.left_out] == [
         (1, "junk (-1)"),
-        (6, "in the parts query and gallery"),
+        (6, "in other parts of the dataset"),
         (1, "in folders that are no part of the dataset"),
     ]
     assert source.coverage.found == 12

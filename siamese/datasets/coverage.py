@@ -15,6 +15,7 @@ from siamese.datasets.samples import (
     walk_dead_links,
     walk_images,
 )
+from siamese.datasets.tables import read_identities
 from siamese.errors import InputError, OnCorrupt
 from siamese.filesystem import as_path, join
 from siamese.images import find_damaged
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 NO_PART = "in folders that are no part of the dataset"
 JUNK = "junk (-1)"
 DISTRACTORS = "distractors, on which nobody trains"
+OTHER_PARTS = "in other parts of the dataset"
 DEAD_LINKS = "links to nothing"
 
 
@@ -88,13 +90,18 @@ def find_left_out(
     """Finds the images of a folder that are not used: reason to paths below; see the above."""
     root = as_path(folder)
     home, left_out = str(root), defaultdict[str, list[str]](list)
+    unused = () if layout is None else _unused_parts(layout, used)
     if damaged := list(damaged):
         left_out["damaged"] += damaged
     named = used.union(damaged)
     # What lies beside a table is not of the dataset.
     for name in walk_images(root) if root.is_dir() else ():
         if (path := join(home, name)) not in named:
-            left_out[_reason(path, layout) if layout else "damaged"].append(name)
+            left_out[_reason(path, layout, unused) if layout else "damaged"].append(name)
+    if layout and layout.name == "identity-csv":
+        listed = {each.path for each in read_identities(root)}
+        if others := sorted(listed - named):
+            left_out[OTHER_PARTS] += others
     if root.is_dir() and (dead := walk_dead_links(root)):
         left_out[DEAD_LINKS] += dead
     return left_out
@@ -131,7 +138,13 @@ def add_coverage(counts: Sequence[Coverage]) -> Coverage:
     return Coverage(found, used, tuple(left_out.values()))
 
 
-def _reason(path: str, layout: Layout) -> str:
+def _unused_parts(layout: Layout, used: set[str]) -> list[str]:
+    """Lists the parts of which no image is used."""
+    parts = layout.parts.items()
+    return [part for part, home in parts if not any(_is_below(path, home) for path in used)]
+
+
+def _reason(path: str, layout: Layout, unused: Sequence[str]) -> str:
     """Says why an image of the folder is not used."""
     homes = [(part, folder) for part, folder in layout.parts.items() if _is_below(path, folder)]
     if not homes:
@@ -145,8 +158,8 @@ def _reason(path: str, layout: Layout) -> str:
         return DISTRACTORS
     if layout.of_identities and inner.count("/") != 1:
         return f"{'deeper than' if '/' in inner else 'beside'} the folders of people"
-    if part != "train" and len(layout.parts) > 1:
-        return "in the parts query and gallery"
+    if part in unused and len(layout.parts) > 1:
+        return OTHER_PARTS
     if layout.name in ("msmt17", "mars"):
         return "in no list of the dataset"
     if "/" in inner and not (layout.nested or layout.pattern or layout.small_set):

@@ -16,6 +16,7 @@ from siamese.datasets.people import (
     find_crossed_folders,
     find_parts,
     number_cameras,
+    propose_pattern,
     refuse_other_folders,
     sample_tree,
 )
@@ -163,7 +164,9 @@ def recognise(folder: str | Path, pattern: str | None = None) -> Layout:
             raise InputError(
                 f"{root}: a pattern goes with a folder, not with a CSV file. Leave it."
             )
-        return Layout(f"{tables.csv_kind(root)}-csv", str(root), {"train": str(root.parent)})
+        kind = tables.csv_kind(root)
+        names = tables.list_table_parts(root) if kind == "identity" else ("train",)
+        return Layout(f"{kind}-csv", str(root), dict.fromkeys(names, str(root.parent)))
     if pattern == UNLABELLED:
         return _unlabelled(root)
     if pattern == FOLDERS:
@@ -252,11 +255,11 @@ def _read_parts(root: Path, parts: Mapping[str, str]) -> Layout:
         note = "Read as folders of people in each part; cameras are not known."
         return Layout("folders", str(root), _places(root, parts), (note,))
     folder = next(folder for folder, tree in trees.items() if any("/" not in n for n in tree))
+    flat = [name for name in trees[folder] if "/" not in name]
     raise InputError(
         f"{folder}: expected names such as 0002_c1s1_000451_03.jpg. Received: "
-        f"{next(n for n in trees[folder] if '/' not in n)}. Give a pattern that reads the identity "
-        "from the names, for person01 and cam2 anywhere in them: --pattern "
-        r"'(?=.*person(?P<person>\d+))(?=.*cam(?P<camera>\d+))'."
+        f"{flat[0]}. Give a pattern that reads the identity "
+        f"from the names, perhaps --pattern '{propose_pattern(flat)}'."
     )
 
 

@@ -123,7 +123,7 @@ def _list_part(layout: Layout, part: str) -> list[Sample]:
         form, names = compile_pattern(layout.pattern), layout.names[layout.parts[part]]
         return _list_by_form(folder, names, form.search, layout.cameras)
     if layout.name == "identity-csv":
-        return tables.read_identities(layout.folder)
+        return tables.read_identities(layout.folder, part=part)
     if layout.name == "triplet-csv":
         return list(
             {s.path: s for row in tables.read_triplets(layout.folder) for s in row}.values()

@@ -35,31 +35,48 @@ OFFICIAL_FOLDERS = ("bounding_box_train", "bounding_box_test", "bbox_train", "bb
 """No person is called so, whatever else lies beside."""
 
 _CAMERA = re.compile(
-    r"(?:.*[^a-z])?(?:cam|camera|kamera|cctv|view|channel|ch)[ _-]?(?:\d{1,3}|[a-z])|c\d{1,2}", re.I
-)
+    r"(?:.*[^a-z])?(?:cam|camera|kamera|cctv|view|channel|ch)[ _-]?(?:\d{1,3}|[a-z])|c\d{1,2}"
+    r"|\d{1,3}(?:[._]\d{1,3}){3}|(?:in|out)(?:door|side)s?|left|right|front|back|rear|entrance|exit"
+    r"|north|south|east|west|rgb|ir|nir|infrared|thermal|visible", re.I
+)  # fmt: skip
 _PART = re.compile(
     r"(?:(?:images?|imgs?|bbox|bounding_box|crops?)[ _-])?"
     r"(?:train|training|test|testing|val|valid|validation|dev|trainval|query|queries|probe|gallery)"
-    r"(?:[ _-]?(?:all|set|images?|data|\d{1,2}))?|distractors?|multi[ _-]query|gt_bbox|gt_query",
+    r"(?:[ _-]?(?:all|set|images?|data|\d{1,2}))?|distractors?|multi[ _-]query|gt_bbox|gt_query"
+    r"|anchors?|positives?|negatives?|labell?ed|detected",
     re.I,
 )
 _DATE = re.compile(
     r"(?:.*\D)?(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?:\D.*)?"
-    r"|\d\d?[-_.]\d\d?[-_.](?:19|20)\d\d|(?:mon|tues|wednes|thurs|fri|satur|sun)day",
+    r"|\d\d?[-_.]\d\d?[-_.](?:19|20)\d\d|(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+    r"|[012]?\d ?(?:h|am|pm)(?:[0-5]\d)?|1[5-9]\d{8}(?:\d{3})?",
     re.I,
 )
 _SEQUENCE = re.compile(
     r"(?:seq|sequence|video|vid|clip|scene|session|day|shift)[ _-]?\d{1,6}|"
     r"(?:images?|imgs?|crops?|frames?|pictures?|raw|data|jpe?gs?)", re.I
 )  # fmt: skip
-_WORDS = {"cameras": _CAMERA, "parts": _PART, "dates": _DATE, "sequences": _SEQUENCE}
+_CLASS = re.compile(r"persons?|people|pedestrians?", re.I)
+_WORDS = {
+    "cameras": _CAMERA,
+    "parts": _PART,
+    "dates": _DATE,
+    "sequences": _SEQUENCE,
+    "the classes of a detector": _CLASS,
+}
 _MOST_FOLDERS = 64
 _MOST_SHARING = 8  # more folders than this with the same file names are people with numbered images
 _LAST_FOLDER = "(?P<person>[^/]+)/[^/]+$"
 _FIRST_FOLDER = "^(?P<person>[^/]+)/"
-_CAMERA_FOLDER = r"[^/]*?(?P<camera>\d+|[A-Za-z])/"
+_CAMERA_FOLDERS = (r"[^/]*?(?P<camera>\d+|(?<![A-Za-z])[A-Za-z]+)/", r"(?P<camera>[^/]+)/")
+_USUAL_NAMES = (
+    r"(?=.*person(?P<person>\d+))(?=.*cam(?P<camera>\d+))",
+    r"(?P<person>\d+)[^/]*?[_.-]c(?:am|amera)?_?(?P<camera>\d+)[^/]*$",
+    r"(?P<person>[^/_.-]+)[_.-][^/]*$",
+)
 _IN_CAMERAS = tuple(
-    f"^{_CAMERA_FOLDER}{person}"
+    f"^{camera}{person}"
+    for camera in _CAMERA_FOLDERS
     for person in (r"(?P<person>[^_./-]+)[_.-]", r"[^/\d]*(?P<person>\d+)[^/]*$")
 )
 
@@ -109,10 +126,18 @@ def find_crossed_folders(names: Iterable[str]) -> tuple[str, str] | None:
     cameras = [bool(each) and all(map(_CAMERA.fullmatch, each)) for each in (outer, inner)]
     # Two folders may be two datasets, each in folders of its cameras.
     if cameras == [False, True] and len(outer) > 2 and not any(map(_word_of, outer)):
-        return f"^(?P<person>[^/]+)/{_CAMERA_FOLDER}[^/]+$", "person/camera/image"
+        return f"^(?P<person>[^/]+)/{_read_cameras(inner)}[^/]+$", "person/camera/image"
     if cameras == [True, False] and not any(map(_word_of, inner)):
-        return f"^{_CAMERA_FOLDER}{_LAST_FOLDER}", "camera/person/image"
+        return f"^{_read_cameras(outer)}{_LAST_FOLDER}", "camera/person/image"
     return None
+
+
+def _read_cameras(folders: Iterable[str]) -> str:
+    """An expression that tells all of these folders apart, by their numbers where they have any."""
+    folders = [f"{folder}/" for folder in folders]
+    short, whole = _CAMERA_FOLDERS
+    found = {match["camera"] for match in map(re.compile(short).match, folders) if match}
+    return short if len(found) == len(folders) else whole
 
 
 def refuse_other_folders(root: Path, names: Sequence[str]) -> None:
@@ -142,6 +167,12 @@ def refuse_other_folders(root: Path, names: Sequence[str]) -> None:
         raise PeopleUnclearError(f"{root}: {reason}. {_choices(paths, bool(by_name), kind)}")
 
 
+def propose_pattern(names: Sequence[str]) -> str:
+    """Returns the first of some usual expressions that reads all names, or else most of them."""
+    forms = [(re.compile(each), each) for each in _USUAL_NAMES]
+    return max(forms, key=lambda each: sum(map(bool, map(each[0].search, names))))[1]
+
+
 def _word_of(folder: str) -> str:
     return next((kind for kind, form in _WORDS.items() if form.fullmatch(folder)), "")
 
@@ -150,7 +181,8 @@ def _kind_of(folders: Sequence[str]) -> str:
     """Returns what at least half of the folders are called like; "" where they may be people."""
     kinds = Counter(map(_word_of, folders))
     words = len(folders) - kinds.pop("", 0)
-    return kinds.most_common(1)[0][0] if words > 1 and 2 * words >= len(folders) else ""
+    enough = words >= max(min(2, len(folders)), len(folders) / 2)
+    return kinds.most_common(1)[0][0] if words and enough else ""
 
 
 def _disagreement(paths: Iterable[Sequence[str]]) -> str:
@@ -191,7 +223,7 @@ def _choices(paths: Sequence[Sequence[str]], named: bool, kind: str) -> str:
     if named or sum(read_name(parts[-1]) is not None for parts in paths) * 2 > len(paths):
         example = next(parts[-1] for parts in paths if read_name(parts[-1]))
         readings.append(f"--pattern names (people as in {example})")
-    elif fits := [each for each in _IN_CAMERAS if _joins_folders(each, paths)]:
+    elif kind != "parts" and (fits := [e for e in _IN_CAMERAS if _joins_folders(e, paths)]):
         readings.append(f"--pattern '{fits[0]}' (cameras by folder, people by file name)")
     elif kind:
         readings.append("--pattern unlabelled (nobody is known)")
@@ -202,11 +234,14 @@ def _choices(paths: Sequence[Sequence[str]], named: bool, kind: str) -> str:
 
 
 def _joins_folders(expression: str, paths: Iterable[Sequence[str]]) -> bool:
-    """Returns whether an expression finds people, many of them in several folders."""
-    form, seen = re.compile(expression), defaultdict(set)
+    """Returns whether an expression tells all folders apart and finds people in several of them."""
+    form, seen, cameras = re.compile(expression), defaultdict(set), defaultdict(set)
     for parts in paths:
         if match := form.search("/".join(parts)):
             seen[match["person"]].add(parts[0])
+            cameras[match["camera"]].add(parts[0])
+    if any(len(folders) > 1 for folders in cameras.values()):
+        return False
     return len(seen) > 1 and 3 * sum(len(each) > 1 for each in seen.values()) >= len(seen)
 
 

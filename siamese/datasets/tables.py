@@ -17,6 +17,14 @@ TRIPLET_COLUMNS = ("Anchor", "Positive", "Negative")
 IDENTITY_COLUMNS = ("identity", "path")
 TABLE_SUFFIXES = (".csv", ".tsv")
 NUMBER_COLUMNS = ("camera", "tracklet")
+COLUMN_ALIASES = {
+    "identity": ("label", "person", "person_id", "pid"),
+    "path": ("image", "image_path", "img_path", "file", "filename"),
+    "camera": ("camera_id", "camid"),
+    "tracklet": ("sequence", "track_id"),
+}
+"""What else programs call a column, where a table has none of its own name."""
+_YES = ("true", "1", "1.0", "yes")
 
 
 def csv_kind(table: str | Path) -> Literal["triplet", "identity"]:
@@ -32,7 +40,7 @@ def csv_kind(table: str | Path) -> Literal["triplet", "identity"]:
         return "identity"
     raise InputError(
         f"{table}: expected the columns Anchor, Positive, Negative or identity, path[, camera, "
-        f"tracklet]. Received: {', '.join(header)}. Name the columns so in the first line."
+        f"tracklet, split]. Received: {', '.join(header)}. Name the columns so in the first line."
     )
 
 
@@ -86,28 +94,33 @@ def read_triplets(
     return triplets
 
 
-def read_identities(table: str | Path, image_folder: str | Path | None = None) -> list[Sample]:
+def read_identities(
+    table: str | Path, image_folder: str | Path | None = None, part: str | None = None
+) -> list[Sample]:
     """Reads a CSV file with an identity a file.
 
-    The columns are identity and path, perhaps camera and tracklet. Cameras that are not numbered
-    are numbered, see `Layout.cameras`. `image_folder` is as in `read_triplets`.
+    The columns are identity and path (see `COLUMN_ALIASES`), perhaps camera and tracklet. Cameras
+    that are not numbered are numbered, see `Layout.cameras`. `image_folder` is as in
+    `read_triplets`. A column split says where an image belongs: train, query or gallery; or, as
+    open-metric-learning writes it, train or validation, where `is_query` and `is_gallery` say
+    which, perhaps both.
 
     Returns:
-        Samples in the file's order. Empty numbers are -1, not known.
+        Samples in the file's order, of one part or of all. Empty numbers are -1, not known.
 
     Raises:
-        InputError: A column, an identity or a file is missing, or a number is not one. The
-            message names the row.
+        InputError: A column, an identity or a file is missing, or a number or a split is not one.
+            The message names the row.
     """
     table = as_path(table)
     rows = _read_table(table, IDENTITY_COLUMNS)
-    cameras = number_cameras(cells["camera"] for _, cells in rows if cells.get("camera"))
+    cameras = _number_cameras(rows)
     paths = _find_images(table, image_folder, [(line, [cells["path"]]) for line, cells in rows])
     samples = []
     for line, cells in rows:
         numbers = {}
         for column in NUMBER_COLUMNS:
-            text = cells.get(column, "")
+            text = cells.get(column, "").removesuffix(".0")  # pandas, where some are not known
             number = read_number(text) if text else -1
             number = cameras.get(text) if number is None and column == "camera" else number
             if number is None:
@@ -118,14 +131,41 @@ def read_identities(table: str | Path, image_folder: str | Path | None = None) -
             numbers[column] = number
         if not cells["identity"]:
             raise InputError(f"{table}: row {line}: has no identity. Name it or remove the row.")
-        samples.append(Sample(paths[cells["path"]], cells["identity"], **numbers))
+        if part is None or part in _parts_of(table, line, cells):
+            samples.append(Sample(paths[cells["path"]], cells["identity"], **numbers))
     return samples
+
+
+def list_table_parts(table: str | Path) -> tuple[str, ...]:
+    """Lists the parts, of train, query and gallery, that a table of identities has images of."""
+    table = as_path(table)
+    rows = _read_table(table, IDENTITY_COLUMNS)
+    found = {part for line, cells in rows for part in _parts_of(table, line, cells)}
+    return tuple(part for part in ("train", "query", "gallery") if part in found)
+
+
+def _parts_of(table: Path, line: int, cells: dict[str, str]) -> tuple[str, ...]:
+    """The parts that an image of a table belongs to."""
+    split = cells.get("split", "").lower() or "train"
+    asked = [part for part in ("query", "gallery") if f"is_{part}" in cells]
+    if asked and split in ("validation", "valid", "val", "test"):
+        return tuple(part for part in asked if cells[f"is_{part}"].lower() in _YES)
+    if split not in ("train", "query", "gallery"):
+        raise InputError(
+            f"{table}: row {line}: split must be train, query or gallery, or validation with the "
+            f"columns is_query and is_gallery. Received: {split!r}. Correct the row."
+        )
+    return (split,)
 
 
 def list_table_cameras(table: str | Path) -> dict[str, int]:
     """Numbers the cameras of a table of identities that are named otherwise than by numbers."""
-    rows = _read_table(as_path(table), IDENTITY_COLUMNS)
-    return number_cameras(cells["camera"] for _, cells in rows if cells.get("camera"))
+    return _number_cameras(_read_table(as_path(table), IDENTITY_COLUMNS))
+
+
+def _number_cameras(rows: Sequence[tuple[int, dict[str, str]]]) -> dict[str, int]:
+    named = (cells.get("camera", "").removesuffix(".0") for _, cells in rows)
+    return number_cameras(camera for camera in named if camera)
 
 
 def place_table(table: str | Path, images: str | Path, folder: str | Path) -> Path:
@@ -221,7 +261,7 @@ def _read_table(table: Path, columns: Sequence[str] = ()) -> list[tuple[int, dic
         separator = max(",;\t", key=lambda each: first.count(each.encode()))
         with table.open(newline="", encoding=encoding) as file:
             reader = csv.reader(file, delimiter=separator)
-            header = [cell.strip().lower() for cell in next(reader, [])]
+            header = _name_columns([cell.strip().lower() for cell in next(reader, [])])
             rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except UnicodeError as error:
         raise InputError(f"{table}: must be UTF-8 text ({error}). Save it as UTF-8.") from None
@@ -244,3 +284,13 @@ def _read_table(table: Path, columns: Sequence[str] = ()) -> list[tuple[int, dic
                 "Correct the row."
             )
     return [(line, dict(zip(header, map(str.strip, row), strict=True))) for line, row in rows]
+
+
+def _name_columns(header: list[str]) -> list[str]:
+    """Gives the columns of a table of identities that are called otherwise their names."""
+    named = list(header)
+    for column, aliases in COLUMN_ALIASES.items():
+        found = [alias for alias in aliases if alias in header]
+        if column not in header and len(found) == 1:
+            named[header.index(found[0])] = column
+    return named if set(IDENTITY_COLUMNS) <= set(named) else header
