@@ -1,5 +1,6 @@
 """An HTTP service for other programs: verify, embed, search; `siamese serve` starts it."""
 
+import asyncio
 import secrets
 import tempfile
 import threading
@@ -12,6 +13,7 @@ from fastapi import Depends, FastAPI, File, Form, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from numpy.typing import NDArray
+from starlette.requests import ClientDisconnect
 
 import siamese
 from siamese.app.uploads import MAXIMUM_BYTES, decode_upload
@@ -22,6 +24,15 @@ from siamese.inference.networks import Network
 
 MAXIMUM_REQUEST = 200_000_000
 """Bytes of a request."""
+MAXIMUM_HELD = 1_000_000_000
+"""Bytes of all requests at a time."""
+PATIENCE = 60
+"""Seconds in which a request must come."""
+AT_ONCE = 200
+"""Requests that are answered or wait for it; more are answered with 503."""
+CONNECTIONS = 900
+"""Open connections, slow and silent ones among them: a process may commonly hold 1,024 files. More
+are closed, often before the answer is read."""
 BATCH = 64
 """Images computed at a time."""
 
@@ -94,20 +105,31 @@ def build_service(model: Model, gallery: str | None = None, token: str | None = 
         dependencies=[] if token is None else [Depends(HTTPBearer(auto_error=False))],
     )
 
+    answering = held = 0  # requests that are whole, and bytes of all
+
     @service.middleware("http")
-    async def check(
-        request: Request, go_on: Callable[[Request], Awaitable[Response]]
-    ) -> Response:  # before the body is read
-        sent = request.headers.get("authorization", "").encode()
-        if token is not None and not secrets.compare_digest(sent, f"Bearer {token}".encode()):
-            told = {"WWW-Authenticate": "Bearer"}
-            return _refuse(401, "a token is needed: Authorization: Bearer TOKEN.", told)
-        length = request.headers.get("content-length", "")
-        if request.method == "POST" and not length.isdecimal():
-            return _refuse(411, "a request must say its length. Send Content-Length.")
-        if request.method == "POST" and int(length) > MAXIMUM_REQUEST:
-            return _refuse(413, f"a request must be at most {MAXIMUM_REQUEST // 10**6} MB.")
-        return await go_on(request)
+    async def check(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        nonlocal answering, held
+        refused = _refuse_early(request, token, held)
+        if refused is not None:
+            return refused
+        held += (size := int(request.headers.get("content-length", 0)))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await request.body()
+            if answering >= AT_ONCE:
+                return _refuse_busy()
+            answering += 1
+            try:
+                return await go_on(request)
+            finally:
+                answering -= 1
+        except TimeoutError:
+            return _refuse(408, f"a request must come within {PATIENCE} seconds.")
+        except ClientDisconnect:
+            return Response(status_code=400)  # which nobody reads
+        finally:
+            held -= size
 
     @service.exception_handler(InputError)
     async def explain(_: Request, error: Exception) -> Response:
@@ -178,6 +200,24 @@ def _read(upload: UploadFile) -> bytes:
 
 def _decode(upload: UploadFile) -> NDArray[np.uint8]:
     return decode_upload(_read(upload), upload.filename or "image")
+
+
+def _refuse_early(request: Request, token: str | None, held: int) -> Response | None:
+    """Refuses a request by its head; None: it may go on."""
+    sent = request.headers.get("authorization", "").encode()
+    if token is not None and not secrets.compare_digest(sent, f"Bearer {token}".encode()):
+        told = {"WWW-Authenticate": "Bearer"}
+        return _refuse(401, "a token is needed: Authorization: Bearer TOKEN.", told)
+    length = request.headers.get("content-length", "")
+    if request.method == "POST" and not length.isdecimal():
+        return _refuse(411, "a request must say its length. Send Content-Length.")
+    if request.method == "POST" and int(length) > MAXIMUM_REQUEST:
+        return _refuse(413, f"a request must be at most {MAXIMUM_REQUEST // 10**6} MB.")
+    return _refuse_busy() if held > MAXIMUM_HELD else None
+
+
+def _refuse_busy() -> Response:
+    return _refuse(503, "busy with others. Ask again in a second.", {"Retry-After": "1"})
 
 
 def _refuse(status: int, why: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -9,6 +9,7 @@ import threading
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from PIL import Image
 import siamese
 from siamese.errors import InputError
 from siamese.gallery import Gallery, GalleryImage, answer, ingest
+from siamese.gallery.table import RETRIES
 from siamese.images import read_image
 from siamese.inference import Model
 from siamese.synthetic import write_mars_tree
@@ -508,6 +510,26 @@ def test_readers_survive_an_erasure(people: Path, model: Model, tmp_path: Path) 
     assert len(reader.search(files[0], 99)) == 63
     writer.remove(people=["0002", "0003"])
     assert len(reader.search(files[0], 99)) == 47
+
+
+def test_a_read_is_tried_again_while_others_erase(
+    people: Path, model: Model, tmp_path: Path
+) -> None:
+    gallery = Gallery(tmp_path / "gallery", model)
+    gallery.add(_files(people)[:8])
+    table, failures = gallery._table, [OSError("gone")] * RETRIES
+
+    def read(rows: Any) -> int:
+        table._tables.clear()  # as another thread does whose read failed
+        if failures:
+            raise failures.pop()
+        return int(rows.count_rows())
+
+    assert table._try(read) == 8
+    assert failures == []
+    failures += [OSError("gone")] * (RETRIES + 1)
+    with pytest.raises(InputError, match="cannot be used"):
+        table._try(read)
 
 
 def test_second_writer_is_turned_away(copy: Path, people: Path, model: Model) -> None:

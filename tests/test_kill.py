@@ -1,24 +1,115 @@
-"""A real training process is killed with SIGKILL at random moments, and goes on as if it were not.
+"""Real processes are killed with SIGKILL at random moments, and go on as if they were not.
 
-Slow: each start of a process imports TensorFlow.
+Slow: each start of a process imports what it needs.
 """
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from siamese.errors import InputError
+from siamese.gallery import Gallery
+from siamese.inference import load_model
 from siamese.recipes import change_recipe, demo
+from siamese.synthetic import write_mars_tree
 from siamese.train import train
 from siamese.train.run_dir import read_history
 
 EPOCHS = 12
+KILLS = 30
+
+
+def _digest(out: Path) -> Any:
+    files = [path for path in sorted(out.rglob("*")) if path.is_file()] if out.is_dir() else [out]
+    return {path.name: blake2b(path.read_bytes()).hexdigest() for path in files}
+
+
+def _read_gallery(out: Path) -> Any:
+    gallery = Gallery(out, load_model("pretrained"))
+    return sorted((each.path, each.person, each.camera) for each in gallery.images())
+
+
+def _embed_with(out: Path) -> Any:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 128, 64, 3), np.uint8)
+    return load_model(out).embed(list(pixels)).tobytes()
+
+
+COMMANDS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
+    "records": ("records make --dataset_dir {people} --num_shards 3 --output_dir", "set", _digest),
+    "embed": ("embed {people} --output", "all.csv", _digest),
+    "gallery add": ("gallery add {people} --gallery", "gallery", _read_gallery),
+    "gallery remove": ("gallery remove --person 9007 --gallery", "gallery", _read_gallery),
+    "calibrate": ("calibrate {people} --output", "profile.json", _digest),
+    "export": ("export --format onnx --output", "model.onnx", _embed_with),
+}
+"""Of each command its words, what it writes, and what of that is to be the same in the end."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_that_is_killed_again_and_again_ends_like_one_that_is_not(
+    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    words, output, read = COMMANDS[name]
+    people = tmp_path / "people"
+    write_mars_tree(people, people=60, cameras=2, frames=2)
+    if name == "gallery remove":
+        Gallery(tmp_path / "start" / output, load_model("pretrained")).add(people)
+    else:
+        (tmp_path / "start").mkdir()
+    before = read(tmp_path / "start" / output) if name == "gallery remove" else None
+
+    def run(folder: Path, seconds: float) -> bool:
+        """Starts the command, or goes on with it, and kills it; whether it came to its end."""
+        if not folder.exists():
+            shutil.copytree(tmp_path / "start", folder)
+        command = [*words.format(people=people).split(), str(folder / output)]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "siamese", *command], stderr=subprocess.PIPE, text=True
+        )
+        try:
+            errors = process.communicate(timeout=seconds)[1]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return False
+        assert process.returncode == 0, errors
+        return True
+
+    started = time.monotonic()
+    assert run(tmp_path / "whole", 300)
+    took, whole = time.monotonic() - started, read(tmp_path / "whole" / output)
+
+    seed = int(time.time())
+    record_property("seed of the moments", seed)
+    moments = random.Random(seed)
+    cut = tmp_path / "cut"
+    for _ in range(KILLS):
+        if run(cut, moments.uniform(0, took)):
+            assert read(cut / output) == whole
+            shutil.rmtree(cut)
+            continue
+        try:
+            found = read(cut / output)
+        except (InputError, FileNotFoundError):
+            continue  # not there yet, which is said
+        if name == "gallery add":
+            assert set(found) <= set(whole)
+        else:
+            assert found in (before, whole)
+    assert run(cut, 300)
+    assert read(cut / output) == whole
 
 
 def _start(records: Path, run: Path, log: Path, *options: str) -> subprocess.Popen[str]:

@@ -1,11 +1,13 @@
 """The HTTP service, asked as other programs ask it, with a real small model and gallery."""
 
+import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from colours import write_colour_model
@@ -111,6 +113,46 @@ def test_what_is_too_large_or_no_image_is_refused_in_a_sentence(
     assert client.post("/embed", files=image).status_code == 413
     endless = client.post("/embed", content=iter([b"a" * 1000]))
     assert endless.status_code == 411
+
+
+def test_what_is_too_much_at_a_time_is_to_ask_again(
+    client: TestClient, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = {"images": ("a.jpg", images_of(people)[0].read_bytes())}
+    for name in ("AT_ONCE", "MAXIMUM_HELD"):
+        with monkeypatch.context() as patched:
+            patched.setattr(server, name, -1)
+            busy = client.post("/embed", files=image)
+            assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
+        assert client.post("/embed", files=image).status_code == 200
+
+
+def test_a_request_that_does_not_come_is_given_up_and_holds_up_nobody(
+    people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "PATIENCE", 0.5)
+    monkeypatch.setattr(server, "AT_ONCE", 1)
+    service = server.build_service(model_of(people))
+
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            yield b"a"
+            await asyncio.sleep(0.05)
+
+    async def ask() -> tuple[list[int], int]:
+        transport = httpx.ASGITransport(service)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            slow = [
+                asyncio.create_task(
+                    client.post("/embed", content=drip(), headers={"Content-Length": "1000000"})
+                )
+                for _ in range(3)
+            ]
+            await asyncio.sleep(0.1)
+            quick = await client.get("/model")
+            return [(await each).status_code for each in slow], quick.status_code
+
+    assert asyncio.run(ask()) == ([408] * 3, 200)
 
 
 def test_what_comes_at_the_same_time_is_one_batch() -> None:

@@ -11,8 +11,6 @@ from siamese.preprocessing import UNSTATED
 
 LOGIN = "SIAMESE_LOGIN"
 TOKEN = "SIAMESE_TOKEN"
-AT_ONCE = 200
-"""Connections of the service; more are answered with 503."""
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _PAIRS = ((0, 1), (0, 2), (4, 5))
 """Of the seven drawn images: one person, two people, another person."""
@@ -104,7 +102,7 @@ def serve(
         raise InputError("--token must be printable ASCII characters. Received: another one.")
     import uvicorn
 
-    from siamese.server import build_service
+    from siamese.server import CONNECTIONS, build_service
 
     if gallery is not None:  # a missing gallery is answered at once
         from siamese.gallery import Gallery
@@ -121,7 +119,7 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{listening.getsockname()[1]}/openapi.json", flush=True)
     config = uvicorn.Config(
-        service, log_level="warning", server_header=False, limit_concurrency=AT_ONCE
+        service, log_level="warning", server_header=False, limit_concurrency=CONNECTIONS
     )
     uvicorn.Server(config).run(sockets=[listening])
 

@@ -25,6 +25,8 @@ IMAGE_COLUMNS = ("path", "person", "camera", "time", "tracklet")
 TABLE_VERSION = 1
 KEY = b"siamese"
 PARTITION_ROWS = 4096
+RETRIES = 3
+"""Times that a read is tried again while others erase."""
 KEEP_VERSIONS = timedelta(hours=1)
 """Readers that hold an older version go on with it for as long."""
 
@@ -333,14 +335,13 @@ class Table:
         return self._try(search)
 
     def _try(self, read: Callable[[Any], _Answer], name: str = ROWS) -> _Answer:
-        """Reads; once more from the newest version where an erasure took the files away."""
+        """Reads; again from the newest version where an erasure took the files away."""
         with self._one_line():
-            table = self._open(name)
-            try:
-                return read(table)
-            except (OSError, RuntimeError, ValueError):
+            for _ in range(RETRIES):
+                with contextlib.suppress(OSError, RuntimeError, ValueError):
+                    return read(self._open(name))
                 self._tables.pop(name, None)
-                return read(self._open(name))
+            return read(self._open(name))
 
     def _connect(self) -> Any:
         if self._database is None:
@@ -352,7 +353,8 @@ class Table:
         return self._database
 
     def _open(self, name: str = ROWS) -> Any:
-        if name not in self._tables:
+        table = self._tables.get(name)  # which another thread may take away
+        if table is None:
             if not self.exists(name):
                 there = self.is_local and Path(self.uri).exists()
                 raise InputError(
@@ -363,7 +365,7 @@ class Table:
                 table = self._connect().open_table(name)
                 _read_space(self.uri, table.schema)
                 self._tables[name] = table
-        return self._tables[name]
+        return table
 
     @contextlib.contextmanager
     def _one_line(self) -> Iterator[None]:
