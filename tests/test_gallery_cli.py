@@ -203,6 +203,41 @@ def test_damaged_images_are_all_named_and_end_the_adding_where_asked(
     assert len(Gallery("gallery")) == 17
 
 
+def test_damaged_images_are_counted_among_what_a_folder_holds(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("more/Ann").mkdir(parents=True)
+    for name in ("1", "2", "3"):
+        shutil.copyfile(_image(place), f"more/Ann/{name}.jpg")
+    Path("more/Ann/bad.jpg").write_text("no image")
+    capsys.readouterr()
+    assert main(["gallery", "add", "more"]) == 1
+    (line,) = (e for e in capsys.readouterr().out.splitlines() if e.startswith("images "))
+    bad = Path("more/Ann/bad.jpg").absolute()
+    assert line == f"images       4 found, 3 used; left out: 1 damaged ({bad})"
+    assert main(["gallery", "add", "more", "--json"]) == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert [each.partition(": ")[0] for each in printed["refused"]] == [str(bad)]
+    left_out = [{"reason": "damaged", "images": 1, "example": str(bad)}]
+    assert printed["coverage"] == [{"found": 4, "used": 3, "left_out": left_out}]
+
+
+def test_images_beside_the_folders_of_people_of_every_part_are_of_nobody(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in ("train/Ann/1", "query/Ann/2", "gallery/Ann/3", "gallery/4", "query/Ann/deep/5"):
+        Path(f"more/{path}.jpg").parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(_image(place), f"more/{path}.jpg")
+    capsys.readouterr()
+    command = ["gallery", "add", "more", "--pattern", "folders", "--gallery", "other"]
+    assert main([*command, "--model", "model.onnx"]) == 0
+    assert "images       5 found, 5 used\n" in capsys.readouterr().out
+    found = Gallery("other").images()
+    assert sorted((Path(e.path).stem, e.person) for e in found) == [
+        ("1", "Ann"), ("2", "Ann"), ("3", "Ann"), ("4", None), ("5", None)
+    ]  # fmt: skip
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs names that are bytes")
 def test_name_that_is_no_text_is_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("more").mkdir()

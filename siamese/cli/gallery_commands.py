@@ -1,6 +1,7 @@
 """Commands on galleries: add, search, merge, remove, info, export, verify, reembed, index."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,8 +55,9 @@ def add(
     opened = open_gallery(gallery, model, preprocessing, calibrate)
     counts = {"added": 0, "replaced": 0, "unchanged": 0}
     refused: list[str] = []
+    coverages = []
     with counting("images") as progress:
-        for found, _ in listed:
+        for found, coverage in listed:
             added = opened.add(
                 found,
                 anonymous=anonymous,
@@ -65,15 +67,18 @@ def add(
             )
             counts = {name: count + getattr(added, name) for name, count in counts.items()}
             refused += added.refused
+            if coverage is not None:
+                damaged = [sentence.partition(": ")[0] for sentence in added.refused]
+                coverages.append(coverage.without(damaged))
     images = len(opened)
     if json_:
-        print(json.dumps({**counts, "refused": refused, "gallery": gallery, "images": images}))
+        facts = {"refused": refused, "coverage": [asdict(each) for each in coverages]}
+        print(json.dumps({**counts, **facts, "gallery": gallery, "images": images}))
     else:
         for sentence in refused:
             say(sentence)
-        for _, coverage in listed:
-            if coverage is not None:
-                print(f"images       {coverage.describe()}")
+        for coverage in coverages:
+            print(f"images       {coverage.describe()}")
         print(
             f"added        {counts['added']:,} images; {counts['replaced']:,} had changed, "
             f"{counts['unchanged']:,} were there already, {len(refused):,} cannot be used"

@@ -51,6 +51,13 @@ class Coverage:
         """Returns the line as a note, where something is left out."""
         return (f"Images: {self.describe()}.",) if self.left_out else ()
 
+    def without(self, damaged: Sequence[str]) -> "Coverage":
+        """Returns the counts after reading has found some of the used images to be damaged."""
+        if not damaged:
+            return self
+        counted = LeftOut("damaged", len(damaged), damaged[0])
+        return Coverage(self.found, self.used - len(damaged), (counted, *self.left_out))
+
     def describe(self) -> str:
         """Returns one line: `118 found, 60 used; left out: 58 deeper than ... (a/b/1.jpg)`."""
         text = f"{self.found:,} found, {self.used:,} used"

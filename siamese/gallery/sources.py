@@ -148,11 +148,12 @@ def _list_path(path: Path, pattern: str | None) -> tuple[list[GalleryImage], Lay
     images = [_to_image(sample, layout.distractor_person) for sample in samples]
     if layout.of_identities:
         # What lies beside the folders of people, or deeper in them, is of nobody in particular.
-        known, home = {image.path for image in images}, Path(layout.parts["train"])
+        known = {image.path for image in images}
         images += [
-            _to_image(home / name)
+            _to_image(Path(home) / name)
+            for home in layout.parts.values()
             for name in walk_images(home)
-            if str(home / name) not in known and not JUNK_PERSONS & set(Path(name).parts)
+            if str(Path(home) / name) not in known and not JUNK_PERSONS & set(Path(name).parts)
         ]
     return images, layout
 
