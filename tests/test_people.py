@@ -69,7 +69,17 @@ def proposals(root: Path) -> list[str]:
         ),
         (
             [f"2024-01-31T{hour}-00/{name}" for hour in (10, 11) for name in PRID],
-            r"^(?P<camera>[^/]+)/[^/\d]*(?P<person>\d+)[^/]*$", 12, 2,
+            r"^[^/]+/[^/\d]*(?P<person>\d+)[^/]*$", 12, 0,
+        ),
+        # Days, sequences and parts are no cameras.
+        (
+            [f"{day}/{name}" for day, names in (("2024-01-31", VIPER[::2]), ("2024-02-01", VIPER))
+             for name in names],
+            "^[^/]+/(?P<person>[^_./-]+)[_.-]", 12, 0,
+        ),
+        (
+            [f"{'train' if name < 'p006' else 'test'}/{name}" for name in VIPER],
+            "^[^/]+/(?P<person>[^_./-]+)[_.-]", 12, 0,
         ),
         # Folders of people in train and val.
         (
@@ -94,6 +104,25 @@ def test_folders_that_are_no_people_stop_with_the_reading_that_fits(
     assert len({s.camera for s in samples} - {-1}) == cameras
 
 
+def test_places_whose_names_nobody_knows_are_told_by_the_people_in_them(tmp_path):
+    draw(tmp_path, *(f"lobby/p{n:02d}_1.jpg" for n in range(20)))
+    draw(tmp_path, *(f"hall/p{n:02d}_{n}.jpg" for n in range(20)))
+    assert proposals(tmp_path)[0] == rf"^{CAMERA}(?P<person>[^_./-]+)[_.-]"
+
+
+@pytest.mark.parametrize("folder", ["crops/person", "2024-01-31", "2024-02-01"])
+def test_names_that_tell_cameras_are_not_proposed_as_people(tmp_path, folder):
+    draw(tmp_path, *(f"{folder}/cam{n % 3}_{n:03d}.jpg" for n in range(40)))
+    draw(tmp_path, *(f"2024-02-02/cam{n % 3}_{n:03d}.jpg" for n in range(40)))
+    root = tmp_path / "crops" if folder.startswith("crops") else tmp_path
+    assert proposals(root)[0] == "unlabelled"
+
+
+def test_numbers_of_images_in_parts_are_not_proposed_as_people(tmp_path):
+    draw(tmp_path, *(f"{part}/{n:03d}.jpg" for part in ("train", "test") for n in range(40)))
+    assert proposals(tmp_path) == ["unlabelled", "folders"]
+
+
 @pytest.mark.parametrize(
     "folders",
     [
@@ -105,7 +134,9 @@ def test_folders_that_are_no_people_stop_with_the_reading_that_fits(
         ("north", "south"), ("left", "right"), ("entrance", "exit"), ("indoor", "outdoor"),
         ("RGB", "IR"), ("192.168.1.4", "192.168.1.5"), ("10h", "11h"), ("9am", "10am"),
         ("1706695210", "1706695220"), ("anchor", "positive", "negative"), ("person",),
-        ("labeled", "detected"),
+        ("labeled", "detected"), ("day", "night"), ("2026-11", "2026-12"), ("week 1", "week 2"),
+        ("20_Nov", "21_Nov_2026"), ("Nov-20", "Nov-21"), ("fold1", "fold2"), ("batch_1", "batch_2"),
+        ("gate1", "gate2"), ("floor-1", "floor-2"), ("store_12", "store_13"), ("gopro1", "gopro2"),
     ],
 )  # fmt: skip
 def test_each_command_that_needs_people_stops(tmp_path, folders):
@@ -130,6 +161,9 @@ def test_each_command_that_needs_people_stops(tmp_path, folders):
         ["Val/1.jpg", "anna/1.jpg"],
         [f"{person}/1.jpg" for person in ("West", "anna", "bert")],
         [f"id{name[:4]}/{name}" for name in MARKET],
+        [f"{person}/cam{n % 4}_{person}{n}.jpg" for person in ("anna", "bert") for n in range(30)],
+        [f"{person}/1.jpg" for person in ("May", "June", "Dawn", "anna", "bert")],
+        [f"{year}/{n}.jpg" for year in (1501, 1502, 2024) for n in range(5)],
     ],
 )
 def test_folders_of_people_are_people(tmp_path, names):

@@ -37,19 +37,25 @@ OFFICIAL_FOLDERS = ("bounding_box_train", "bounding_box_test", "bbox_train", "bb
 _CAMERA = re.compile(
     r"(?:.*[^a-z])?(?:cam|camera|kamera|cctv|view|channel|ch)[ _-]?(?:\d{1,3}|[a-z])|c\d{1,2}"
     r"|\d{1,3}(?:[._]\d{1,3}){3}|(?:in|out)(?:door|side)s?|left|right|front|back|rear|entrance|exit"
-    r"|north|south|east|west|rgb|ir|nir|infrared|thermal|visible", re.I
+    r"|north|south|east|west|rgb|ir|nir|infrared|thermal|visible"
+    r"|(?:ipc|nvr|dvr|gopro|sensor|device|stream|feed|gate|door|floor|room|zone|area|site|store"
+    r"|location|lane|aisle|entrance|exit)[ _-]?\d{1,4}", re.I
 )  # fmt: skip
 _PART = re.compile(
     r"(?:(?:images?|imgs?|bbox|bounding_box|crops?)[ _-])?"
     r"(?:train|training|test|testing|val|valid|validation|dev|trainval|query|queries|probe|gallery)"
     r"(?:[ _-]?(?:all|set|images?|data|\d{1,2}))?|distractors?|multi[ _-]query|gt_bbox|gt_query"
-    r"|anchors?|positives?|negatives?|labell?ed|detected",
+    r"|anchors?|positives?|negatives?|labell?ed|detected"
+    r"|(?:fold|split|subset|part|batch|set)[ _-]?\d{1,4}",
     re.I,
 )
 _DATE = re.compile(
     r"(?:.*\D)?(?:19|20)\d\d([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?:\D.*)?"
     r"|\d\d?[-_.]\d\d?[-_.](?:19|20)\d\d|(?:mon|tues|wednes|thurs|fri|satur|sun)day"
-    r"|[012]?\d ?(?:h|am|pm)(?:[0-5]\d)?|1[5-9]\d{8}(?:\d{3})?",
+    r"|[012]?\d ?(?:h|am|pm)(?:[0-5]\d)?|1[5-9]\d{8}(?:\d{3})?"
+    r"|(?:19|20)\d\d[-_.](?:0[1-9]|1[0-2]|W\d\d)|week[ _-]?\d{1,2}"
+    r"|(?:\d\d?[-_. ])?(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]*"
+    r"[-_. ]\d{1,4}|day|night|morning|noon|afternoon|evening",
     re.I,
 )
 _SEQUENCE = re.compile(
@@ -74,11 +80,9 @@ _USUAL_NAMES = (
     r"(?P<person>\d+)[^/]*?[_.-]c(?:am|amera)?_?(?P<camera>\d+)[^/]*$",
     r"(?P<person>[^/_.-]+)[_.-][^/]*$",
 )
-_IN_CAMERAS = tuple(
-    f"^{camera}{person}"
-    for camera in _CAMERA_FOLDERS
-    for person in (r"(?P<person>[^_./-]+)[_.-]", r"[^/\d]*(?P<person>\d+)[^/]*$")
-)
+_BY_NAME = (r"(?P<person>[^_./-]+)[_.-]", r"[^/\d]*(?P<person>\d+)[^/]*$")
+_IN_CAMERAS = tuple(f"^{camera}{person}" for camera in _CAMERA_FOLDERS for person in _BY_NAME)
+_IN_FOLDERS = tuple(f"^[^/]+/{person}" for person in _BY_NAME)
 
 
 class PeopleUnclearError(InputError):
@@ -207,14 +211,14 @@ def _sharing(folders: Sequence[str], paths: Sequence[Sequence[str]]) -> str:
     """Says where a few folders hold the same long list of names, as cameras or days do."""
     if not 2 <= len(folders) <= _MOST_SHARING:
         return ""
-    times = Counter(
-        stem for stem, _ in {(parts[-1].rpartition(".")[0], parts[0]) for parts in paths}
-    )
-    if len(times) < max(20, 10 * len(folders)) or sum(n > 1 for n in times.values()) * 2 < len(
-        times
-    ):
-        return ""
-    return f"its {len(folders)} folders hold images of the same {len(times)} names"
+    stems = {(parts[-1].rpartition(".")[0], parts[0]) for parts in paths}
+    begins = {(re.split("[_.-]", stem)[0], folder) for stem, folder in stems}
+    for found, what in ((stems, "of the same {} names"), (begins, "whose names begin alike ({})")):
+        times = Counter(each for each, _ in found)
+        shared = sum(n > 1 for n in times.values())
+        if len(times) >= max(20, 10 * len(folders)) and 2 * shared >= len(times):
+            return f"its {len(folders)} folders hold images {what.format(len(times))}"
+    return ""
 
 
 def _choices(paths: Sequence[Sequence[str]], named: bool, kind: str) -> str:
@@ -223,8 +227,12 @@ def _choices(paths: Sequence[Sequence[str]], named: bool, kind: str) -> str:
     if named or sum(read_name(parts[-1]) is not None for parts in paths) * 2 > len(paths):
         example = next(parts[-1] for parts in paths if read_name(parts[-1]))
         readings.append(f"--pattern names (people as in {example})")
-    elif kind != "parts" and (fits := [e for e in _IN_CAMERAS if _joins_folders(e, paths)]):
+    elif kind in ("", "cameras") and (fits := [e for e in _IN_CAMERAS if _joins_folders(e, paths)]):
         readings.append(f"--pattern '{fits[0]}' (cameras by folder, people by file name)")
+    elif kind in ("dates", "sequences", "parts") and (
+        fits := [e for e in _IN_FOLDERS if _gathers(e, paths, kind == "parts")]
+    ):
+        readings.append(f"--pattern '{fits[0]}' (people by file name, cameras are not known)")
     elif kind:
         readings.append("--pattern unlabelled (nobody is known)")
     readings.append("--pattern folders (each folder is a person)")
@@ -243,6 +251,21 @@ def _joins_folders(expression: str, paths: Iterable[Sequence[str]]) -> bool:
     if any(len(folders) > 1 for folders in cameras.values()):
         return False
     return len(seen) > 1 and 3 * sum(len(each) > 1 for each in seen.values()) >= len(seen)
+
+
+def _gathers(expression: str, paths: Sequence[Sequence[str]], within: bool) -> bool:
+    """Returns whether an expression reads all paths and gives most people several images.
+
+    Several in one folder are needed `within` parts, which share numbers of images, and no people.
+    """
+    form, images = re.compile(expression), Counter[tuple[str, str]]()
+    for parts in paths:
+        match = form.search("/".join(parts))
+        if match is None or _CAMERA.fullmatch(re.split("[_.-]", parts[-1])[0]):
+            return False
+        images[match["person"], parts[0] if within else ""] += 1
+    people = {person for person, _ in images}
+    return len(people) > 1 and 2 * sum(n > 1 for n in images.values()) > len(images)
 
 
 def commonest_form(names: Iterable[str], forms: Iterable[str]) -> str | None:
