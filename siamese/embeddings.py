@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from siamese.datasets import Sample, list_samples
 from siamese.datasets.coverage import drop_damaged
-from siamese.datasets.samples import read_name, walk_images
+from siamese.datasets.samples import no_image_in, read_name, walk_images
 from siamese.errors import InputError, OnCorrupt
 from siamese.extras import missing
 from siamese.files import whole_file, write_text
@@ -144,7 +144,7 @@ def list_all(folder: Path, on_corrupt: OnCorrupt = "error") -> list[Sample]:
         raise InputError(f"{folder}: {what}. Give a folder of images.")
     names = walk_images(folder)
     if not names:
-        raise InputError(f"{folder}: holds no image. Give a folder of images.")
+        raise no_image_in(folder)
     try:
         known = {Path(each.path): each for each in list_samples(folder, "all")}
     except InputError:  # not a dataset: its names may still be of a known form

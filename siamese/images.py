@@ -35,6 +35,9 @@ IMAGE_SUFFIXES = (
 """Files of these suffixes (compared in lower case) are images, perhaps damaged ones; all others are
 where their first bytes say so."""
 
+OTHER_SUFFIXES = (".heic", ".heif", ".avif", ".jxl", ".psd", ".cr2", ".cr3", ".nef", ".arw", ".dng")
+"""Pictures of kinds that nothing here reads, which phones, browsers and cameras make: counted."""
+
 _BEGINNINGS = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|BM.{4}\0{4}|RIFF.{4}WEBP|GIF8[79]a|II[*+]\0|MM\0[*+]|P[1-6]\s"
     rb"|\0\0\0\x0cjP  ",
@@ -135,7 +138,9 @@ def decode_image(data: bytes, name: str | Path) -> NDArray[np.uint8]:
     except Image.DecompressionBombError:
         raise InputError(f"{name}: has too many pixels. Give a crop of one person.") from None
     except UnidentifiedImageError:
-        raise InputError(f"{name}: is not an image{_other(data)}. {_NO_IMAGE}") from None
+        other = begins_like_other(data)
+        kind = other and f" of a kind that is read, but {other}"
+        raise InputError(f"{name}: is not an image{kind}. {_NO_IMAGE}") from None
     except _DAMAGE as error:
         raise InputError(
             f"{name}: is a damaged image ({error}). Remove it or copy it again."
@@ -152,11 +157,25 @@ def begins_like_image(data: bytes) -> bool:
     return _BEGINNINGS.match(data) is not None
 
 
-def _other(data: bytes) -> str:
-    """Names kinds of pictures that phones and browsers make and nothing here reads."""
+def begins_like_other(data: bytes) -> str:
+    r"""Names the kind of a picture that phones and browsers make and nothing here reads.
+
+    Args:
+        data: The first 12 bytes of a file, or more.
+
+    Returns:
+        "HEIC", "AVIF" or "JPEG XL"; "" where it is none of them.
+
+    Example:
+        >>> begins_like_other(b"\0\0\0\x18ftypheic"), begins_like_other(b"\xff\xd8\xff\xe0...")
+        ('HEIC', '')
+    """
     brand = data[4:12]
-    heif = brand.startswith(b"ftyphe") or brand in (b"ftypmif1", b"ftypmsf1")
-    return " but HEIC" if heif else " but AVIF" if brand == b"ftypavif" else ""
+    if brand.startswith(b"ftyphe") or brand in (b"ftypmif1", b"ftypmsf1"):
+        return "HEIC"
+    if brand.startswith(b"ftypavi"):
+        return "AVIF"
+    return "JPEG XL" if data[:2] == b"\xff\x0a" or brand[:4] == b"JXL " else ""
 
 
 def convert_image(image: Image.Image, name: str | Path = "image") -> NDArray[np.uint8]:

@@ -203,6 +203,23 @@ def test_damaged_images_are_all_named_and_end_the_adding_where_asked(
     assert len(Gallery("gallery")) == 17
 
 
+def test_damaged_images_of_a_search_are_all_named_or_left_out(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("asked").mkdir()
+    shutil.copyfile(_image(place), "asked/good.jpg")
+    for name in ("bad", "worse"):
+        Path(f"asked/{name}.jpg").write_text("no image")
+    capsys.readouterr()
+    assert main(["gallery", "search", "asked", "--json"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "2 images cannot be used" in line
+    assert "worse.jpg: is not an image" in line
+    assert line.endswith("Or leave them out: --on_corrupt skip.")
+    assert main(["gallery", "search", "asked", "--json", "--on_corrupt", "skip"]) == 0
+    assert str(Path("asked/good.jpg").absolute()) in capsys.readouterr().out
+
+
 def test_damaged_images_are_counted_among_what_a_folder_holds(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

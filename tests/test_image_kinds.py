@@ -69,9 +69,37 @@ def test_kinds_that_phones_make_are_named(tmp_path):
     for brand, kind in ((b"heic", "HEIC"), (b"avif", "AVIF")):
         path = tmp_path / f"photo.{kind.lower()}"
         path.write_bytes(b"\0\0\0\x18ftyp" + brand + b"\0" * 40)
-        with pytest.raises(InputError, match=f"is not an image but {kind}.*save it as JPEG"):
+        with pytest.raises(
+            InputError, match=f"is not an image of a kind that is read, but {kind}.*save it as"
+        ):
             read_image(path)
     assert "EPS" not in KINDS
+
+
+def test_kinds_that_are_not_read_are_counted_and_named(tmp_path, capsys):
+    root = miniatures.mars_categories(tmp_path / "crops", people=4)
+    photo = b"\0\0\0\x18ftypheic" + b"\0" * 40
+    for name in ("0001/a.heic", "0002/b.HEIC", "0003/no_suffix", "0003/c.avif", "0004/film.mp4"):
+        (root / "categories" / name).write_bytes(
+            photo.replace(b"heic", b"isom" if "film" in name else b"heic")
+        )
+    images = len(walk_images(root))
+    counts = f"{images + 4} found, {images} used; left out: 4 of kinds that are not read"
+    for command in (
+        ["inspect", str(root)],
+        ["embed", str(root), "--output", str(tmp_path / "e.npz")],
+        ["identities", str(root), "--output", str(tmp_path / "who.csv")],
+        ["records", "make", "--dataset_dir", str(root), "--output_dir", str(tmp_path / "set")],
+        ["gallery", "add", str(root), "--gallery", str(tmp_path / "gallery")],
+    ):
+        assert main(command) == 0, command
+        assert counts in capsys.readouterr().out, command
+    alone = tmp_path / "phone"
+    alone.mkdir()
+    (alone / "a.heic").write_bytes(photo)
+    for use in (list_samples, list_all, list_gallery_images):
+        with pytest.raises(InputError, match=r"1 others, such as a\.heic\. Save them as JPEG"):
+            use(alone)
 
 
 @pytest.fixture
@@ -103,7 +131,7 @@ def test_all_damaged_images_are_named_at_once(damaged, tmp_path, capsys):
         assert text.strip().endswith("Or leave them out: --on_corrupt skip."), command
     for command in commands:
         assert main([*command, "--on_corrupt", "skip"]) == 0, command
-        assert "9 damaged" in capsys.readouterr().out, command
+        assert "48 found, 39 used; left out: 9 damaged" in capsys.readouterr().out, command
     assert len(inspect_folder(damaged).findings[0].where) == 9
 
 

@@ -99,6 +99,7 @@ def search(
     until: str | None = None,
     person: str | None = None,
     calibrate: bool = True,
+    on_corrupt: OnCorrupt = "error",
     output: Path | None = None,
     csv_: Annotated[Path | None, Option(name="csv")] = None,
     json_: Json = False,
@@ -117,6 +118,8 @@ def search(
         until: Only images of this time or earlier; a day counts to its end.
         person: Only images of this person.
         calibrate: Let the gallery's own calibration say what a distance means; False: the model's.
+        on_corrupt: What damaged images of a folder do: error names them all and ends, skip leaves
+            them out.
         output: Picture of the rank lists; none by default.
         csv_: Table of the rank lists; none by default.
         json_: Print one JSON object and nothing else.
@@ -134,7 +137,9 @@ def search(
         lists = {like: opened.search_person(like, k, **filters)}
     elif query is not None and query.is_dir():
         with counting("images") as progress:
-            lists = opened.search_folder(query, k, person=person, progress=progress, **filters)
+            lists = opened.search_folder(
+                query, k, on_corrupt=on_corrupt, person=person, progress=progress, **filters
+            )
     else:
         lists = {str(query): opened.search(query, k, person=person, **filters)}
     own = [[]] if like is not None else opened.own_images(list(lists))

@@ -14,6 +14,7 @@ from siamese.datasets.samples import (
     read_name,
     walk_dead_links,
     walk_images,
+    walk_unread,
 )
 from siamese.datasets.tables import read_identities
 from siamese.errors import InputError, OnCorrupt
@@ -22,11 +23,13 @@ from siamese.images import find_damaged
 
 logger = logging.getLogger(__name__)
 
+DAMAGED = "damaged"
 NO_PART = "in folders that are no part of the dataset"
 JUNK = "junk (-1)"
 DISTRACTORS = "distractors, on which nobody trains"
 OTHER_PARTS = "in other parts of the dataset"
 DEAD_LINKS = "links to nothing"
+UNREAD = "of kinds that are not read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Coverage:
         """Returns the counts after reading has found some of the used images to be damaged."""
         if not damaged:
             return self
-        counted = LeftOut("damaged", len(damaged), damaged[0])
+        counted = LeftOut(DAMAGED, len(damaged), damaged[0])
         return Coverage(self.found, self.used - len(damaged), (counted, *self.left_out))
 
     def describe(self) -> str:
@@ -98,20 +101,34 @@ def find_left_out(
     root = as_path(folder)
     home, left_out = str(root), defaultdict[str, list[str]](list)
     unused = () if layout is None else _unused_parts(layout, used)
-    if damaged := list(damaged):
-        left_out["damaged"] += damaged
+    damaged = list(damaged)
+    if damaged:
+        left_out[DAMAGED] += [path_below(path, home) for path in damaged]
     named = used.union(damaged)
     # What lies beside a table is not of the dataset.
     for name in walk_images(root) if root.is_dir() else ():
         if (path := join(home, name)) not in named:
-            left_out[_reason(path, layout, unused) if layout else "damaged"].append(name)
+            left_out[_reason(path, layout, unused) if layout else DAMAGED].append(name)
     if layout and layout.name == "identity-csv":
         listed = {each.path for each in read_identities(root)}
         if others := sorted(listed - named):
             left_out[OTHER_PARTS] += others
     if root.is_dir() and (dead := walk_dead_links(root)):
         left_out[DEAD_LINKS] += dead
+    if root.is_dir() and (unread := walk_unread(root)):
+        left_out[UNREAD] += unread
     return left_out
+
+
+def path_below(path: str, folder: str | Path) -> str:
+    """Shortens a path to what follows a folder, where it lies in it.
+
+    Example:
+        >>> path_below("crops/anna/1.jpg", "crops"), path_below("else/1.jpg", "crops")
+        ('anna/1.jpg', 'else/1.jpg')
+    """
+    home = str(folder).rstrip("/\\")
+    return path[len(home) + 1 :].replace("\\", "/") if _is_below(path, home) else path
 
 
 def drop_damaged(samples: Sequence[Sample], on_corrupt: OnCorrupt = "skip") -> list[Sample]:

@@ -28,7 +28,9 @@ from siamese.datasets.samples import (
     holds_file,
     holds_folder,
     image_names,
+    no_image_in,
     walk_images,
+    walk_unread,
 )
 from siamese.datasets.small_sets import (
     READINGS,
@@ -334,6 +336,8 @@ def _recognise_below(root: Path) -> Layout:
         raise InputError(f"{root}: is empty. {NO_IDENTITY_FIX}")
     if names := sample_tree(root):
         refuse_other_folders(root, names)
+    if not names and walk_unread(root):
+        raise no_image_in(root)
     raise InputError(f"{root}: no identity was found in it. {NO_IDENTITY_FIX}")
 
 

@@ -8,7 +8,12 @@ from pathlib import Path
 
 from siamese.errors import InputError
 from siamese.filesystem import FileState, is_remote, list_remote
-from siamese.images import IMAGE_SUFFIXES, begins_like_image
+from siamese.images import (
+    IMAGE_SUFFIXES,
+    OTHER_SUFFIXES,
+    begins_like_image,
+    begins_like_other,
+)
 
 NAME_FORMS: dict[str, re.Pattern[str]] = {
     # 0001C1T0002F003.jpg: identity, camera, tracklet, frame; junk is 00-1.
@@ -191,13 +196,23 @@ def _is_image(entry: "os.DirEntry[str]") -> bool:
     """Returns whether a file is an image: by its suffix, else by its first bytes."""
     if not _is(entry.is_file):
         return False
-    if is_image_name(entry.name):
-        return True
+    return is_image_name(entry.name) or begins_like_image(_beginning(entry))
+
+
+def _is_unread(entry: "os.DirEntry[str]") -> bool:
+    """Returns whether a file is a picture of a kind that nothing here reads."""
+    if _is_image(entry) or not _is(entry.is_file):
+        return False
+    return entry.name.lower().endswith(OTHER_SUFFIXES) or bool(begins_like_other(_beginning(entry)))
+
+
+def _beginning(entry: "os.DirEntry[str]") -> bytes:
+    """Reads the first 16 bytes of a file; none where it may not be read."""
     try:
         with open(entry.path, "rb") as file:  # noqa: PTH123 - speed
-            return begins_like_image(file.read(16))
+            return file.read(16)
     except OSError:
-        return False
+        return b""
 
 
 def image_names(folder: str | Path) -> list[str]:
@@ -247,6 +262,28 @@ def walk_images(folder: str | Path) -> list[str]:
         split = ((name, name.split("/")) for name in list_remote(folder, below=True))
         return sorted(n for n, p in split if is_image_name(p[-1]) and all(map(_seen, p[:-1])))
     return sorted(name for name, entry in _walk(folder, "", ()) if _is_image(entry))
+
+
+def walk_unread(folder: str | Path) -> list[str]:
+    """Lists pictures of kinds that nothing here reads, such as HEIC, under a folder at any depth.
+
+    At addresses the suffix alone tells them.
+    """
+    if is_remote(folder):
+        names = (n for n in list_remote(folder, below=True) if n.lower().endswith(OTHER_SUFFIXES))
+        return sorted(n for n in names if all(map(_seen, n.split("/"))))
+    return sorted(name for name, entry in _walk(folder, "", ()) if _is_unread(entry))
+
+
+def no_image_in(folder: str | Path) -> InputError:
+    """Makes the error about a folder without an image; it names pictures of other kinds."""
+    unread = walk_unread(folder) if Path(folder).is_dir() or is_remote(folder) else []
+    if unread:
+        return InputError(
+            f"{folder}: holds no image of a kind that is read. Received: {len(unread):,} others, "
+            f"such as {printable(unread[0])}. Save them as JPEG or PNG."
+        )
+    return InputError(f"{folder}: holds no image. Give a folder of images.")
 
 
 def walk_dead_links(folder: str | Path) -> list[str]:

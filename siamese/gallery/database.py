@@ -9,6 +9,8 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese.datasets import Sample
+from siamese.datasets.coverage import drop_damaged
 from siamese.errors import InputError, OnCorrupt
 from siamese.gallery import contents, sources
 from siamese.gallery.contents import find_problems
@@ -157,10 +159,13 @@ class Gallery:
         k: int = 10,
         *,
         approximate: bool | None = None,
+        on_corrupt: OnCorrupt = "error",
         progress: Progress | None = None,
         **filters: Unpack[Filters],
     ) -> dict[str, list[SearchResult]]:
         """Searches for each image of a folder, a CSV file, or images one by one; see `search`.
+
+        With `on_corrupt` "skip" damaged images are left out, and a warning names them all.
 
         Returns:
             The path of each image to its rank list.
@@ -173,7 +178,9 @@ class Gallery:
         if sources.is_record(paths[0]):
             raise InputError(f"{folder}: is a record set. Give a folder of images to search for.")
         self._check_search(k)
-        embeddings = self.model.embed([Path(path) for path in paths], progress=progress)
+        paths = [each.path for each in drop_damaged([Sample(p, "") for p in paths], on_corrupt)]
+        with naming_all_damaged(paths):
+            embeddings = self.model.embed([Path(path) for path in paths], progress=progress)
         lists = self._rank(embeddings, k, chosen, approximate, self.own_images(paths))
         return dict(zip(paths, lists, strict=True))
 

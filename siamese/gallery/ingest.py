@@ -147,7 +147,7 @@ def reembed(table: Table, model: Model, progress: Progress | None = None) -> int
     for read, embeddings in _embed(reads, model):
         errors = [each.error for each in read if each.error]
         if errors:
-            raise InputError(errors[0])
+            raise InputError(" ".join(errors))
         chosen = [left[each.image.path] | {"digest": each.digest} for each in read]
         columns = {name: [row[name] for row in chosen] for name in (*IMAGE_COLUMNS, "digest")}
         table.append(make_rows(space, columns, embeddings), name=NEW_ROWS)

@@ -27,7 +27,7 @@ from siamese.datasets import (
     measure_coverage,
     recognise,
 )
-from siamese.datasets.samples import JUNK_PERSONS, read_name, walk_images
+from siamese.datasets.samples import JUNK_PERSONS, no_image_in, read_name, walk_images
 from siamese.datasets.tables import TABLE_SUFFIXES
 from siamese.errors import InputError
 from siamese.images import decode_image, map_ahead, read_bytes, read_exif, read_image
@@ -122,7 +122,9 @@ def list_covered(
 def _each_once(source: GallerySource, images: Iterable[GalleryImage]) -> list[GalleryImage]:
     by_path = {(path := whole_path(each.path)): replace(each, path=path) for each in images}
     if not by_path:
-        raise InputError(f"{source}: holds no image. Give a folder of images.")
+        if isinstance(source, str | Path):
+            raise no_image_in(source)
+        raise InputError(f"{source}: holds no image. Give one at least.")
     return list(by_path.values())
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from siamese.datasets.samples import walk_images
+from siamese.datasets.samples import no_image_in, walk_images
 from siamese.errors import InputError
 from siamese.images import convert_image, decode_image, map_ahead, read_image, resize_pixels
 
@@ -39,7 +39,7 @@ def list_images(images: Images) -> Iterator[Any]:
         path = Path(given)
         names = walk_images(path) if path.is_dir() else None
         if names == []:
-            raise InputError(f"{path}: holds no image. Give a folder of images.")
+            raise no_image_in(path)
         yield from [path] if names is None else (path / name for name in names)
     elif isinstance(given, np.ndarray) and given.dtype.kind in "OSU" and given.ndim == 1:
         for each in given.tolist():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from siamese.datasets import Layout, Sample
-from siamese.datasets.coverage import DEAD_LINKS, DISTRACTORS, JUNK, NO_PART
+from siamese.datasets.coverage import DEAD_LINKS, DISTRACTORS, JUNK, NO_PART, UNREAD
 from siamese.datasets.samples import folder_names, images_by_folder, printable, read_name
 from siamese.filesystem import as_path, join
 from siamese.inspect.image_statistics import MOST_COMPARED, MOST_PAIRS, ImageStatistics, near_pairs
@@ -240,7 +240,9 @@ def folder_findings(
         ]
     home = as_path(folder)
     whole = {why: [join(home, name) for name in names] for why, names in left_out.items()}
-    junk, distractors, dead = (whole.pop(why, []) for why in (JUNK, DISTRACTORS, DEAD_LINKS))
+    junk, distractors, dead, unread = (
+        whole.pop(why, []) for why in (JUNK, DISTRACTORS, DEAD_LINKS, UNREAD)
+    )
     whole.pop(NO_PART, None)
     yield from _found(
         "warning", empty, "# identity folders hold no image.", "Fill them or remove them."
@@ -260,6 +262,12 @@ def folder_findings(
         dead,
         "# links lead to no file: their images are not there.",
         "Copy the images to where the links lead, or remove the links.",
+    )
+    yield from _found(
+        "warning",
+        unread,
+        "# pictures are of a kind that is not read.",
+        "Save them as JPEG or PNG.",
     )
     yield from _found(
         "warning",

@@ -349,7 +349,7 @@ def write_records(
         tuple(skipped),
         sources=tuple(count_source(source, kept, labels) for source in sources),
         camera_names=dict(camera_names or {}),
-        coverage=coverage,
+        coverage=coverage and coverage.without([skip.file for skip in skipped]),
     )
     for part, counted in manifest.parts.items():
         if not counted.images and parts[part]:
