@@ -22,6 +22,7 @@ from siamese.errors import InputError
 from siamese.gallery import Gallery
 from siamese.inference import load_model
 from siamese.recipes import change_recipe, demo
+from siamese.records import read_manifest
 from siamese.synthetic import write_mars_tree
 from siamese.train import train
 from siamese.train.run_dir import read_history
@@ -35,6 +36,11 @@ def _digest(out: Path) -> Any:
     return {path.name: blake2b(path.read_bytes()).hexdigest() for path in files}
 
 
+def _read_records(out: Path) -> Any:
+    read_manifest(out)  # a set that is not finished is none
+    return _digest(out)
+
+
 def _read_gallery(out: Path) -> Any:
     gallery = Gallery(out, load_model("pretrained"))
     return sorted((each.path, each.person, each.camera) for each in gallery.images())
@@ -46,10 +52,14 @@ def _embed_with(out: Path) -> Any:
 
 
 COMMANDS: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
-    "records": ("records make --dataset_dir {people} --num_shards 3 --output_dir", "set", _digest),
+    "records": (
+        "records make --dataset_dir {people} --num_shards 3 --output_dir",
+        "set",
+        _read_records,
+    ),
     "embed": ("embed {people} --output", "all.csv", _digest),
     "gallery add": ("gallery add {people} --gallery", "gallery", _read_gallery),
-    "gallery remove": ("gallery remove --person 9007 --gallery", "gallery", _read_gallery),
+    "gallery remove": ("gallery remove --person 0007 --gallery", "gallery", _read_gallery),
     "calibrate": ("calibrate {people} --output", "profile.json", _digest),
     "export": ("export --format onnx --output", "model.onnx", _embed_with),
 }

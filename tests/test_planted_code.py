@@ -1,4 +1,4 @@
-"""Files that would run code, or read other files, if they were opened as they wish: nothing runs."""
+"""Files that would run code, or read other files, if opened as they wish: nothing runs."""
 
 import json
 import pickle
