@@ -19,7 +19,7 @@ from PIL import Image
 import siamese
 from siamese.errors import InputError
 from siamese.gallery import Gallery, GalleryImage, answer, ingest
-from siamese.gallery.table import RETRIES
+from siamese.gallery.table import RETRIES, Table
 from siamese.images import read_image
 from siamese.inference import Model
 from siamese.synthetic import write_mars_tree
@@ -702,3 +702,22 @@ def test_gallery_is_a_public_name_and_opens_without_the_heavy_libraries() -> Non
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_erasure_that_was_killed_before_the_files_went_is_finished(
+    people: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "gallery"
+    Gallery(path, model).add(people)
+
+    def files_with_person() -> list[Path]:
+        files = [file for file in path.rglob("*") if file.is_file()]
+        return [file for file in files if b"/0002/" in file.read_bytes()]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Table, "clean", lambda *_, **__: None)
+        Gallery(path, model).remove(people=["0002"])
+    assert files_with_person()
+    with pytest.raises(InputError, match="nobody is named '0002'"):
+        Gallery(path, model).remove(people=["0002"])
+    assert not files_with_person()

@@ -277,7 +277,11 @@ class Gallery:
             InputError: There is no such person or image.
         """
         with self._changing(), self.own_calibration.leaving() as leave:
-            rows = contents.erase_rows(self._table, people, images, missing, before=leave)
+            try:
+                rows = contents.erase_rows(self._table, people, images, missing, before=leave)
+            except InputError:
+                self._table.clean(everything=True)  # of an erasure that was killed files are left
+                raise
         self._searcher.forget()
         return rows
 
