@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +27,14 @@ from siamese.models.checkpoint import (
     save_checkpoint,
 )
 from siamese.models.embedder import build_embedder, embed, join_embedder
-from siamese.models.layers import GeneralisedMean, Pooling, ResizeImages, build_pooling
-from siamese.models.osnet import UnifiedAggregationGate, build_osnet
+from siamese.models.layers import (
+    GeneralisedMean,
+    Pooling,
+    ResizeImages,
+    UnifiedAggregationGate,
+    build_pooling,
+)
+from siamese.models.osnet import build_osnet
 from siamese.models.pair import ConsecutiveDifference, build_pair_model
 from siamese.models.transfer import architecture_of
 from siamese.train.speed import computing_in
@@ -437,6 +445,27 @@ def test_put_weights_renews_what_normalisation_computes_with() -> None:
     put_weights(copy, source.get_weights())
     np.testing.assert_allclose(copy(images), source(images))
     np.testing.assert_allclose(copy(images), [[-1, -1], [1, 1]], atol=1e-6)
+
+
+def test_model_files_are_opened_by_keras_after_one_import(tmp_path: Path) -> None:
+    own = tmp_path / "own.keras"
+    options = {**SMALL, "backbone": "osnet_x0_25", "pooling": "gem", "image_size": (64, 32)}
+    save_checkpoint(own, join_embedder(build_embedder(**options)), image_size=(64, 32))
+    # In a process of its own, where nothing else has made our layers known.
+    code = (
+        "import sys, keras, siamese.models.layers\n"
+        "for path in sys.argv[1:]:\n"
+        "    print(keras.saving.load_model(path).output_shape)\n"
+        "from siamese import load_model\n"
+        "print(load_model(sys.argv[1]).dimensions)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(own), str(PRETRAINED)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split("\n") == ["(None, 8)", "(None, 256)", "8", ""], done.stderr
 
 
 def test_osnet_gate_keeps_its_precision_in_a_file() -> None:

@@ -1,4 +1,4 @@
-"""Layers that a saved embedder may hold; importing this module makes them known to Keras."""
+"""Layers that a saved embedder may hold; importing this module makes all of them known to Keras."""
 
 import math
 from collections.abc import Sequence
@@ -133,6 +133,33 @@ class GeneralisedMean(layers.Layer):  # type: ignore[misc]
 
 
 Pooling: TypeAlias = Literal["average", "gem", "global_depthwise"]
+
+
+@keras.saving.register_keras_serializable("siamese")
+class UnifiedAggregationGate(layers.Layer):  # type: ignore[misc]
+    """Weighs the channels of a stream of OSNet by its own content.
+
+    Omni-Scale Feature Learning (Zhou et al., ICCV 2019), section 3.2, equation 3.
+
+    Global average pooling, then a perceptron with one hidden ReLU layer of a sixteenth of the
+    channels and sigmoid outputs. One gate is shared by the streams of a block.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the two layers of the perceptron."""
+        channels = input_shape[-1]
+        # A model is built in half precision, and loaded outside of it: the layer's own holds.
+        own: dict[str, Any] = {"dtype": self.dtype_policy}
+        self.hidden = layers.Dense(max(1, channels // 16), "relu", name="hidden", **own)
+        self.weigh = layers.Dense(channels, "sigmoid", name="weigh", **own)
+        self.hidden.build((None, channels))
+        self.weigh.build((None, self.hidden.units))
+        super().build(input_shape)
+
+    def call(self, stream: Any) -> Any:
+        """Scales the channels of `stream`, `(images, height, width, channels)`, by 0 to 1."""
+        weights = self.weigh(self.hidden(ops.mean(stream, axis=(1, 2))))
+        return stream * weights[:, None, None, :]
 
 
 def build_pooling(kind: Pooling, map_size: tuple[int, int]) -> layers.Layer:

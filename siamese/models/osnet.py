@@ -7,7 +7,9 @@ import math
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import layers
+
+from siamese.models.layers import UnifiedAggregationGate
 
 CHANNELS = (64, 256, 384, 512)
 """Table 1: channels of the stem and of the three stages, at width 1."""
@@ -99,28 +101,3 @@ def _omni_scale_block(inputs: Any, channels: int, *, name: str) -> Any:
         shortcut = _convolution(inputs, channels, activate=False, name=f"{name}_shortcut")
     outputs = layers.Add(name=f"{name}_add")([restored, shortcut])
     return layers.ReLU(name=f"{name}_relu")(outputs)
-
-
-@keras.saving.register_keras_serializable("siamese")
-class UnifiedAggregationGate(layers.Layer):  # type: ignore[misc]
-    """Section 3.2, equation 3: weighs the channels of a stream by its own content.
-
-    Global average pooling, then a perceptron with one hidden ReLU layer of a sixteenth of the
-    channels and sigmoid outputs. One gate is shared by the streams of a block.
-    """
-
-    def build(self, input_shape: Any) -> None:
-        """Makes the two layers of the perceptron."""
-        channels = input_shape[-1]
-        # A model is built in half precision, and loaded outside of it: the layer's own holds.
-        own: dict[str, Any] = {"dtype": self.dtype_policy}
-        self.hidden = layers.Dense(max(1, channels // 16), "relu", name="hidden", **own)
-        self.weigh = layers.Dense(channels, "sigmoid", name="weigh", **own)
-        self.hidden.build((None, channels))
-        self.weigh.build((None, self.hidden.units))
-        super().build(input_shape)
-
-    def call(self, stream: Any) -> Any:
-        """Scales the channels of `stream`, `(images, height, width, channels)`, by 0 to 1."""
-        weights = self.weigh(self.hidden(ops.mean(stream, axis=(1, 2))))
-        return stream * weights[:, None, None, :]
