@@ -76,6 +76,7 @@ def test_every_kind_of_image_embeds_alike(
         pictures,
         sorted((pedestrians / "categories").iterdir()),
         [files[0], pictures[1], arrays[2], arrays[3:].astype(np.int64)],
+        [np.str_(path) for path in files],
         np.array([str(path) for path in files]),
         np.array([str(path) for path in files], object),
         np.array([str(path).encode() for path in files]),

@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,6 +31,10 @@ DTYPE_NAMES = {
     "u8": "uint8",
 }
 """NumPy's names of what ONNX and OpenVINO call the types of an input."""
+
+
+_OPENED_IN: dict[str, int] = {}
+"""The process that opened the first model of Keras; a forked one has it too."""
 
 
 class Network:
@@ -62,6 +67,8 @@ class KerasNetwork(Network):
     """A `.keras` file, computed by Keras on any backend."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
+        self._check_process()
         loaded = load_checkpoint(path)
         import keras
 
@@ -73,13 +80,27 @@ class KerasNetwork(Network):
 
     def run(self, images: NDArray[np.float32]) -> NDArray[Any]:
         """Embeds a batch, by a function that is compiled at the first call and kept."""
+        self._check_process()
         return np.asarray(self._compiled(images))
 
     def run_once(self, images: NDArray[np.float32]) -> NDArray[Any]:
         """Embeds a batch without compiling: for a single pair that is three times faster."""
         if self.runtime != "tensorflow" or "_compiled" in vars(self):
             return self.run(images)
+        self._check_process()
         return np.asarray(self.embedder(images, training=False))
+
+    def _check_process(self) -> None:
+        """Refuses to compute in a fork of the process that opened the first model: it would hang.
+
+        TensorFlow's and JAX's threads do not outlive a fork, their locks do.
+        """
+        if _OPENED_IN.setdefault("process", os.getpid()) != os.getpid():
+            raise InputError(
+                f"{self.path}: Keras cannot compute in a process that was forked after a model was "
+                "opened. Give the .onnx file (siamese export), which forked workers share, or "
+                "start the workers by multiprocessing.get_context('spawn')."
+            )
 
     @functools.cached_property
     def _compiled(self) -> Any:

@@ -92,6 +92,8 @@ def _is_file(value: Any) -> bool:
 
 def _to_array(value: Any) -> Any:
     """Makes an array of a tensor of TensorFlow, JAX or PyTorch; leaves all else as it is."""
+    if isinstance(value, str):  # np.str_ is one
+        return str(value)
     if isinstance(value, np.ndarray | Image.Image) or not hasattr(value, "__array__"):
         return value
     if hasattr(value, "detach"):  # PyTorch's may hang on a graph, or lie on another device
