@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from miniatures import draw_image
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -32,7 +33,7 @@ from siamese.recipes import (
     demo,
     fine_tune,
 )
-from siamese.records import read_manifest
+from siamese.records import build_records, read_manifest
 from siamese.sampler import fit_groups
 from siamese.train import train
 from siamese.train.devices import OneDevice
@@ -177,7 +178,6 @@ def test_siamese_contrastive_training_learns(records: Path, tmp_path: Path) -> N
 def test_one_camera_and_people_with_one_image_can_be_trained(
     pedestrians: Path, tmp_path: Path
 ) -> None:
-    from siamese.records import build_records
 
     for path in pedestrians.rglob("*C1*.jpg"):
         if path.parent.name in ("0003", "0004", "0005") and "F001" not in path.name:
@@ -341,7 +341,6 @@ def test_nothing_to_resume_is_said(records: Path, tmp_path: Path) -> None:
 def test_run_of_other_people_is_not_resumed(
     trained: Path, pedestrians: Path, tmp_path: Path
 ) -> None:
-    from siamese.records import build_records
 
     build_records(pedestrians, tmp_path / "other", random_seed=5)
     with pytest.raises(InputError, match="was started on other records"):
@@ -356,7 +355,6 @@ def test_refused_start_leaves_no_run_folder(records: Path, tmp_path: Path) -> No
 
 
 def test_nobody_need_be_held_out(pedestrians: Path, tmp_path: Path) -> None:
-    from siamese.records import build_records
 
     folder = build_records(pedestrians, tmp_path / "set", validation_size=0)[0]
     recipe = change_recipe(batch_hard(), **SMALL, epochs=1, batch_size=32)
@@ -378,6 +376,14 @@ def test_batches_of_a_small_set_are_smaller_and_it_is_said(
     assert source.recipe.batches == BatchSection(num_identities=groups, num_instances=4)
     assert f"batches have {groups} groups of 4 images in place of 500" in caplog.text
     assert "people to learn from" in caplog.text
+
+
+def test_people_of_one_image_each_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    for person in "abcde":
+        draw_image(tmp_path / "crops" / person / "1.jpg")
+    folder = build_records(tmp_path / "crops", tmp_path / "set")[0]
+    with pytest.raises(InputError, match=r"nobody of \d people has two .* siamese calibrate"):
+        open_training_data(folder, change_recipe(demo(), **SMALL))
 
 
 def test_sets_that_are_too_small_are_refused_with_what_helps() -> None:

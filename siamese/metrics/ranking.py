@@ -335,5 +335,6 @@ def _require_scored(scored: int, mask: ProtocolMask) -> None:
         raise InputError(
             "At least one query must have a match in the gallery. Received: "
             f"{mask.queries} queries, {mask.gallery_size} gallery images and no person with "
-            "images in both. Check that both come from the same dataset."
+            "images in both. Check that both come from the same dataset, and that people have two "
+            "images."
         )

@@ -98,6 +98,12 @@ class TrainingData:
         fitting = fit_groups(
             groups, batches.num_identities, sampler=batches.sampler, hosts=self.hosts["hosts"]
         )
+        if len(counts) < FEW_PEOPLE and max(counts, default=0) < 2 and not triplets:
+            raise InputError(
+                f"nobody of {len(counts)} people has two images to learn from: too little for any "
+                "recipe. Add images of them, or take the pretrained model, which needs none: "
+                "siamese calibrate fits its thresholds to your cameras."
+            )
         if len(counts) < FEW_PEOPLE:
             logger.warning(
                 "%d people to learn from: the model will know them and hardly anybody else. The "
