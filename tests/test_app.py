@@ -27,9 +27,11 @@ from PIL import Image
 pytest.importorskip("gradio", reason="the extra `app` is not installed")
 pytest.importorskip("lancedb", reason="the extra `gallery` is not installed")
 
+import gradio as gr
 from gradio_client import Client, handle_file
 
 from siamese.app import page, people_tab
+from siamese.app.components import mark_of, picked
 from siamese.app.search_tab import copy_image
 from siamese.app.state import Desk, write_archive
 from siamese.app.uploads import keep_archive
@@ -180,6 +182,31 @@ def test_the_documented_calls_work(
     exec(code.replace("http://127.0.0.1:7860/", url), names)
     assert names["answer"]["verdict"] in WORDS
     assert names["found"]["matches"][0]["person"] == "0001"
+
+
+def test_what_several_events_write_is_written_in_turn(desk: Desk, tmp_path: Path) -> None:
+    """Two answers at a time would come in any order, and the older one could stay."""
+    writers: dict[Any, list[Any]] = {}
+    for event in page.build_page(desk).fns.values():
+        for part in event.outputs:
+            writers.setdefault(part, []).append(event)
+    several = {part: events for part, events in writers.items() if len(events) > 1}
+    assert len(several) > 20
+    for part, events in several.items():
+        if type(part).__name__ == "State" and part.value == "":
+            continue  # what tells of changes: any value unlike the one before
+        turns = {(event.concurrency_id, event.concurrency_limit) for event in events}
+        assert len(turns) == 1, (part, [event.name for event in events])
+        assert turns.pop()[1] == 1
+
+
+def test_a_click_on_what_has_gone_is_refused() -> None:
+    click = gr.SelectData(None, {"index": 1, "value": None})
+    assert picked(click, ("a", "b"), mark_of(["a", "b"])) == "b"
+    with pytest.raises(InputError, match="no longer shown"):
+        picked(click, ("a", "b"), mark_of(["b", "a"]))
+    with pytest.raises(InputError, match="no longer shown"):
+        picked(click, ("a",), mark_of(["a"]))
 
 
 # Safety.
@@ -584,6 +611,33 @@ def test_browser_compares_and_the_slider_moves_the_threshold(visit: Any) -> None
     visit.wait_for_selector("#verdict h2")
 
 
+def test_browser_chooses_every_image_that_is_clicked(visit: Any) -> None:
+    open_tab(visit, "Gallery")
+    visit.wait_for_selector("#grid .caption-label")
+    visit.get_by_role("button", name="Name, merge, erase").click()
+    visit.wait_for_selector("#chosen")
+    visit.evaluate(
+        "[...document.querySelectorAll('#grid button.thumbnail-item')].slice(0, 4)"
+        ".forEach((each) => each.click())"
+    )
+    visit.wait_for_function("document.querySelectorAll('#chosen .token').length === 4")
+
+
+def test_browser_answers_the_pair_that_was_seen(visit: Any, desk: Desk) -> None:
+    """Of two keys at once the second was meant for a pair that nobody has seen yet."""
+    open_tab(visit, "Review")
+    visit.wait_for_selector("#pair img")
+    count = len(desk.review.answers)
+    visit.evaluate(
+        "['review-different', 'review-same'].forEach((each) => "
+        "document.getElementById(each).click())"
+    )
+    visit.get_by_text("no longer shown", exact=False).first.wait_for()
+    assert len(desk.review.answers) == count + 1
+    visit.keyboard.press("u")
+    visit.locator("#answers").get_by_text(f"{count} answer", exact=False).wait_for()
+
+
 def test_browser_is_told_in_words_that_a_file_is_no_image(visit: Any, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no image")
     visit.locator("#second button[aria-label='Remove Image']").click()
@@ -710,6 +764,40 @@ def test_browser_shows_the_model(visit: Any, desk: Desk) -> None:
     visit.wait_for_selector("#pictures img")
     assert desk.model.fingerprint in visit.inner_text("#card")
     assert "Rank-1" in visit.inner_text("#scores")
+
+
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+def test_browser_finds_nothing_that_shuts_people_out(
+    browser: Any, url: str, pedestrians: Path, scheme: str
+) -> None:
+    """axe-core's rules: names for screen readers, contrast, headings, keyboards."""
+    axe = pytest.importorskip("axe_playwright_python.base", reason="axe is not installed")
+    tab = browser.new_page(color_scheme=scheme)
+    tab.set_default_timeout(120_000)
+    tab.goto(url)
+    tab.wait_for_selector("#heat img")
+    tab.evaluate(axe.AXE_FILE_PATH.read_text(encoding="utf-8"))
+    found = []
+    for name in ("Compare", "Search", "Gallery", "Review", "Model"):
+        open_tab(tab, name)
+        if name == "Search":
+            tab.locator("#query input[type=file]").set_input_files(images_of(pedestrians, 5)[0])
+            tab.wait_for_selector("#strip .caption-label")
+        for button in {"Search": ["Filters"], "Gallery": ["Name, merge, erase"]}.get(name, ()):
+            tab.get_by_role("button", name=button).click()
+        seen = {"Gallery": "#grid .caption-label", "Review": "#pair img", "Model": "#pictures img"}
+        tab.wait_for_selector(seen.get(name, "h1"))
+        for width in WIDTHS:
+            tab.set_viewport_size({"width": width, "height": 844})
+            tab.wait_for_timeout(500)  # what opens moves
+            answer = tab.evaluate("axe.run(document, {resultTypes: ['violations']})")
+            found += [
+                f"{name}, {width} pixels, {rule['id']}: {node['html'][:150]}"
+                for rule in answer["violations"]
+                for node in rule["nodes"]
+            ]
+    tab.close()
+    assert found == []
 
 
 def test_pages_of_the_gallery_hold_all_images(desk: Desk) -> None:

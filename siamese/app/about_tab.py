@@ -66,7 +66,7 @@ def _model(desk: Desk) -> str:
         ("epochs", recipe.get("epochs") or "not known"),
         *(metadata.get("versions") or {}).items(),
     ]
-    return table("The model", rows)
+    return table("The model", "what it is", rows)
 
 
 def _scores(desk: Desk) -> str:
@@ -83,7 +83,7 @@ def _scores(desk: Desk) -> str:
     named = ("queries", "queries"), ("gallery", "gallery images"), ("protocol", "protocol"), (
         "source", "source")  # fmt: skip
     rows += [(name, scores[key]) for key, name in named if key in scores]
-    return table("Scores on people whom training never saw", rows)
+    return table("Scores", "on people whom training never saw", rows)
 
 
 def _rates(desk: Desk) -> str:
@@ -98,4 +98,4 @@ def _rates(desk: Desk) -> str:
                 f"{missed} of one person missed, threshold {threshold:.3f}",
             )
         )
-    return table("What a threshold costs", rows)
+    return table("A threshold at which", "costs", rows)

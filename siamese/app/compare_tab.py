@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from siamese.app.chart import HIGHEST_RATE, LOWEST_RATE, calibration_at, plot_threshold
-from siamese.app.components import HIDDEN, in_words, photo, pictures, verdict_label
+from siamese.app.components import in_turn, in_words, photo, pictures, verdict_label
 from siamese.app.state import Desk
 from siamese.app.uploads import read_upload
 from siamese.app.wording import WORDS, percent, plain
@@ -110,19 +110,13 @@ def build_compare(desk: Desk, examples: Sequence[tuple[Path, Path]], folder: Pat
         compare,
         [first, second, rate],
         [asked, word, words, chart],
-        api_visibility="private",
-        trigger_mode="multiple",
-        concurrency_id="verdict",
-        concurrency_limit=1,
         show_progress_on=words,
-    ).then(look_inside, [first, second, asked], [heat, heat_words], **HIDDEN)
+        **{**in_turn("verdict", "multiple"), "show_progress": "full"},
+    ).then(
+        look_inside, [first, second, asked], [heat, heat_words], **in_turn("heat", "always_last")
+    )
     rate.change(
-        in_words(show),
-        [asked, rate],
-        [word, words, chart],
-        trigger_mode="always_last",
-        concurrency_id="verdict",
-        **HIDDEN,
+        in_words(show), [asked, rate], [word, words, chart], **in_turn("verdict", "always_last")
     )
     wanted = gr.Number(desk.calibration.false_accept_rate, label="false_accept_rate", visible=False)
     gr.Button(visible=False).click(

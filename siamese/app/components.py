@@ -1,11 +1,13 @@
 """Gradio as the tabs use it: checked images, errors in words, rows of pictures, verdicts."""
 
 import functools
+import hashlib
 import html
 import logging
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import gradio as gr
 
@@ -22,6 +24,32 @@ Item = TypeVar("Item")
 
 HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 """Of an event that is no endpoint and shows no progress."""
+
+
+def in_turn(
+    name: str, trigger_mode: Literal["once", "multiple", "always_last"] = "once"
+) -> dict[str, Any]:
+    """Lists the options of events that write the same parts of the page.
+
+    Those of one name are answered one at a time and in their order, or an answer to what has gone
+    could come last.
+
+    Args:
+        name: What they write.
+        trigger_mode: What becomes of an event while the one before it is answered: nothing, its
+            own answer, or one answer in the end, which sees no `gr.SelectData`.
+    """
+    turn = {"concurrency_id": name, "concurrency_limit": 1, "trigger_mode": trigger_mode}
+    return {**HIDDEN, **turn}
+
+
+def fresh() -> str:
+    """Returns a value unlike any other, of a state that tells of a change.
+
+    A count would not do: two events at a time would both make it the same number.
+    """
+    return uuid.uuid4().hex
+
 
 # A folder's files keep their paths, which Gradio's own file component does not send.
 _FOLDER = """
@@ -48,6 +76,20 @@ input.addEventListener("change", async () => {
   input.value = "";
 });
 """
+
+
+NAMES = """
+new MutationObserver(() => {
+  for (const each of document.querySelectorAll(".timebox .calendar:not([aria-label])"))
+    each.setAttribute("aria-label", "Choose a date");
+  const own = ".thumbnail-item:has(.caption-label)[aria-label], .upload-container[aria-label]";
+  for (const each of document.querySelectorAll(own)) each.removeAttribute("aria-label");
+  for (const each of document.querySelectorAll(".thumbnail-item:has(.caption-label) img"))
+    if (each.alt !== "") each.alt = "";
+  for (const each of document.querySelectorAll("pre:not([tabindex])")) each.tabIndex = 0;
+}).observe(document, {subtree: true, childList: true, attributeFilter: ["aria-label", "alt"]});
+"""
+"""Names for screen readers where Gradio's parts have none, or others than the words in them."""
 
 
 def refusal(message: str) -> Exception:
@@ -136,12 +178,32 @@ def pictures(folder: Path, *, label: str, **options: Any) -> Any:
     return component
 
 
-def picked(event: gr.SelectData, shown: Sequence[Item]) -> Item:
+def mark_of(shown: Sequence[object]) -> str:
+    """Returns a mark of what is on the page, to be held by a field that is not seen.
+
+    The browser sends it with a click: what is clicked is what the visitor saw, and that may be
+    another thing than what the server has to show by now.
+    """
+    return hashlib.blake2b(repr(tuple(shown)).encode(), digest_size=16).hexdigest()
+
+
+def check_seen(shown: Sequence[object], mark: str) -> None:
+    """Checks that a visitor saw what is shown.
+
+    Raises:
+        InputError: It was something else.
+    """
+    if mark != mark_of(shown):
+        raise InputError("what was clicked is no longer shown. Try again.")
+
+
+def picked(event: gr.SelectData, shown: Sequence[Item], mark: str) -> Item:
     """Finds what was clicked in `pictures`.
 
     Raises:
         InputError: It is no longer there.
     """
+    check_seen(shown, mark)
     if not isinstance(event.index, int) or not 0 <= event.index < len(shown):
         raise InputError("this image is no longer shown. Try again.")
     return shown[event.index]

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from siamese.app import about_tab, compare_tab, people_tab, review_tab, search_tab
-from siamese.app.components import HIDDEN
+from siamese.app.components import HIDDEN, NAMES, fresh
 from siamese.app.state import Desk
 from siamese.app.uploads import MAXIMUM_UPLOAD
 from siamese.app.wording import plain
@@ -34,6 +34,7 @@ CSS = """
 .pair .thumbnail-lg img { height: 320px; }
 #verdict h2, #found h2 { color: #fff; border-radius: 8px; padding: 10px; }
 @media (max-width: 640px) { button[role="tab"] { padding: 6px !important; } }
+pre .token { color: inherit !important; }
 label.folder { display: block; cursor: pointer; padding: 10px;
   border: 1px dashed var(--border-color-primary); border-radius: 8px; }
 label.folder:focus-within { outline: 3px solid var(--color-accent); }
@@ -57,7 +58,7 @@ def build_page(desk: Desk, examples: Examples = ()) -> Any:
         delete_cache=(_HOUR, _HOUR),
         fill_width=True,
     ) as page:
-        changed = gr.State(0)
+        changed = gr.State("")
         gr.Markdown(
             "# Person re-identification\nDo two images show the same person, and where else was "
             f"this person seen? Model {plain(desk.model.path.name)}, gallery "
@@ -74,7 +75,7 @@ def build_page(desk: Desk, examples: Examples = ()) -> Any:
                 review_tab.build_review(desk, changed, tab, pictures)
             with gr.Tab("Model") as tab:
                 about_tab.build_about(desk, tab, home)
-        page.load(lambda times: times + 1, changed, changed, **HIDDEN)
+        page.load(fresh, None, changed, **HIDDEN)
         if copied:
             page.load(lambda: [str(each) for each in copied[0]], None, [first, second], **HIDDEN)
     page.queue(max_size=WAITING, default_concurrency_limit=AT_ONCE, api_open=False)
@@ -130,9 +131,13 @@ def launch(
             theme=gr.themes.Default(
                 primary_hue="teal", neutral_hue="slate", font=_FONT,
                 font_mono=("ui-monospace", "monospace"),
+            ).set(  # dark enough to be read
+                body_text_color_subdued="*neutral_500",
+                button_cancel_background_fill=gr.themes.colors.red.c700,
+                button_cancel_background_fill_hover=gr.themes.colors.red.c800,
             ),
             css=CSS,
-            head=f"<script>{review_tab.KEYS}</script>",
+            head=f"<script>{NAMES}{review_tab.KEYS}</script>",
             # Without it, a machine too busy to answer within 3 seconds is asked for a public link.
             _frontend=False,
         )  # fmt: skip

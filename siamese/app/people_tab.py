@@ -6,7 +6,17 @@ from typing import Any
 
 import gradio as gr
 
-from siamese.app.components import HIDDEN, folder_picker, in_words, picked, pictures, sent_files
+from siamese.app.components import (
+    HIDDEN,
+    folder_picker,
+    fresh,
+    in_turn,
+    in_words,
+    mark_of,
+    picked,
+    pictures,
+    sent_files,
+)
 from siamese.app.state import Desk, Snapshot, write_archive
 from siamese.app.uploads import MAXIMUM_UPLOAD, Kept, keep_archive, keep_files
 from siamese.app.wording import count, describe_image, percent, plain, when
@@ -22,6 +32,10 @@ _UNDO_SECONDS = 600
 def build_people(desk: Desk, changed: Any, folder: Path) -> None:
     """Lays out the tab and says what its parts do."""
     shown = gr.State(())  # paths of the images on the page
+    mark = gr.Textbox(mark_of(()), visible=False)
+    marked = gr.State(
+        ()
+    )  # those that are chosen: a second click may come before the first's answer
     before = gr.State(None, time_to_live=_UNDO_SECONDS)  # what this visitor changed last
     status = gr.Markdown(_status(desk), elem_id="status")
     with gr.Row():
@@ -76,73 +90,71 @@ def build_people(desk: Desk, changed: Any, folder: Path) -> None:
         ]
         words = f"Page of {pages} ({count(len(images), 'image')})"
         slider = gr.Slider(maximum=max(pages, 2), value=number, label=words, visible=pages > 1)
-        return tuple(each.path for each in part), gr.Gallery(rows, visible=bool(rows)), slider
+        here = tuple(each.path for each in part)
+        return here, mark_of(here), gr.Gallery(rows, visible=bool(rows)), slider
 
     @in_words
-    def mark(here: Sequence[str], marks: Sequence[str], event: gr.SelectData) -> Any:
-        path = picked(event, here)
+    def choose(here: Sequence[str], saw: str, marks: Sequence[str], event: gr.SelectData) -> Any:
+        path = picked(event, here, saw)
         marks = [*(each for each in marks if each != path), *([] if path in marks else [path])]
-        return gr.Dropdown(choices=[("/".join(Path(each).parts[-2:]), each) for each in marks],
-                           value=marks)  # fmt: skip
+        return marks, gr.Dropdown(
+            choices=[("/".join(Path(each).parts[-2:]), each) for each in marks], value=marks
+        )
 
     @in_words
     def take_files(
         sent: list[str] | None,
-        times: int,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio's way to hand one in
     ) -> tuple[Any, ...]:
         if not sent:
-            return gr.skip(), times, gr.skip()
-        return None, times + 1, _add(desk, lambda tell: _keep(desk, sent, tell), sent, progress)
+            return gr.skip(), gr.skip(), gr.skip()
+        return None, fresh(), _add(desk, lambda tell: _keep(desk, sent, tell), sent, progress)
 
     @in_words
     def take_folder(
-        times: int,
         event: gr.EventData,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> tuple[int, str]:
+    ) -> tuple[str, str]:
         found = sent_files(event, Path(files.GRADIO_CACHE))
-        return times + 1, _add(
+        return fresh(), _add(
             desk, lambda tell: keep_files(found, desk.uploads, progress=tell), found.values(),
             progress,
         )  # fmt: skip
 
-    def outcome(times: int, words: str, snapshot: Snapshot | None) -> tuple[Any, ...]:
-        return times + 1, words, snapshot, gr.Button(interactive=snapshot is not None)
+    def outcome(words: str, snapshot: Snapshot | None) -> tuple[Any, ...]:
+        return fresh(), words, snapshot, gr.Button(interactive=snapshot is not None)
 
     @in_words
-    def rename(marks: Sequence[str], name: str, times: int) -> tuple[Any, ...]:
+    def rename(marks: Sequence[str], name: str) -> tuple[Any, ...]:
         if not marks:
             raise InputError("no image is chosen. Click the images of one person first.")
         snapshot = desk.snapshot(images=marks)
         words = f"{count(desk.rename(name, images=marks), 'image')} named {plain(name)}."
-        return ([], "", *outcome(times, words, snapshot))
+        return ((), [], "", *outcome(words, snapshot))
 
     @in_words
-    def merge(people: Sequence[str], name: str, times: int) -> tuple[Any, ...]:
+    def merge(people: Sequence[str], name: str) -> tuple[Any, ...]:
         if not people:
             raise InputError("nobody is chosen. Choose the people who are one.")
         name = name.strip() or people[0]
         snapshot = desk.snapshot(people=people)
         words = f"{count(desk.rename(name, people=people), 'image')} belong to {plain(name)} now."
-        return ([], "", *outcome(times, words, snapshot))
+        return ([], "", *outcome(words, snapshot))
 
     @in_words
-    def wipe(
-        people: Sequence[str], with_images: bool, marks: Sequence[str], times: int
-    ) -> tuple[Any, ...]:
+    def wipe(people: Sequence[str], with_images: bool, marks: Sequence[str]) -> tuple[Any, ...]:
         images = marks if with_images else ()
         if not people and not images:
             raise InputError("nobody is chosen. Choose people or images to erase.")
         snapshot = desk.snapshot(people=people, images=images, files=True)
         words = f"{count(desk.erase(people=people, images=images), 'image')} erased."
-        return ([], False, [], *outcome(times, words, snapshot))
+        return ([], False, (), [], *outcome(words, snapshot))
 
     @in_words
-    def take_back(snapshot: Snapshot | None, times: int) -> tuple[Any, ...]:
+    def take_back(snapshot: Snapshot | None) -> tuple[Any, ...]:
         if snapshot is None:
             raise InputError("there is nothing to undo: the last change is too long ago.")
-        return outcome(times, f"{count(desk.restore(snapshot), 'image')} as before.", None)
+        return outcome(f"{count(desk.restore(snapshot), 'image')} as before.", None)
 
     @in_words
     def write(name: str | None, seen: int | None) -> Any:
@@ -163,27 +175,26 @@ def build_people(desk: Desk, changed: Any, folder: Path) -> None:
             gr.Dropdown(choices=list(named)),
         )
 
-    looked, view = [page, person, camera], [shown, grid, page]
-    gr.on([person.change, camera.change], lambda: 1, None, page, **HIDDEN).then(
-        browse, looked, view, **HIDDEN
+    looked, view = [page, person, camera], [shown, mark, grid, page]
+    part, changes = in_turn("part", "always_last"), in_turn("changes")
+    last_change = in_turn("changes", "always_last")
+    gr.on([person.change, camera.change], lambda: 1, None, page, **part).then(
+        browse, looked, view, **part
     )
-    page.release(browse, looked, view, **HIDDEN)
-    grid.select(mark, [shown, chosen], chosen, **HIDDEN)
-    files.upload(
-        take_files, [files, changed], [files, changed, added], api_visibility="private",
-        show_progress_on=added,
-    )  # fmt: skip
-    sent.submit(
-        take_folder, changed, [changed, added], api_visibility="private", show_progress_on=added
-    )
+    page.release(browse, looked, view, **part)
+    grid.select(choose, [shown, mark, marked], [marked, chosen], **in_turn("changes", "multiple"))
+    chosen.input(lambda marks: tuple(marks or ()), chosen, marked, **last_change)
+    added_by = {**in_turn("added"), "show_progress": "full", "show_progress_on": added}
+    files.upload(take_files, files, [files, changed, added], **added_by)
+    sent.submit(take_folder, None, [changed, added], **added_by)
     tail = [changed, done, before, undo]
-    give.click(rename, [chosen, name, changed], [chosen, name, *tail], **HIDDEN)
-    join.click(merge, [several, into, changed], [several, into, *tail], **HIDDEN)
-    erase.click(wipe, [who, also, chosen, changed], [who, also, chosen, *tail], **HIDDEN)
-    undo.click(take_back, [before, changed], tail, **HIDDEN)
+    give.click(rename, [marked, name], [marked, chosen, name, *tail], **changes)
+    join.click(merge, [several, into], [several, into, *tail], **changes)
+    erase.click(wipe, [who, also, marked], [who, also, marked, chosen, *tail], **changes)
+    undo.click(take_back, before, tail, **changes)
     save.click(write, [person, camera], saved, **HIDDEN)
-    changed.change(refresh, None, [status, person, camera, several, who], **HIDDEN).then(
-        browse, looked, view, **HIDDEN
+    changed.change(refresh, None, [status, person, camera, several, who], **last_change).then(
+        browse, looked, view, **part
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import gradio as gr
 
 from siamese.app.chart import plot_threshold
-from siamese.app.components import HIDDEN, in_words, pictures
+from siamese.app.components import check_seen, fresh, in_turn, in_words, mark_of, pictures
 from siamese.app.state import Desk, Snapshot
 from siamese.app.wording import WORDS, count, describe_image, percent
 from siamese.errors import InputError
@@ -33,7 +33,8 @@ Given: TypeAlias = Sequence[tuple[Answer, Snapshot | None]]
 
 def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
     """Lays out the tab and says what its parts do."""
-    waiting = gr.State(())  # pairs that are to be asked about, the first is shown
+    waiting = gr.State(())  # pairs to be asked about, the first is on the page
+    mark = gr.Textbox(mark_of(()), visible=False)
     given = gr.State(())
     with gr.Row():
         with gr.Column(scale=6, min_width=300):
@@ -59,7 +60,7 @@ def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
                 back = gr.Button("Model's own", min_width=120)
             measured = gr.Markdown(_measured(desk), elem_id="measured")
             chart = gr.Plot(_chart(desk), show_label=False)
-    view = [waiting, question, images, state, download]
+    view = [waiting, mark, question, images, state, download]
 
     @in_words
     def show(pairs: Sequence[ReviewPair]) -> tuple[Any, ...]:
@@ -74,6 +75,7 @@ def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
         ]  # fmt: skip
         return (
             pairs,
+            mark_of(pairs[:1]),
             _ask(desk, pairs[0]) if pairs else _nothing(desk),
             gr.Gallery(shown, visible=bool(shown)),
             _state(desk),
@@ -81,28 +83,31 @@ def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
         )
 
     @in_words
-    def answer(is_same: bool, pairs: Sequence[ReviewPair], mine: Given, times: int) -> Any:
+    def answer(is_same: bool, pairs: Sequence[ReviewPair], seen: str, mine: Given) -> Any:
+        check_seen(pairs[:1], seen)
         if not pairs:
             raise InputError("there is no pair to answer. Add images in the tab Gallery.")
         said, before = desk.answer(pairs[0], is_same)
         # Names that are others now are shown anew, by the event of `changed`.
-        return (*show(pairs[1:]), (*mine, (said, before)), times + (before is not None))
+        told = gr.skip() if before is None else fresh()
+        return (*show(pairs[1:]), (*mine, (said, before)), told)
 
     @in_words
     def renew(pairs: Sequence[ReviewPair]) -> tuple[Any, ...]:
         # What is shown and what waits change together, or an answer would be to another pair.
-        return show(()) if pairs else (gr.skip(), gr.skip(), gr.skip(), *show(())[3:])
+        return show(()) if pairs else (*[gr.skip()] * 4, *show(())[4:])
 
     @in_words
-    def next_pair(pairs: Sequence[ReviewPair]) -> tuple[Any, ...]:
+    def next_pair(pairs: Sequence[ReviewPair], seen: str) -> tuple[Any, ...]:
+        check_seen(pairs[:1], seen)
         return show([*pairs[1:], pairs[0]] if pairs else ())
 
     @in_words
-    def take_back(mine: Given, times: int) -> tuple[Any, ...]:
+    def take_back(mine: Given) -> tuple[Any, ...]:
         if not mine:
             raise InputError("you have answered nothing yet.")
         desk.take_back(*mine[-1])
-        return (*show(()), tuple(mine[:-1]), times + (mine[-1][1] is not None))
+        return (*show(()), tuple(mine[:-1]), gr.skip() if mine[-1][1] is None else fresh())
 
     @in_words
     def show_calibration(change: Callable[[], object] | None = None) -> tuple[str, Any]:
@@ -110,22 +115,20 @@ def build_review(desk: Desk, changed: Any, tab: Any, folder: Path) -> None:
             change()
         return _measured(desk), _chart(desk)
 
-    results = [*view, given, changed]
+    results, turn = [*view, given, changed], in_turn("review")
     for button, is_same in ((same, True), (different, False)):
-        button.click(
-            functools.partial(answer, is_same), [waiting, given, changed], results, **HIDDEN
-        )
-    skip.click(next_pair, waiting, view, **HIDDEN)
-    undo.click(take_back, [given, changed], results, **HIDDEN)
-    changed.change(renew, waiting, view, **HIDDEN)
-    tab.select(show, waiting, view, **HIDDEN).then(
-        show_calibration, None, [measured, chart], **HIDDEN
+        button.click(functools.partial(answer, is_same), [waiting, mark, given], results, **turn)
+    skip.click(next_pair, [waiting, mark], view, **turn)
+    undo.click(take_back, given, results, **turn)
+    changed.change(renew, waiting, view, **in_turn("review", "always_last"))
+    tab.select(show, waiting, view, **turn).then(
+        show_calibration, None, [measured, chart], **in_turn("calibration", "always_last")
     )
-    shown = {"api_visibility": "private", "show_progress_on": measured}
+    measuring = {**in_turn("calibration"), "show_progress": "full", "show_progress_on": measured}
     for button, change, options in (
-        (measure, desk.review.recalibrate, shown),
-        (images_alone, desk.calibrate, shown),
-        (back, desk.use_model_calibration, HIDDEN),
+        (measure, desk.review.recalibrate, measuring),
+        (images_alone, desk.calibrate, measuring),
+        (back, desk.use_model_calibration, in_turn("calibration")),
     ):
         change_to = functools.partial(show_calibration, change)
         button.click(change_to, None, [measured, chart], **options)
@@ -141,7 +144,7 @@ def _ask(desk: Desk, pair: ReviewPair) -> str:
     probability = percent(float(desk.calibration.probability(pair.distance)))
     word = WORDS[desk.calibration.verdict(pair.distance)].lower()
     return (
-        f"### Is this one person?\n\nThe model says: {word}, {probability} one person at even odds "
+        f"## Is this one person?\n\nThe model says: {word}, {probability} one person at even odds "
         f"beforehand. Distance {pair.distance:.3f}, threshold {desk.calibration.threshold:.3f}."
     )
 

@@ -1,12 +1,23 @@
 """The tab Search: an image -> the ranked images of the gallery, and is the person there."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
-from siamese.app.components import HIDDEN, in_words, photo, picked, pictures, verdict_label
+from siamese.app.components import (
+    HIDDEN,
+    check_seen,
+    in_turn,
+    in_words,
+    mark_of,
+    photo,
+    picked,
+    pictures,
+    verdict_label,
+)
 from siamese.app.state import Desk, Found, write_archive
 from siamese.app.uploads import read_upload
 from siamese.app.wording import WORDS, count, describe_image, percent, plain
@@ -28,6 +39,7 @@ _IN_GALLERY: dict[Verdict, str] = {
 def build_search(desk: Desk, changed: Any, folder: Path) -> None:
     """Lays out the tab and says what its parts do."""
     shown = gr.State(())  # the matches on the page
+    mark = gr.Textbox(mark_of(()), visible=False)
     with gr.Row():
         with gr.Column(scale=3, min_width=280):
             query = photo("Whom to look for", elem_id="query")
@@ -48,17 +60,18 @@ def build_search(desk: Desk, changed: Any, folder: Path) -> None:
                 columns=6, visible=False, elem_id="strip",
             )  # fmt: skip
     filters = [cameras, person, since, until]
-    wanted, results = [query, how_many, *filters], [shown, word, answer, strip]
+    wanted, results = [query, how_many, *filters], [shown, mark, word, answer, strip]
 
     @in_words
     def look_up(path: str | None, number: float, *given: Any) -> tuple[Any, ...]:
-        nothing = (), verdict_label(None), _nothing(desk), gr.Gallery([], visible=False)
+        none = (), mark_of(()), verdict_label(None)
         if path is None:
-            return nothing
+            return (*none, _nothing(desk), gr.Gallery([], visible=False))
         try:
             found = _search(desk, path, int(number), *given)
         except InputError as error:
-            return (*nothing[:2], f"**Nothing could be looked up.** {plain(error)}", nothing[3])
+            words = f"**Nothing could be looked up.** {plain(error)}"
+            return (*none, words, gr.Gallery([], visible=False))
         strip = [
             (desk.thumbnail(match.image), _caption(place, match))
             for place, match in enumerate(found.matches, 1)
@@ -66,17 +79,21 @@ def build_search(desk: Desk, changed: Any, folder: Path) -> None:
         title = "" if found.verdict is None else _IN_GALLERY[found.verdict]
         return (
             found.matches,
+            mark_of(found.matches),
             verdict_label(found.verdict, title),
             _explain(found, len(desk.gallery)),
             gr.Gallery(strip, visible=bool(strip)),
         )
 
     @in_words
-    def look_for(matches: tuple[SearchResult, ...], event: gr.SelectData) -> str | Image.Image:
-        return copy_image(picked(event, matches).image, folder / "asked")
+    def look_for(
+        matches: Sequence[SearchResult], seen: str, event: gr.SelectData
+    ) -> str | Image.Image:
+        return copy_image(picked(event, matches, seen).image, folder / "asked")
 
     @in_words
-    def write(matches: tuple[SearchResult, ...]) -> Any:
+    def write(matches: Sequence[SearchResult], seen: str) -> Any:
+        check_seen(matches, seen)
         if not matches:
             raise InputError("there are no results. Give an image first.")
         return gr.File(write_archive(matches, folder), visible=True)
@@ -104,14 +121,14 @@ def build_search(desk: Desk, changed: Any, folder: Path) -> None:
 
     gr.on(
         [query.change, how_many.release, *(each.change for each in filters)],
-        look_up, wanted, results, api_visibility="private", trigger_mode="always_last",
-        show_progress_on=answer,
+        look_up, wanted, results, show_progress_on=answer,
+        **{**in_turn("results", "always_last"), "show_progress": "full"},
     )  # fmt: skip
-    strip.select(look_for, shown, query, **HIDDEN)
-    clear.click(lambda: ([], None, None, None), None, filters, **HIDDEN)
-    save.click(write, shown, saved, **HIDDEN)
-    changed.change(choices, None, [cameras, person], **HIDDEN).then(
-        look_up, wanted, results, **HIDDEN
+    strip.select(look_for, [shown, mark], query, **HIDDEN)
+    clear.click(lambda: ([], None, None, None), None, filters, **in_turn("filters"))
+    save.click(write, [shown, mark], saved, **HIDDEN)
+    changed.change(choices, None, [cameras, person], **in_turn("filters", "always_last")).then(
+        look_up, wanted, results, **in_turn("results", "always_last")
     )
     gr.Button(visible=False).click(
         endpoint,

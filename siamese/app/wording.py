@@ -77,7 +77,7 @@ def describe_image(person: str | None, camera: int | None, time: datetime | None
     return ", ".join(part for part in parts if part)
 
 
-def table(title: str, rows: Iterable[tuple[str, object]]) -> str:
-    """Writes a table of two columns in Markdown, its title in the first row."""
+def table(title: str, value: str, rows: Iterable[tuple[str, object]]) -> str:
+    """Writes a table of two columns in Markdown; the first row names them."""
     lines = [f"| {plain(name)} | {plain(value)} |" for name, value in rows]
-    return "\n".join([f"| {title} | |", "|---|---|", *lines, "", ""])
+    return "\n".join([f"| {title} | {value} |", "|---|---|", *lines, "", ""])
