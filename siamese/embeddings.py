@@ -110,18 +110,11 @@ def embed_folder(
         found.append(np.load(path, allow_pickle=False))
         if progress is not None:
             progress(first + len(block), len(samples))
-    cameras = np.array([each.camera for each in samples], np.int64)
     rows = np.concatenate(found)
-    store = Embeddings(
-        images=np.array([each.path for each in samples]),
-        people=np.array([each.person for each in samples]),
-        cameras=cameras,
-        tracklets=np.array([each.tracklet for each in samples], np.int64),
-        frames=np.array([each.frame for each in samples], np.int64),
-        embeddings=rows if profile is None else profile.standardise(rows, cameras),
-        fingerprint=_space(opened, flip, profile),
-        preprocessing=opened.preprocessing,
-    )
+    if profile is not None:
+        rows = profile.standardise(rows, [each.camera for each in samples])
+    space = {"fingerprint": _space(opened, flip, profile), "preprocessing": opened.preprocessing}
+    store = Embeddings.of_samples(rows, samples, **space)
     write_embeddings(store, output)
     shutil.rmtree(parts)
     return store
@@ -207,7 +200,8 @@ def find_similar_images(
     if profile is not None:
         query = profile.standardise(query, [camera])
     [rows], [distances] = nearest_rows(store.embeddings, query, k)
-    columns = (store.images, store.people, store.cameras, store.tracklets)
+    tracklets = np.full(len(store), -1) if store.tracklets is None else store.tracklets
+    columns = (store.images, store.people, store.cameras, tracklets)
     found = [each[rows].tolist() for each in columns]
     return [SimilarImage(*each) for each in zip(*found, distances.tolist(), strict=True)]
 
@@ -233,10 +227,10 @@ def write_embeddings(store: Embeddings, path: str | Path) -> None:
         "image": store.images,
         "person": store.people,
         "camera": store.cameras,
-        "tracklet": store.tracklets,
     }
-    columns |= {} if store.frames is None else {"frame": store.frames}
-    columns |= {} if store.times is None else {"time": store.times}
+    for name in ("tracklet", "frame", "time"):
+        if (column := getattr(store, f"{name}s")) is not None:
+            columns[name] = column
     origin = {"fingerprint": store.fingerprint}
     if store.preprocessing is not None:
         origin["preprocessing"] = json.dumps(store.preprocessing)
@@ -279,16 +273,19 @@ def read_embeddings(path: str | Path) -> Embeddings:
     readers = {".csv": _read_csv, ".npz": _read_npz, ".parquet": _read_parquet}
     try:
         columns = readers[suffix](path)
+        known: dict[str, Any] = {
+            f"{name}s": np.array(columns[name], kind)
+            for name, kind in (("tracklet", "i8"), ("frame", "i8"), ("time", "datetime64[us]"))
+            if name in columns
+        }
         store = Embeddings(
-            images=np.array(columns["image"], np.str_),
+            embeddings=np.array(columns["embedding"], np.float32),
             people=np.array(columns["person"], np.str_),
             cameras=np.array(columns["camera"], np.int64),
-            tracklets=np.array(columns["tracklet"], np.int64),
-            embeddings=np.array(columns["embedding"], np.float32),
+            images=np.array(columns["image"], np.str_),
             fingerprint=str(columns["fingerprint"]),
             preprocessing=json.loads(str(columns.get("preprocessing", "null"))),
-            frames=np.array(columns["frame"], np.int64) if "frame" in columns else None,
-            times=np.array(columns["time"], "datetime64[us]") if "time" in columns else None,
+            **known,
         )
     except InputError:
         raise

@@ -1,13 +1,17 @@
 """Embeddings in memory, with what is known of their images; making and searching them."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from siamese.metrics.blocks import exact_distances, mean_rows, unit_rows
+from siamese.metrics.masks import query_rows
+
+if TYPE_CHECKING:
+    from siamese.datasets import Sample
 
 ELEMENTS = 1 << 25
 """Of a block of similarities: 128 MB, 32 queries at a time in a gallery of a million."""
@@ -17,32 +21,66 @@ MARGIN = 16
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embeddings of images, and what is known of these.
+    """Embeddings of images or tracklets, and what is known of these.
 
     Attributes:
-        images: `(images,)`, text, paths of the files.
+        embeddings: `(images, dimensions)`, float32 unit vectors.
         people: `(images,)`, text; "" is not known.
         cameras: `(images,)`, int64; -1 is not known.
-        tracklets: `(images,)`, int64; -1 is not known.
-        embeddings: `(images, dimensions)`, float32 unit vectors.
-        fingerprint: Of the model that made them; others' do not compare.
-        preprocessing: What was stated of a model made elsewhere, as `Model.preprocessing`.
-        frames: `(images,)`, int64; -1 is not known; None where that is so of all.
+        images: `(images,)`, text that tells images apart: paths of the files, or names.
+        tracklets: `(images,)`, int64; -1 is not known; None where that is so of all.
+        frames: `(images,)`, int64; as tracklets.
         times: `(images,)`, datetime64[us]; NaT is not known; None where that is so of all.
+        distractors: People who are distractors: never asked for, never a match.
+        fingerprint: Of the model that made them: others do not compare; "" where it is not kept.
+        preprocessing: What was stated of a model made elsewhere, as `Model.preprocessing`.
     """
 
-    images: NDArray[np.str_]
+    embeddings: NDArray[np.float32]
     people: NDArray[np.str_]
     cameras: NDArray[np.int64]
-    tracklets: NDArray[np.int64]
-    embeddings: NDArray[np.float32]
-    fingerprint: str
-    preprocessing: dict[str, Any] | None = None
+    images: NDArray[np.str_]
+    tracklets: NDArray[np.int64] | None = None
     frames: NDArray[np.int64] | None = None
     times: NDArray[np.datetime64] | None = None
+    distractors: tuple[str, ...] = ()
+    fingerprint: str = ""
+    preprocessing: dict[str, Any] | None = None
+
+    @classmethod
+    def of_samples(
+        cls, embeddings: NDArray[np.float32], samples: Sequence["Sample"], **known: Any
+    ) -> "Embeddings":
+        """Joins embeddings with the samples they were made of; `known` are fields, or replace."""
+        columns: dict[str, Any] = {
+            "people": np.array([each.person for each in samples]),
+            "cameras": np.array([each.camera for each in samples], np.int64),
+            "images": np.array([each.path for each in samples]),
+            "tracklets": np.array([each.tracklet for each in samples], np.int64),
+            "frames": np.array([each.frame for each in samples], np.int64),
+        }
+        return cls(embeddings, **{**columns, **known})
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def rows(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> "Embeddings":
+        """Takes some rows."""
+        taken: dict[str, Any] = {
+            name: each[chosen] for name, each in vars(self).items() if isinstance(each, np.ndarray)
+        }
+        return replace(self, **taken)
+
+    def first_rows(self) -> NDArray[np.int64]:
+        """Chooses a query set of images that have none, as `siamese.metrics.masks.query_rows`."""
+        return query_rows(self.people, self.cameras, distractors=self.distractors)
+
+    @property
+    def labelled(self) -> dict[str, Any]:
+        """The arguments that the functions of `siamese.metrics.pairs` share, by name."""
+        return {
+            name: getattr(self, name) for name in ("embeddings", "people", "cameras", "distractors")
+        }
 
 
 def embed_batches(

@@ -15,12 +15,12 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from siamese.errors import InputError
-from siamese.evaluate import EmbeddedImages
 from siamese.recipes import Recipe, batch_hard, change_recipe
 from siamese.train import train
 from siamese.train.callbacks import EarlyStopping, Watchdog
 from siamese.train.run_dir import read_history, write_history
 from siamese.train.tensorboard import EpochPictures, TensorBoard, hardest_triplets
+from siamese.vectors import Embeddings
 
 
 def _recipe(*, epochs: int, margin: float = 0.3, **optimizer: Any) -> Recipe:
@@ -168,7 +168,7 @@ def test_without_a_triplet_there_is_no_picture(people: list[int], tmp_path: Path
     assert hardest_triplets(labels, np.eye(4, dtype=np.float32)).size == 0
     inputs = keras.Input((8, 8, 3))
     embedder = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
-    gallery = EmbeddedImages(
+    gallery = Embeddings(
         np.eye(4, dtype=np.float32),
         np.array(["a", "a", "b", "b"]),
         np.array([1, 2, 1, 2]),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,8 +119,8 @@ def test_equal_distances_keep_the_stored_order(model: Model, pedestrians: Path) 
     image = min(pedestrians.rglob("*.jpg"))
     row = model.embed(image)
     twice = Embeddings(
-        np.array(["b", "a", "c"]), np.array([""] * 3), np.full(3, -1), np.full(3, -1),
-        np.concatenate([row, row, -row]), model.fingerprint,
+        np.concatenate([row, row, -row]), np.array([""] * 3), np.full(3, -1),
+        np.array(["b", "a", "c"]), fingerprint=model.fingerprint,
     )  # fmt: skip
     found = find_similar_images(image, twice, model=model)
     assert [each.image for each in found] == ["b", "a", "c"]
@@ -129,9 +130,7 @@ def test_equal_distances_keep_the_stored_order(model: Model, pedestrians: Path) 
 def test_embeddings_of_another_model_are_refused(
     model: Model, table: Embeddings, pedestrians: Path
 ) -> None:
-    other = Embeddings(
-        table.images, table.people, table.cameras, table.tracklets, table.embeddings, "0" * 16
-    )
+    other = replace(table, fingerprint="0" * 16)
     image = next(pedestrians.rglob("*.jpg"))
     with pytest.raises(InputError, match="were made by the model 0000000000000000"):
         find_similar_images(image, other, model=model)
@@ -243,10 +242,7 @@ def test_files_that_hold_no_embeddings_are_named(
         read_embeddings(tmp_path / "cut.npz")
     broken = table.embeddings.copy()
     broken[3] = np.nan
-    nan = Embeddings(
-        table.images, table.people, table.cameras, table.tracklets, broken, table.fingerprint
-    )
-    write_embeddings(nan, tmp_path / "nan.npz")
+    write_embeddings(replace(table, embeddings=broken), tmp_path / "nan.npz")
     with pytest.raises(InputError, match="finite"):
         read_embeddings(tmp_path / "nan.npz")
     (tmp_path / "empty").mkdir()

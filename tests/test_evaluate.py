@@ -15,20 +15,21 @@ from PIL import Image
 from siamese.datasets import Sample, list_samples
 from siamese.errors import InputError
 from siamese.evaluate import (
-    EmbeddedImages,
     Reranking,
     embed_records,
     embed_samples,
     evaluate,
-    first_queries,
-    pairs_of,
 )
+from siamese.evaluate.query_gallery import QueryGallery
+from siamese.evaluate.report_images import draw_rank_lists, read_rank_lists
 from siamese.evaluate.score_report import FrameCounts, ScoreReport
 from siamese.evaluate.scoring import rank
 from siamese.inference import Model, load_model
 from siamese.metrics.calibration import VERDICTS
+from siamese.metrics.pairs import count_pairs
 from siamese.metrics.ranking import score_ranking
 from siamese.records import build_records
+from siamese.vectors import Embeddings
 
 SCORES = ("rank1", "rank5", "rank10", "mAP", "mAP_trapezoid", "mINP", "eer", "auc")
 
@@ -57,11 +58,11 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 def test_records_and_files_embed_alike(calibrated: Path, records: Path, pedestrians: Path) -> None:
     model = load_model(calibrated)
-    stored, _ = embed_records(model.embed, records, "validation", model.image_size)
+    stored = embed_records(model.embed, records, "validation", model.image_size)
     by_name = {
         f"{sample.person}/{Path(sample.path).name}": sample for sample in list_samples(pedestrians)
     }
-    samples = [by_name[name] for name in stored.names]
+    samples = [by_name[name] for name in stored.images]
     files = embed_samples(model, samples)
     np.testing.assert_allclose(files.embeddings, stored.embeddings, atol=1e-5)
     np.testing.assert_array_equal(files.people, stored.people)
@@ -280,17 +281,17 @@ def test_records_of_the_earlier_project_are_scored_with_a_folder_of_people_aroun
 
 
 def test_person_0000_of_a_record_set_is_a_person_like_others() -> None:
-    images = EmbeddedImages(
+    images = Embeddings(
         np.eye(4, dtype=np.float32),
         np.array(["0000", "0000", "0001", "0001"]),
         np.array([1, 2, 1, 2]),
         np.array(list("abcd")),
     )
-    assert first_queries(images).people.tolist() == images.people.tolist()
-    assert pairs_of(images).same.sum() == 2
+    assert images.people[images.first_rows()].tolist() == images.people.tolist()
+    assert count_pairs(**images.labelled).same.sum() == 2
     assert rank(images, images).queries == 4
     nobody = replace(images, distractors=("0000",))
-    assert first_queries(nobody).people.tolist() == ["0001", "0001"]
+    assert nobody.people[nobody.first_rows()].tolist() == ["0001", "0001"]
     assert rank(nobody.rows(np.array([2, 3])), nobody).queries == 2
 
 
@@ -318,10 +319,10 @@ def test_expansion_never_uses_the_query_image_itself(calibrated: Path, records: 
 def test_expansion_does_not_know_who_is_who() -> None:
     # The nearest image is of the query's own person and camera: ranking leaves it out, a search
     # that cannot know who asks does not.
-    query = EmbeddedImages(
+    query = Embeddings(
         np.array([[0.0]], np.float32), np.array(["a"]), np.array([1]), np.array(["x"])
     )
-    gallery = EmbeddedImages(
+    gallery = Embeddings(
         np.array([[0.0], [1.0], [4.0], [9.0]], np.float32),
         np.array(["a", "a", "a", "b"]),
         np.array([1, 1, 2, 2]),
@@ -417,30 +418,23 @@ def test_frames_of_single_images_in_records_are_refused(colours: Model, records:
         evaluate(colours, records, frames=2)
 
 
-def test_rank_lists_of_a_run_say_nothing_of_cameras_that_are_not_known() -> None:
-    from siamese.train.finalize import plot_ranks
-
+def test_rank_lists_say_nothing_of_cameras_that_are_not_known() -> None:
     picture = np.zeros((8, 4, 3), np.uint8)
-    images = EmbeddedImages(
-        np.eye(2, 8, dtype=np.float32)[[0, 0, 1]],
-        np.array(["ann", "ann", "bob"]),
-        np.array([-1, -1, 3]),
-        np.array(["a1", "a2", "b1"]),
+    images = Embeddings(
+        np.eye(2, 8, dtype=np.float32)[[0, 0, 1, 1]],
+        np.array(["ann", "ann", "bob", "bob"]),
+        np.array([-1, -1, 3, 3]),
+        np.array(["a1", "a2", "b1", "b2"]),
     )
-    query = images.rows(np.array([0, 1, 2]))
-    ranking = rank(query, images)
+    rows = np.arange(4)
+    ranking = rank(images, images)
     assert ranking.protocol == "query image dropped"
-    figure = plot_ranks(
-        query,
-        images,
-        ranking,
-        np.array([0, 2]),
-        lambda rows: ([picture] * 2, dict.fromkeys(rows, picture)),
-        ranks=2,
-    )
+    pictured = QueryGallery(images, rows, rows, lambda rows: dict.fromkeys(rows, picture))
+    lists, _ = read_rank_lists(pictured, ranking, [0, 2])
+    figure = draw_rank_lists(list(lists.values()))
     captions = [text.get_text() for text in figure.axes[0].texts]
-    assert captions[0] == "ann"
-    assert "bob  cam 3" in captions
+    assert captions[0] == "ann\nAP 1.00"
+    assert "bob cam 3\nAP 1.00" in captions
     assert "0.00" in captions
-    assert "1.41  cam 3" in captions
+    assert "cam 3  1.41" in captions
     assert not any("-1" in caption for caption in captions)

@@ -16,14 +16,12 @@ from siamese.datasets import Sample, SourceDataset, cap_images, list_samples, li
 from siamese.datasets.splits import SplitRule, split_samples, split_sources
 from siamese.errors import InputError
 from siamese.evaluate import (
-    EmbeddedImages,
     evaluate,
-    first_queries,
-    pairs_of,
     score_embedded,
     score_sources,
 )
 from siamese.metrics.masks import query_rows
+from siamese.metrics.pairs import count_pairs
 from siamese.metrics.verification import error_rates_at
 from siamese.records import (
     MANIFEST,
@@ -35,6 +33,7 @@ from siamese.records import (
 )
 from siamese.records.schema import read_examples
 from siamese.synthetic import write_mars_tree
+from siamese.vectors import Embeddings
 
 
 @pytest.fixture(scope="module")
@@ -286,10 +285,10 @@ def test_command_makes_one_set_of_several_folders(
         assert "takes one number" in capsys.readouterr().err
 
 
-def _embedded(people: list[str], cameras: list[int], seed: int = 0) -> EmbeddedImages:
+def _embedded(people: list[str], cameras: list[int], seed: int = 0) -> Embeddings:
     vectors = np.random.default_rng(seed).standard_normal((len(people), 8)).astype(np.float32)
     names = [f"{person}/{number}.jpg" for number, person in enumerate(people)]
-    return EmbeddedImages(vectors, np.array(people), np.array(cameras), np.array(names))
+    return Embeddings(vectors, np.array(people), np.array(cameras), np.array(names))
 
 
 def test_pairs_of_two_sources_are_pairs_of_two_people_and_two_cameras() -> None:
@@ -301,8 +300,8 @@ def test_pairs_of_two_sources_are_pairs_of_two_people_and_two_cameras() -> None:
     samples = [sample for source in sources for sample in source.rename(source.samples)]
     images = _embedded([s.person for s in samples], [s.camera for s in samples])
     # Two within each source, and each of four images of one with each of four of the other.
-    assert pairs_of(images).different.sum() == 2 + 2 + 4 * 4
-    assert pairs_of(images).same.sum() == 4
+    assert count_pairs(**images.labelled).different.sum() == 2 + 2 + 4 * 4
+    assert count_pairs(**images.labelled).same.sum() == 4
 
 
 def test_each_source_is_scored_as_if_alone() -> None:
@@ -315,10 +314,13 @@ def test_each_source_is_scored_as_if_alone() -> None:
     )
     for number, source in enumerate(("a", "b-2", "b")):
         mine = images.rows(np.arange(24 * number, 24 * number + 24))
-        alone = score_embedded(first_queries(mine), mine, mine).to_dict()
+        alone = score_embedded(mine).to_dict()
         assert {name: getattr(found[source], name) for name in alone} == alone
         assert (found[source].people, found[source].images) == (4, 24)
-        assert found[source].rates_at_threshold == error_rates_at(pairs_of(mine), 4.0).rates
+        assert (
+            found[source].rates_at_threshold
+            == error_rates_at(count_pairs(**mine.labelled), 4.0).rates
+        )
     assert found["b"].protocol == "query image dropped"
 
 

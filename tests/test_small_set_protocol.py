@@ -15,13 +15,14 @@ from siamese import cli
 from siamese.datasets import Sample, list_samples, recognise
 from siamese.datasets.splits import choose_people
 from siamese.errors import InputError
-from siamese.evaluate import EmbeddedImages, evaluate
+from siamese.evaluate import evaluate
 from siamese.evaluate.small_set_protocol import SMALL_SET_SCORES, evaluate_small_set, score_trial
 from siamese.evaluate.trials import Plan, Trial, draw_trials, make_plan
 from siamese.inference import Model, load_model
 from siamese.metrics.calibration import fit_calibration
 from siamese.metrics.pairs import count_pairs
 from siamese.records import build_records
+from siamese.vectors import Embeddings
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -56,7 +57,7 @@ def check_pairs(samples: list[Sample], trial: Trial) -> None:
 def test_one_trial_by_hand():
     #        query a   b    c    gallery a   b    c   nobody
     places = [0.0, 10.0, 20.0, 4.0, 11.0, 13.0, 2.0]
-    images = EmbeddedImages(
+    images = Embeddings(
         np.array(places, np.float32)[:, None],
         np.array(["a", "b", "c", "a", "b", "c", "nobody 7"]),
         np.full(7, 5),

@@ -19,7 +19,6 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from siamese.errors import InputError
-from siamese.evaluate import EmbeddedImages
 from siamese.metrics.calibration import Calibration
 from siamese.models.checkpoint import load_checkpoint
 from siamese.models.transfer import describe_start
@@ -41,6 +40,7 @@ from siamese.train.objective import build_training_model, held_out_loss
 from siamese.train.optimizer import build_optimizer
 from siamese.train.run_dir import free_folder, hold_folder, read_history
 from siamese.train.training_data import MemoryData, open_training_data
+from siamese.vectors import Embeddings
 
 SMALL: dict[str, Any] = {"backbone": "conv4", "weights": "none", "image_size": (64, 32)}
 
@@ -94,7 +94,7 @@ def test_five_nearest_of_every_held_out_query_are_a_table(trained: Path) -> None
 def test_loss_of_held_out_people_is_the_metric_loss_of_their_embeddings() -> None:
     embeddings = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)
     people, cameras = np.array(["a", "a", "b", "b"]), np.array([1, 2, 1, 2])
-    gallery = EmbeddedImages(embeddings, people, cameras, np.array(list("wxyz")))
+    gallery = Embeddings(embeddings, people, cameras, np.array(list("wxyz")))
     batches = BatchSection(num_identities=16, num_instances=2)
     recipe = replace(batch_hard(), batches=batches)
     assert held_out_loss(recipe, gallery) == 0.0

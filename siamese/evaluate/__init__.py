@@ -14,28 +14,14 @@ compare    two score reports: noise, or more
 """
 
 from siamese.evaluate.compare import Comparison, compare_scores
-from siamese.evaluate.embedded import (
-    EmbeddedImages,
-    embed_records,
-    embed_samples,
-    first_queries,
-    name_images,
-)
+from siamese.evaluate.embedded import embed_records, embed_samples, name_images
 from siamese.evaluate.evaluation import evaluate
 from siamese.evaluate.score_files import read_score_report
 from siamese.evaluate.score_report import Reranking, ScoreReport
-from siamese.evaluate.scoring import (
-    Scores,
-    match,
-    pairs_of,
-    sample_of,
-    score_embedded,
-    score_sources,
-)
+from siamese.evaluate.scoring import Scores, match, score_embedded, score_sources
 
 __all__ = [
     "Comparison",
-    "EmbeddedImages",
     "Reranking",
     "ScoreReport",
     "Scores",
@@ -43,12 +29,9 @@ __all__ = [
     "embed_records",
     "embed_samples",
     "evaluate",
-    "first_queries",
     "match",
     "name_images",
-    "pairs_of",
     "read_score_report",
-    "sample_of",
     "score_embedded",
     "score_sources",
 ]

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,55 +12,11 @@ from siamese.errors import InputError
 from siamese.images import naming_all_damaged
 from siamese.inference import Model
 from siamese.inference.reading import Progress
-from siamese.metrics.blocks import Indices
-from siamese.metrics.masks import query_rows
 from siamese.metrics.tracklets import TrackletPooling, pool_tracklets
+from siamese.vectors import Embeddings
 
 BATCH_SIZE = 64
 _FRAMES = 4096  # embedded before they are pooled: all frames of MARS would be 1.4 GB
-
-
-@dataclass(frozen=True)
-class EmbeddedImages:
-    """Embeddings and who is on the images.
-
-    Attributes:
-        embeddings: `(images, dimensions)`, float32.
-        people: `(images,)`, text.
-        cameras: `(images,)`, int64; -1 is not known.
-        names: `(images,)`, text that tells images apart, such as `person/file name`.
-        distractors: Names of the distractors: never asked for, never a match.
-    """
-
-    embeddings: NDArray[np.float32]
-    people: NDArray[np.str_]
-    cameras: NDArray[np.int64]
-    names: NDArray[np.str_]
-    distractors: tuple[str, ...] = ()
-
-    @classmethod
-    def of_samples(
-        cls, embeddings: NDArray[np.float32], samples: Sequence[Sample], names: Sequence[str]
-    ) -> "EmbeddedImages":
-        """Joins embeddings with the samples that they were made of."""
-        people = np.array([sample.person for sample in samples])
-        cameras = np.array([sample.camera for sample in samples], np.int64)
-        return cls(embeddings, people, cameras, np.array(names))
-
-    def rows(self, chosen: Indices) -> "EmbeddedImages":
-        """Takes the images of some rows."""
-        return EmbeddedImages(
-            self.embeddings[chosen],
-            self.people[chosen],
-            self.cameras[chosen],
-            self.names[chosen],
-            self.distractors,
-        )
-
-
-def first_queries(images: EmbeddedImages) -> EmbeddedImages:
-    """Takes a query set of images that have none: the first of each person and camera."""
-    return images.rows(query_rows(images.people, images.cameras, distractors=images.distractors))
 
 
 def name_images(people: NDArray[np.str_], files: NDArray[np.str_]) -> NDArray[np.str_]:
@@ -87,7 +42,7 @@ def embed_records(
     image_size: tuple[int, int],
     *,
     progress: Progress | None = None,
-) -> tuple[EmbeddedImages, NDArray[np.int64]]:
+) -> Embeddings:
     """Embeds one part of a record set, in the order of its shards.
 
     Args:
@@ -96,9 +51,6 @@ def embed_records(
         part: "train" or "validation".
         image_size: Height and width in pixels of the model's input.
         progress: Called with the images done and all images.
-
-    Returns:
-        The images, and the tracklet number of each; -1 is not known.
 
     Raises:
         InputError: The records cannot be read.
@@ -122,7 +74,7 @@ def embed_records(
         if progress is not None:
             progress(done, total)
     embeddings, people, cameras, names, tracklets = map(np.concatenate, zip(*found, strict=True))
-    return EmbeddedImages(embeddings, people, cameras, name_images(people, names)), tracklets
+    return Embeddings(embeddings, people, cameras, name_images(people, names), tracklets)
 
 
 def read_record_pictures(
@@ -149,7 +101,7 @@ def embed_samples(
     *,
     flip: bool = False,
     progress: Progress | None = None,
-) -> EmbeddedImages:
+) -> Embeddings:
     """Embeds image files, in order; their names are their paths.
 
     Raises:
@@ -160,7 +112,7 @@ def embed_samples(
     paths = [sample.path for sample in samples]
     with naming_all_damaged(paths):
         embeddings = model.embed(paths, flip=flip, progress=progress)
-    return EmbeddedImages.of_samples(check_finite(embeddings, paths, model), samples, paths)
+    return Embeddings.of_samples(check_finite(embeddings, paths, model), samples)
 
 
 def check_finite(
@@ -187,7 +139,7 @@ def embed_tracklets(
     *,
     pooling: TrackletPooling,
     most_frames: int | None,
-) -> tuple[EmbeddedImages, list[list[int]]]:
+) -> tuple[Embeddings, list[list[int]]]:
     """Embeds the frames of tracklets and pools them, a few thousand frames at a time.
 
     Args:
@@ -209,11 +161,11 @@ def embed_tracklets(
     for members in _chunks(groups):
         rows = [row for each in members for row in each]
         owners = np.repeat(np.arange(len(members)), [len(each) for each in members])
-        parts.append(pool_tracklets(embed(rows, done, total), owners, pooling=pooling).embeddings)
+        parts.append(pool_tracklets(embed(rows, done, total), owners, pooling=pooling))
         done += len(rows)
     first = [frames[rows[0]] for rows in groups]
-    names = [name_tracklet(frame) for frame in first]
-    return EmbeddedImages.of_samples(np.concatenate(parts), first, names), groups
+    names = np.array([name_tracklet(frame) for frame in first])
+    return Embeddings.of_samples(np.concatenate(parts), first, images=names), groups
 
 
 def name_tracklet(frame: Sample) -> str:

@@ -33,10 +33,9 @@ from siamese.evaluate.score_report import (
     promised_rates,
 )
 from siamese.evaluate.scoring import (
+    VERIFICATION_PAIRS,
     Scores,
-    pairs_of,
     rank,
-    sample_of,
     score_rows,
     score_sources,
 )
@@ -58,7 +57,7 @@ from siamese.metrics.calibration import (
 )
 from siamese.metrics.clustering import cluster_people, score_clusters
 from siamese.metrics.masks import known_people, person_codes
-from siamese.metrics.pairs import PairCounts, PairSample
+from siamese.metrics.pairs import PairCounts, PairSample, count_pairs, sample_pairs
 from siamese.metrics.ranking import RankingScores, single_shot_cmc
 from siamese.metrics.tracklets import TrackletPooling
 from siamese.metrics.verification import FALSE_ACCEPT_RATES, error_rates_at, score_verification
@@ -166,9 +165,9 @@ def evaluate(
         "expansion": expand_queries,
     }
     ranking = rank(query, gallery, **options)
-    pairs = pairs_of(images, metric=metric)
+    pairs = count_pairs(**images.labelled, metric=metric)
     verification = score_verification(pairs, false_accept_rates=false_accept_rates)
-    sample = sample_of(images, metric=metric, seed=seed)
+    sample = sample_pairs(**images.labelled, metric=metric, size=VERIFICATION_PAIRS, seed=seed)
     intervals = bootstrap_ranking(ranking, seed=seed)
     intervals |= bootstrap_verification(sample, seed=seed)
     variants = {}
@@ -194,8 +193,8 @@ def evaluate(
         without = score_rows(raw, *sides, threshold=own, **options)
         calibration = profile.calibration
     if calibration is not None:
-        same_metric = calibration.metric == metric
-        reliability = measure_reliability(calibration, pairs if same_metric else pairs_of(images))
+        own_pairs = pairs if calibration.metric == metric else count_pairs(**images.labelled)
+        reliability = measure_reliability(calibration, own_pairs)
     who = None
     if identities:
         if calibration is None or calibration.metric != metric:
@@ -336,7 +335,7 @@ def _doubts(model: Model, query_gallery: QueryGallery) -> list[str]:
     """Reads enough images, evenly spaced, to look at the order of their colours."""
     if model.tells_channels:
         return []
-    last = len(query_gallery.images.names) - 1
+    last = len(query_gallery.images.images) - 1
     rows = np.unique(np.linspace(0, last, SAMPLE).astype(int)).tolist()
     doubt = doubt_channels(model, list(query_gallery.read_pictures(rows).values()))
     return [doubt] if doubt else []

@@ -14,7 +14,6 @@ from siamese.datasets.coverage import drop_damaged
 from siamese.datasets.splits import choose_people
 from siamese.errors import InputError, OnCorrupt
 from siamese.evaluate.embedded import (
-    EmbeddedImages,
     check_finite,
     embed_records,
     embed_tracklets,
@@ -26,9 +25,10 @@ from siamese.images import naming_all_damaged, read_image
 from siamese.inference import Model
 from siamese.inference.reading import Progress
 from siamese.metrics.blocks import Indices
-from siamese.metrics.masks import JUNK, query_rows
+from siamese.metrics.masks import JUNK
 from siamese.metrics.tracklets import TrackletPooling
 from siamese.plots import Image
+from siamese.vectors import Embeddings
 
 _SEARCH: tuple[PartName, PartName] = ("query", "gallery")
 
@@ -41,25 +41,25 @@ class QueryGallery:
         images: All of them, each once: the pairs that verification counts.
         query: Rows of `images` that are looked for.
         gallery: Rows of `images` that are searched, without junk; queries may be among them.
+        read_pictures: Gives the pictures of some rows.
         dataset: The layout: "market1501", "mars", "records", ...
         source: The origin of queries and gallery, in words.
         notes: What a reader of the scores must know.
         pooled: How frames became tracklets; None for single images.
         junk: Number of images that were junk and left out.
         sources: The datasets that the people are from, where there are several.
-        read_pictures: Gives the pictures of some rows.
     """
 
-    images: EmbeddedImages
+    images: Embeddings
     query: Indices
     gallery: Indices
-    dataset: str
-    source: str
-    notes: tuple[str, ...]
-    pooled: PooledFrames | None
-    junk: int
-    sources: tuple[str, ...]
     read_pictures: Callable[[Sequence[int]], Mapping[int, Image]]
+    dataset: str = ""
+    source: str = ""
+    notes: tuple[str, ...] = ()
+    pooled: PooledFrames | None = None
+    junk: int = 0
+    sources: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """Gives sixteen hexadecimal digits of all queries and gallery images, in order.
@@ -70,7 +70,7 @@ class QueryGallery:
         digest = blake2b(digest_size=8)
         for rows in (self.query, self.gallery):
             for row in rows.tolist():
-                facts = self.images.names[row], self.images.people[row], self.images.cameras[row]
+                facts = self.images.images[row], self.images.people[row], self.images.cameras[row]
                 digest.update("\0".join(str(each) for each in facts).encode() + b"\n")
             digest.update(b"\f")
         return digest.hexdigest()
@@ -147,7 +147,7 @@ def _join(
     pooled, parts = None, listing.parts
     if pooling is None:
         embeddings = listing.embed(everything, 0, len(everything))
-        images = EmbeddedImages.of_samples(embeddings, listing.samples, listing.names)
+        images = Embeddings.of_samples(embeddings, listing.samples, images=np.array(listing.names))
     else:
         images, members = embed_tracklets(
             listing.embed, listing.samples, pooling=pooling, most_frames=most_frames
@@ -163,12 +163,11 @@ def _join(
         shown = np.array([rows[len(rows) // 2] for rows in members])  # the middle one
         if parts is not None:
             named = ([name_tracklet(listing.samples[row]) for row in rows] for rows in parts)
-            query, gallery = (np.flatnonzero(np.isin(images.names, names)) for names in named)
+            query, gallery = (np.flatnonzero(np.isin(images.images, names)) for names in named)
             parts = query, gallery
     images = replace(images, distractors=listing.distractors)
     if parts is None:
-        asked = query_rows(images.people, images.cameras, distractors=images.distractors)
-        parts = asked, np.arange(len(images.names))
+        parts = images.first_rows(), np.arange(len(images))
     junk = np.isin(images.people[parts[1]], JUNK)
 
     def read_pictures(rows: Sequence[int]) -> Mapping[int, Image]:
@@ -272,16 +271,18 @@ def _list_records(model: Model, records: Path, flip: bool, progress: Progress | 
     """Embeds the validation part at once: records are read in one pass."""
     from siamese.records import read_manifest
 
-    images, tracklets = embed_records(
+    images = embed_records(
         lambda batch: model.embed(batch, flip=flip),
         records,
         "validation",
         model.image_size,
         progress=progress,
     )
-    names = images.names.tolist()
+    names = images.images.tolist()
     check_finite(images.embeddings, names, model)
-    columns = names, images.people.tolist(), images.cameras.tolist(), tracklets.tolist()
+    assert images.tracklets is not None
+    known = images.people, images.cameras, images.tracklets
+    columns = names, *(each.tolist() for each in known)
     manifest = read_manifest(records)
     by = manifest.split.get("by")
     notes = () if by == "identity" else (f"The split is by {by}: training saw these people too.",)

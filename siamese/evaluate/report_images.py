@@ -1,6 +1,6 @@
 """The images that a report shows: rank lists of some queries, and the pairs most wrong."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from siamese.evaluate.query_gallery import QueryGallery
 from siamese.metrics.blocks import Indices, Metric
 from siamese.metrics.pairs import hardest_pairs
 from siamese.metrics.ranking import QueryResults, RankingScores
+from siamese.vectors import Embeddings
 
 LISTS = 6
 """Queries shown of each kind."""
@@ -77,33 +78,49 @@ def choose_images(
     `seed` chooses the random rank lists. `heat_maps` draws on the images of the rank lists where
     query and place matched; None leaves them as they are.
     """
+    images = query_gallery.images
+    chosen = choose_queries(ranking.per_query, seed=seed)
+    asked = {row for rows in chosen.values() for row in rows}
+    failures = hardest_pairs(**images.labelled, metric=metric, count=FAILURES, seed=seed)
+    also = {int(row) for each in failures for row in (*each.first, *each.second)}
+    lists, pictures = read_rank_lists(query_gallery, ranking, asked, also, heat_maps)
+    alike, apart = (
+        tuple(
+            ShownPair(_show(images, first, pictures), _show(images, second, pictures), distance)
+            for first, second, distance in zip(
+                hard.first.tolist(), hard.second.tolist(), hard.distances.tolist(), strict=True
+            )
+        )
+        for hard in failures
+    )
+    ordered = {kind: tuple(lists[row] for row in rows) for kind, rows in chosen.items()}
+    return Shown(ordered, alike, apart)
+
+
+def read_rank_lists(
+    query_gallery: QueryGallery,
+    ranking: RankingScores,
+    queries: Collection[int],
+    also: Collection[int] = (),
+    heat_maps: HeatMaps | None = None,
+) -> tuple[dict[int, RankList], Mapping[int, plots.Image]]:
+    """Makes the rank lists of some queries that have a match.
+
+    Returns:
+        The rank lists by the number of the query, and the pictures of these and of the rows `also`,
+        all read at once.
+    """
     images, query, gallery = query_gallery.images, query_gallery.query, query_gallery.gallery
     lists, results, mask = ranking.lists, ranking.per_query, ranking.mask
     assert lists is not None
     assert mask is not None
-    chosen = choose_queries(results, seed=seed)
-    asked = {row for rows in chosen.values() for row in rows}
-    found = {row: lists.indices[row][lists.indices[row] >= 0].tolist() for row in asked}
-    for row in asked:
+    found = {row: lists.indices[row][lists.indices[row] >= 0].tolist() for row in queries}
+    for row in queries:
         if results.first_match_rank[row] > len(found[row]):
             found[row].append(int(lists.first_match[row]))
-    failures = hardest_pairs(
-        images.embeddings,
-        images.people,
-        images.cameras,
-        metric=metric,
-        distractors=images.distractors,
-        count=FAILURES,
-        seed=seed,
-    )
-    wanted = {int(query[row]) for row in asked}
+    wanted = {int(query[row]) for row in queries}.union(also)
     wanted |= {int(gallery[place]) for places in found.values() for place in places}
-    wanted |= {int(row) for each in failures for row in (*each.first, *each.second)}
     pictures = query_gallery.read_pictures(sorted(wanted))
-
-    def show(row: int) -> plots.RankedImage:
-        words = (str(images.people[row]), describe_camera(images.cameras[row]))
-        return plots.RankedImage(pictures[row], None, " ".join(filter(None, words)))
 
     def list_places(row: int) -> RankList:
         image, correct = pictures[int(query[row])], set(mask.of(row)[1].tolist())
@@ -121,7 +138,7 @@ def choose_images(
         first, matches = int(results.first_match_rank[row]), results.match_counts[row]
         last = places.pop() if missed else None
         return RankList(
-            show(int(query[row])),
+            _show(images, int(query[row]), pictures),
             f"AP {results.average_precision[row]:.2f}, first of {matches} "
             f"{'match' if matches == 1 else 'matches'} at rank {first}",
             tuple(places),
@@ -129,17 +146,7 @@ def choose_images(
             last,
         )
 
-    alike, apart = (
-        tuple(
-            ShownPair(show(first), show(second), distance)
-            for first, second, distance in zip(
-                hard.first.tolist(), hard.second.tolist(), hard.distances.tolist(), strict=True
-            )
-        )
-        for hard in failures
-    )
-    ordered = {kind: tuple(map(list_places, rows)) for kind, rows in chosen.items()}
-    return Shown(ordered, alike, apart)
+    return {row: list_places(row) for row in queries}, pictures
 
 
 def choose_queries(results: QueryResults, *, seed: int) -> dict[str, list[int]]:
@@ -162,13 +169,7 @@ def choose_queries(results: QueryResults, *, seed: int) -> dict[str, list[int]]:
 
 def draw_shown(shown: Shown) -> dict[str, Figure]:
     """Draws rank lists and failures as figures, by file name without suffix."""
-    figures = {
-        f"ranks_{kind}": plots.plot_rank_lists(
-            [(e.query.image, f"{e.query.caption}\n{e.summary.split(',')[0]}") for e in lists],
-            [each.places for each in lists],
-        )
-        for kind, lists in shown.lists.items()
-    }
+    figures = {f"ranks_{kind}": draw_rank_lists(lists) for kind, lists in shown.lists.items()}
     for name, found in (("look_alikes", shown.alike), ("look_apart", shown.apart)):
         if found:
             figures[name] = plots.plot_pairs(
@@ -177,6 +178,19 @@ def draw_shown(shown: Shown) -> dict[str, Figure]:
                 same=name == "look_apart",
             )
     return figures
+
+
+def draw_rank_lists(lists: Sequence[RankList]) -> Figure:
+    """Draws some queries, their average precision below them, and their places."""
+    return plots.plot_rank_lists(
+        [(e.query.image, f"{e.query.caption}\n{e.summary.split(',')[0]}") for e in lists],
+        [each.places for each in lists],
+    )
+
+
+def _show(images: Embeddings, row: int, pictures: Mapping[int, plots.Image]) -> plots.RankedImage:
+    words = (str(images.people[row]), describe_camera(images.cameras[row]))
+    return plots.RankedImage(pictures[row], None, " ".join(filter(None, words)))
 
 
 def _one_each(order: Indices, people: Indices) -> list[int]:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from siamese.errors import InputError
-from siamese.evaluate.embedded import EmbeddedImages
 from siamese.evaluate.score_report import REPORT_VERSION, ScoreReport
 from siamese.files import WRONG_VALUES, write_csv, write_text
 from siamese.metrics.ranking import QueryResults, RankingScores
+from siamese.vectors import Embeddings
 
 SCORES_FILE = "scores.json"
 QUERIES_FILE = "queries.csv"
@@ -72,7 +72,7 @@ def report_path(path: str | Path) -> Path:
 
 
 def write_queries(
-    query: EmbeddedImages, gallery: EmbeddedImages, ranking: RankingScores, path: Path
+    query: Embeddings, gallery: Embeddings, ranking: RankingScores, path: Path
 ) -> None:
     """Writes a line for each query: its image, what it scored, or why it was left out.
 
@@ -86,7 +86,7 @@ def write_queries(
         cells: list[Any] = []
         for place, distance in zip(lists.indices[row], lists.distances[row], strict=True):
             there, right = place >= 0, gallery.people[place] == query.people[row]
-            cells += [gallery.names[place], f"{distance:.6f}", int(right)] if there else [""] * 3
+            cells += [gallery.images[place], f"{distance:.6f}", int(right)] if there else [""] * 3
         return cells[: 3 * NEAREST]
 
     titles = [
@@ -98,7 +98,7 @@ def write_queries(
         results.inverse_negative_penalty,
     )
     lines: list[list[Any]] = [[*QUERY_COLUMNS, *titles]]
-    for row, name in enumerate(query.names.tolist()):
+    for row, name in enumerate(query.images.tolist()):
         scores: list[Any] = [0, "", "", "", "", mask.why_unmatched(row)]
         if scores[-1] is None:
             found = [repr(float(each[row])) for each in shares]

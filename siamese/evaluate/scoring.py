@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from siamese.errors import InputError
-from siamese.evaluate.embedded import EmbeddedImages
 from siamese.evaluate.score_report import PartScores, Reranking
 from siamese.metrics.blocks import Indices, Metric
 from siamese.metrics.masks import Protocol, ProtocolMask
-from siamese.metrics.pairs import PairCounts, PairSample, count_pairs, sample_pairs
+from siamese.metrics.pairs import count_pairs
 from siamese.metrics.ranking import RankingScores, score_distances, score_masked
 from siamese.metrics.reranking import expand_queries, rerank
 from siamese.metrics.verification import VerificationScores, error_rates_at, score_verification
+from siamese.vectors import Embeddings
 
 PLACES = 10
 """Length of the rank lists that are shown."""
@@ -40,19 +40,18 @@ class Scores:
         }
 
 
-def score_embedded(
-    query: EmbeddedImages, gallery: EmbeddedImages, everything: EmbeddedImages
-) -> Scores:
-    """Scores embeddings by ranking, and by verification over all pairs of everything.
+def score_embedded(images: Embeddings) -> Scores:
+    """Scores embeddings by ranking of `first_rows` in all, and by verification over all pairs.
 
     Raises:
-        InputError: A side is empty, or no query has a match.
+        InputError: There is no query, or none has a match.
     """
-    return Scores(rank(query, gallery), score_verification(pairs_of(everything)))
+    verification = score_verification(count_pairs(**images.labelled))
+    return Scores(rank(images.rows(images.first_rows()), images), verification)
 
 
 def score_rows(
-    images: EmbeddedImages,
+    images: Embeddings,
     query: Indices,
     gallery: Indices,
     *,
@@ -69,14 +68,14 @@ def score_rows(
         InputError: A side is empty, or no query has a match.
     """
     ranking = rank(images.rows(query), images.rows(gallery), metric=metric, **options)
-    pairs = pairs_of(images, metric=metric)
+    pairs = count_pairs(**images.labelled, metric=metric)
     rates = None if threshold is None else error_rates_at(pairs, threshold).rates
     scores = Scores(ranking, score_verification(pairs))
     return PartScores(**scores.to_dict(), rates_at_threshold=rates)
 
 
 def score_sources(
-    images: EmbeddedImages,
+    images: Embeddings,
     query: Indices,
     gallery: Indices,
     sources: Sequence[str],
@@ -106,49 +105,23 @@ def score_sources(
     return found
 
 
-def pairs_of(images: EmbeddedImages, *, metric: Metric = "euclidean") -> PairCounts:
-    """Counts the distances of all cross-camera pairs of the images."""
-    return count_pairs(
-        images.embeddings,
-        images.people,
-        images.cameras,
-        metric=metric,
-        distractors=images.distractors,
-    )
-
-
-def sample_of(images: EmbeddedImages, *, metric: Metric = "euclidean", seed: int = 0) -> PairSample:
-    """Draws some of these pairs with the people in them, for intervals."""
-    return sample_pairs(
-        images.embeddings,
-        images.people,
-        images.cameras,
-        metric=metric,
-        distractors=images.distractors,
-        size=VERIFICATION_PAIRS,
-        seed=seed,
-    )
-
-
-def match(
-    query: EmbeddedImages, gallery: EmbeddedImages, protocol: Protocol | None = None
-) -> ProtocolMask:
+def match(query: Embeddings, gallery: Embeddings, protocol: Protocol | None = None) -> ProtocolMask:
     """Finds out for each query what is left out of the gallery and what is correct."""
     return ProtocolMask(
         query.people,
         query.cameras,
         gallery.people,
         gallery.cameras,
-        query_images=query.names,
-        gallery_images=gallery.names,
+        query_images=query.images,
+        gallery_images=gallery.images,
         distractors=gallery.distractors,
         protocol=protocol,
     )
 
 
 def rank(
-    query: EmbeddedImages,
-    gallery: EmbeddedImages,
+    query: Embeddings,
+    gallery: Embeddings,
     *,
     metric: Metric = "euclidean",
     reranking: Reranking | None = None,

@@ -16,18 +16,20 @@ from siamese.datasets import PartName, list_samples, measure_coverage, recognise
 from siamese.datasets.coverage import drop_damaged
 from siamese.datasets.splits import choose_people
 from siamese.errors import InputError, OnCorrupt
-from siamese.evaluate.embedded import EmbeddedImages, embed_samples
+from siamese.evaluate.embedded import embed_samples
 from siamese.evaluate.evaluation import describe_model
 from siamese.evaluate.query_gallery import refuse_records
 from siamese.evaluate.score_files import write_score_report
 from siamese.evaluate.score_report import PromisedRates, Seconds, promised_rates
-from siamese.evaluate.scoring import pairs_of, rank
+from siamese.evaluate.scoring import rank
 from siamese.evaluate.trials import SampleView, draw_trials, make_plan
 from siamese.inference import Model, load_model
 from siamese.inference.reading import Progress
 from siamese.metrics.blocks import Indices, Metric, check_metric
 from siamese.metrics.calibration import Calibration
+from siamese.metrics.pairs import count_pairs
 from siamese.metrics.verification import error_rates_at, score_verification
+from siamese.vectors import Embeddings
 
 if TYPE_CHECKING:
     from siamese.profiles import Profile
@@ -180,7 +182,7 @@ def evaluate_small_set(
     place[used] = np.arange(len(used))
 
     def score(
-        images: EmbeddedImages, calibration: Calibration | None
+        images: Embeddings, calibration: Calibration | None
     ) -> tuple[list[dict[str, float]], dict[str, Spread]]:
         per_split = [
             _mean(
@@ -250,7 +252,7 @@ def evaluate_small_set(
 
 
 def score_trial(
-    images: EmbeddedImages,
+    images: Embeddings,
     query: Indices,
     gallery: Indices,
     metric: Metric = "euclidean",
@@ -276,9 +278,9 @@ def score_trial(
         images.rows(np.concatenate([query, gallery])),
         cameras=np.repeat(np.array([1, 2], np.int64), [len(query), len(gallery)]),
     )
-    asks, searched = np.split(np.arange(len(both.names)), [len(query)])
+    asks, searched = np.split(np.arange(len(both)), [len(query)])
     ranking = rank(both.rows(asks), both.rows(searched), metric=metric)
-    pairs = pairs_of(both, metric=metric)
+    pairs = count_pairs(**both.labelled, metric=metric)
     verification = score_verification(pairs)
     values = {name: float(getattr(ranking, name)) for name in RANKING}
     values["eer"] = verification.eer

@@ -222,11 +222,11 @@ def export_rows(table: Table, path: str | Path) -> int:
     space = table.space()
     embeddings, rows = table.read_embeddings(IMAGE_COLUMNS)
     store = Embeddings(
-        images=np.array(rows["path"].to_pylist(), np.str_),
+        embeddings=embeddings,
         people=np.array(rows["person"].fill_null("").to_pylist(), np.str_),
         cameras=rows["camera"].fill_null(-1).to_numpy(),
+        images=np.array(rows["path"].to_pylist(), np.str_),
         tracklets=rows["tracklet"].fill_null(-1).to_numpy(),
-        embeddings=embeddings,
         fingerprint=space.fingerprint,
         preprocessing=space.preprocessing,
         times=np.array(rows["time"].to_pylist(), "datetime64[us]"),

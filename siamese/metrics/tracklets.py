@@ -1,33 +1,17 @@
 """From frames to tracklets: one embedding for each walk of a person past a camera."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from siamese.errors import InputError
-from siamese.metrics.blocks import Indices, checked_embeddings, unit_rows
+from siamese.metrics.blocks import checked_embeddings, unit_rows
 
 TrackletPooling: TypeAlias = Literal["mean", "max", "median"]
 
 _POOLING: dict[str, Callable[..., Any]] = {"mean": np.mean, "max": np.max, "median": np.median}
-
-
-@dataclass(frozen=True)
-class PooledTracklets:
-    """One row a tracklet, in sorted order of their names.
-
-    Attributes:
-        embeddings: `(tracklets, dimensions)`, float32, of length 1.
-        tracklets: `(tracklets,)`, the names.
-        frames: `(tracklets,)`, the number of frames each was pooled from.
-    """
-
-    embeddings: NDArray[np.float32]
-    tracklets: NDArray[Any]
-    frames: Indices
 
 
 def pool_tracklets(
@@ -35,7 +19,7 @@ def pool_tracklets(
     tracklets: Sequence[str] | Sequence[int] | NDArray[Any],
     *,
     pooling: TrackletPooling = "mean",
-) -> PooledTracklets:
+) -> NDArray[np.float32]:
     """Pools the embeddings of each tracklet's frames and gives the result length 1.
 
     Args:
@@ -44,13 +28,15 @@ def pool_tracklets(
             people and cameras. Frames of a tracklet need not stand together.
         pooling: "mean", "max" or "median" of each dimension; what becomes zero stays zero.
 
+    Returns:
+        `(tracklets, dimensions)`, in sorted order of their names, as `np.unique` lists them.
+
     Raises:
         InputError: Something is empty, not finite or disagrees, or the pooling is unknown.
 
     Example:
-        >>> pooled = pool_tracklets([[3.0, 0.0], [0.0, 1.0], [0.0, 4.0]], ["b", "a", "b"])
-        >>> pooled.tracklets.tolist(), pooled.frames.tolist(), pooled.embeddings.tolist()
-        (['a', 'b'], [1, 2], [[0.0, 1.0], [0.6000000238418579, 0.800000011920929]])
+        >>> pool_tracklets([[3.0, 0.0], [0.0, 1.0], [0.0, 4.0]], ["b", "a", "b"]).round(3).tolist()
+        [[0.0, 1.0], [0.6000000238418579, 0.800000011920929]]
     """
     table = checked_embeddings(embeddings, "embeddings")
     names = np.asarray(tracklets)
@@ -68,4 +54,4 @@ def pool_tracklets(
     pooled = np.empty((len(unique), table.shape[1]), np.float64)
     for place, rows in enumerate(np.split(order, np.cumsum(frames)[:-1])):
         pooled[place] = _POOLING[pooling](table[rows].astype(np.float64), axis=0)
-    return PooledTracklets(unit_rows(pooled), unique, frames)
+    return unit_rows(pooled)

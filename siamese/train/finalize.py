@@ -2,48 +2,35 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from siamese import plots
 from siamese.datasets import list_samples, recognise
 from siamese.errors import InputError
-from siamese.evaluate import (
-    EmbeddedImages,
-    Scores,
-    embed_samples,
-    first_queries,
-    pairs_of,
-    sample_of,
-    score_embedded,
-    score_sources,
-)
-from siamese.evaluate.report_images import describe_camera
+from siamese.evaluate import Scores, embed_samples, score_embedded, score_sources
+from siamese.evaluate.query_gallery import QueryGallery
+from siamese.evaluate.report_images import choose_queries, draw_rank_lists, read_rank_lists
 from siamese.evaluate.score_files import QUERIES_FILE, write_queries
-from siamese.evaluate.scoring import rank
+from siamese.evaluate.scoring import VERIFICATION_PAIRS, rank
 from siamese.images import read_image
 from siamese.inference import load_model, model_in_use, use_model
 from siamese.inference.in_use import IN_USE, RUNS, finished_runs
 from siamese.metrics.bootstrap import calibrate_pairs
 from siamese.metrics.likeness import Likeness
-from siamese.metrics.masks import query_rows
+from siamese.metrics.pairs import count_pairs, sample_pairs
 from siamese.metrics.ranking import RankingScores
 from siamese.metrics.verification import score_verification
 from siamese.models.checkpoint import save_checkpoint
 from siamese.recipes import Recipe
 from siamese.train import run_dir
 from siamese.train.training_data import TrainingData
-
-RANK_LISTS, RANKS = 6, 8
-"""Held-out queries that are shown, and places of each."""
-QUERIES, QUERY_RANKS = 8, 5
-"""Likewise, of a folder of queries."""
+from siamese.vectors import Embeddings
 
 
 def calibrate_and_save(
@@ -51,7 +38,7 @@ def calibrate_and_save(
     recipe: Recipe,
     embedder: keras.Model,
     scores: Scores,
-    gallery: EmbeddedImages,
+    gallery: Embeddings,
     facts: dict[str, Any],
     likeness: Likeness,
     sources: Sequence[str] = (),
@@ -61,8 +48,9 @@ def calibrate_and_save(
     `embedder` is that of the best epoch, `scores` and `gallery` are of the held-out people, `facts`
     what else the report says, `sources` the datasets that they are from, where there are several.
     """
-    pairs = pairs_of(gallery)
-    calibration = calibrate_pairs(pairs, sample_of(gallery))
+    pairs = count_pairs(**gallery.labelled)
+    sample = sample_pairs(**gallery.labelled, size=VERIFICATION_PAIRS)
+    calibration = calibrate_pairs(pairs, sample)
     history = run_dir.read_history(folder)
     card: dict[str, Any] = {
         **scores.to_dict(),
@@ -73,8 +61,8 @@ def calibrate_and_save(
     if len(sources) > 1:
         found = score_sources(
             gallery,
-            query_rows(gallery.people, gallery.cameras, distractors=gallery.distractors),
-            np.arange(len(gallery.names)),
+            gallery.first_rows(),
+            np.arange(len(gallery)),
             sources,
             threshold=calibration.threshold,
         )
@@ -108,7 +96,7 @@ def score_pretrained(source: TrainingData) -> dict[str, float] | None:
     except InputError:
         return None
     gallery = source.embed_by(lambda images: model.embed(images), model.image_size)
-    scores = score_embedded(first_queries(gallery), gallery, gallery)
+    scores = score_embedded(gallery)
     return {
         "rank1": scores.ranking.rank1,
         "mAP": scores.ranking.mAP,
@@ -159,58 +147,24 @@ def settle_in_use(folder: Path, start: run_dir.RunConfig, card: Mapping[str, Any
     return f"{folder}: mAP {mine:.3f} {people}{than}. To take another: siamese use RUN|pretrained"
 
 
-def plot_ranks(
-    query: EmbeddedImages,
-    gallery: EmbeddedImages,
-    ranking: RankingScores,
-    shown: NDArray[np.int64],
-    read: Callable[[set[int]], tuple[Sequence[plots.Image], Mapping[int, plots.Image]]],
-    *,
-    ranks: int,
-) -> Any:
-    """Draws rank lists of some queries in a gallery.
-
-    `shown` are rows of the query; `read` gives, for the rows of the gallery that are shown, the
-    pictures of these queries, and those of these rows.
-    """
-    assert ranking.lists is not None
-    queries = query.rows(shown)
-    found, distances = (
-        each[shown, :ranks] for each in (ranking.lists.indices, ranking.lists.distances)
-    )
-    asked, pictures = read({int(row) for row in found.ravel() if row >= 0})
-    ranked = [
-        [
-            plots.RankedImage(
-                pictures[int(row)],
-                bool(gallery.people[row] == person),
-                f"{distance:.2f}  {describe_camera(gallery.cameras[row])}".strip(),
-            )
-            for row, distance in zip(rows, away, strict=True)
-            if row >= 0
-        ]
-        for person, rows, away in zip(queries.people, found, distances, strict=True)
-    ]
-    captions = [
-        f"{person}  {describe_camera(camera)}".strip()
-        for person, camera in zip(queries.people, queries.cameras, strict=True)
-    ]
-    return plots.plot_rank_lists(list(zip(asked, captions, strict=True)), ranked)
-
-
 def plot_held_out(
-    source: TrainingData, recipe: Recipe, gallery: EmbeddedImages, ranking: RankingScores
+    source: TrainingData, recipe: Recipe, gallery: Embeddings, ranking: RankingScores
 ) -> Any:
     """Draws rank lists of some held-out queries, chosen by the seed of the run."""
-    rows = query_rows(gallery.people, gallery.cameras, distractors=gallery.distractors)
-    shown = np.random.default_rng(recipe.seed).permutation(len(rows))[:RANK_LISTS]
-    asked = rows[shown].tolist()
+    everything = np.arange(len(gallery))
+    return _plot_ranks(
+        QueryGallery(
+            gallery, gallery.first_rows(), everything, lambda rows: source.pictures(set(rows))
+        ),
+        ranking,
+        recipe.seed,
+    )
 
-    def read(found: set[int]) -> tuple[Sequence[plots.Image], Mapping[int, plots.Image]]:
-        pictures = source.pictures(found.union(asked))
-        return [pictures[row] for row in asked], pictures
 
-    return plot_ranks(gallery.rows(rows), gallery, ranking, shown, read, ranks=RANKS)
+def _plot_ranks(query_gallery: QueryGallery, ranking: RankingScores, seed: int) -> Any:
+    chosen = choose_queries(ranking.per_query, seed=seed)["random"]
+    lists, _ = read_rank_lists(query_gallery, ranking, chosen)
+    return draw_rank_lists(list(lists.values()))
 
 
 def score_queries(
@@ -233,15 +187,12 @@ def score_queries(
     folder = Path(folder)
     model = load_model(folder / "model.keras")
     samples = [list_samples(folder, "all") for folder in (query_dir, gallery_dir)]
-    query, gallery = (embed_samples(model, each) for each in samples)
-    gallery = replace(gallery, distractors=recognise(gallery_dir).distractors)
-    names = ("embeddings", "people", "cameras", "names")
-    columns: dict[str, Any] = {
-        name: np.concatenate([getattr(query, name), getattr(gallery, name)]) for name in names
-    }
-    both = EmbeddedImages(**columns, distractors=gallery.distractors)
+    both = embed_samples(model, [*samples[0], *samples[1]])
+    both = replace(both, distractors=recognise(gallery_dir).distractors)
+    asked, searched = np.split(np.arange(len(both)), [len(samples[0])])
+    query, gallery = both.rows(asked), both.rows(searched)
     ranking = rank(query, gallery)
-    scores = Scores(ranking, score_verification(pairs_of(both)))
+    scores = Scores(ranking, score_verification(count_pairs(**both.labelled)))
     card: dict[str, Any] = {
         **scores.to_dict(),
         "data": {"query": str(query_dir), "gallery": str(gallery_dir)},
@@ -253,14 +204,10 @@ def score_queries(
     out.mkdir(exist_ok=True)
     cmc = plots.plot_cmc(ranking.cmc, queries=ranking.queries, gallery=ranking.gallery)
     plots.save(cmc, out / "cmc.png")
-    shown = np.random.default_rng(seed).permutation(len(query.names))[:QUERIES]
-
-    def read(found: set[int]) -> tuple[Sequence[plots.Image], Mapping[int, plots.Image]]:
-        pictures = {row: read_image(gallery.names[row]) for row in found}
-        return [read_image(name) for name in query.names[shown]], pictures
-
-    lists = plot_ranks(query, gallery, ranking, shown, read, ranks=QUERY_RANKS)
-    plots.save(lists, out / "rank_list.png")
+    pictured = QueryGallery(
+        both, asked, searched, lambda rows: {row: read_image(both.images[row]) for row in rows}
+    )
+    plots.save(_plot_ranks(pictured, ranking, seed), out / "rank_list.png")
     write_queries(query, gallery, ranking, out / QUERIES_FILE)
     run_dir.write_json(out / "scores.json", card)
     return card

@@ -12,7 +12,6 @@ from keras import layers, ops
 from siamese import losses
 from siamese.augment import build_augmentation
 from siamese.errors import InputError
-from siamese.evaluate import EmbeddedImages
 from siamese.losses.triplet import triplet_violations
 from siamese.models.embedder import build_embedder
 from siamese.models.pair import ConsecutiveDifference
@@ -28,6 +27,7 @@ from siamese.train.speed import (
     shorten_averages,
     speed_up,
 )
+from siamese.vectors import Embeddings
 
 logger = logging.getLogger(__name__)
 
@@ -347,7 +347,7 @@ class ActiveShare(keras.metrics.Mean):  # type: ignore[misc]
         return {**super().get_config(), **self.triplets}
 
 
-def held_out_loss(recipe: Recipe, gallery: EmbeddedImages) -> float | None:
+def held_out_loss(recipe: Recipe, gallery: Embeddings) -> float | None:
     """Measures the metric loss of a recipe on the held-out people, without augmentation.
 
     Batches are drawn as in training, always the same ones, and smaller where there are few people.

@@ -22,11 +22,11 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from siamese import plots
-from siamese.evaluate import EmbeddedImages
 from siamese.metrics.blocks import distance_blocks, exact_distances
 from siamese.metrics.pairs import sample_pairs
 from siamese.models.embedder import embed
 from siamese.train.callbacks import RunCallback
+from siamese.vectors import Embeddings
 
 NAMES = {
     "loss": "loss/total",
@@ -169,7 +169,7 @@ class EpochPictures(RunCallback):
 
     board: TensorBoard
     embedder: keras.Model
-    gallery: Callable[[], EmbeddedImages]
+    gallery: Callable[[], Embeddings]
     images: NDArray[np.uint8]  # (images, height, width, 3)
     labels: NDArray[np.int32]  # (images,)
 

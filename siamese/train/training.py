@@ -14,7 +14,7 @@ from rich.console import Console
 from siamese import plots
 from siamese.augment import build_augmentation
 from siamese.errors import InputError
-from siamese.evaluate import ScoreReport, Scores, first_queries, score_embedded
+from siamese.evaluate import ScoreReport, Scores, score_embedded
 from siamese.evaluate.score_files import QUERIES_FILE, write_queries
 from siamese.inference.channels import doubt_channels
 from siamese.metrics.likeness import fit_likeness, measure_appearance
@@ -308,8 +308,8 @@ class _Training:
             facts["pretrained"] = pretrained
         if self.source.teacher is not None:
             facts["distilled_from"] = self.source.teacher.describe()
-        measured = set(np.linspace(0, len(self.gallery.names) - 1, MEASURED).astype(int).tolist())
-        projected = range(min(PROJECTED, len(self.gallery.names)))
+        measured = set(np.linspace(0, len(self.gallery) - 1, MEASURED).astype(int).tolist())
+        projected = range(min(PROJECTED, len(self.gallery)))
         pictures = self.source.pictures(measured.union(projected))
         likeness = fit_likeness(measure_appearance(pictures[row] for row in sorted(measured)))
         card = calibrate_and_save(
@@ -317,7 +317,7 @@ class _Training:
         )
         ranked = plot_held_out(self.source, recipe, self.gallery, scores.ranking)
         plots.save(ranked, folder / "rank_list.png")
-        query = first_queries(self.gallery)
+        query = self.gallery.rows(self.gallery.first_rows())
         write_queries(query, self.gallery, scores.ranking, folder / QUERIES_FILE)
         self.board.picture("held_out/rank_list", ranked, len(run_dir.read_history(folder)) - 1)
         some = self.gallery.rows(np.arange(len(projected)))
@@ -338,7 +338,7 @@ class _Training:
         """Scores the embedder as it is."""
         with self.machine.outside():
             self.gallery = self.source.embed(self.embedder)
-        return score_embedded(first_queries(self.gallery), self.gallery, self.gallery)
+        return score_embedded(self.gallery)
 
     def _save_best(self) -> None:
         path, image_size = self.folder / "model.keras", self.recipe.model.image_size

@@ -19,7 +19,7 @@ from siamese.datasets import list_samples, recognise
 from siamese.datasets.splits import SplitRule, refuse_duplicates, split_samples
 from siamese.datasets.triplets import find_triplets, kept_triplets
 from siamese.errors import InputError
-from siamese.evaluate import EmbeddedImages, embed_records, name_images
+from siamese.evaluate import embed_records, name_images
 from siamese.evaluate.embedded import read_record_pictures
 from siamese.images import read_bytes
 from siamese.inference.reading import Progress
@@ -29,6 +29,7 @@ from siamese.recipes import Recipe
 from siamese.sampler import count_groups, fit_groups
 from siamese.train.objective import pair_targets
 from siamese.train.teacher import embed_crops, open_teacher
+from siamese.vectors import Embeddings
 
 logger = logging.getLogger(__name__)
 
@@ -148,12 +149,12 @@ class TrainingData:
         for images, labels, *_ in islice(self.batches(0)[0], count):
             yield np.asarray(images), np.asarray(labels)
 
-    def embed(self, embedder: keras.Model) -> EmbeddedImages:
+    def embed(self, embedder: keras.Model) -> Embeddings:
         """Embeds the validation images by a model in memory."""
         size = self.recipe.model.image_size
         return self.embed_by(lambda images: embed(embedder, [images]), size)
 
-    def embed_by(self, embed_batch: EmbedBatch, image_size: tuple[int, int]) -> EmbeddedImages:
+    def embed_by(self, embed_batch: EmbedBatch, image_size: tuple[int, int]) -> Embeddings:
         """Embeds the validation images, resized to height and width, a batch at a time."""
         raise NotImplementedError
 
@@ -269,9 +270,9 @@ class RecordData(TrainingData):
             **self.hosts,
         )
 
-    def embed_by(self, embed_batch: EmbedBatch, image_size: tuple[int, int]) -> EmbeddedImages:
+    def embed_by(self, embed_batch: EmbedBatch, image_size: tuple[int, int]) -> Embeddings:
         """As `TrainingData`."""
-        return embed_records(embed_batch, self.folder, self.scored, image_size)[0]
+        return embed_records(embed_batch, self.folder, self.scored, image_size)
 
     def pictures(self, rows: set[int]) -> dict[int, Images]:
         """As `TrainingData`; one more pass over the shards."""
@@ -350,11 +351,11 @@ class MemoryData(TrainingData):
             **self.hosts,
         )
 
-    def embed_by(self, embed_batch: EmbedBatch, image_size: tuple[int, int]) -> EmbeddedImages:
+    def embed_by(self, embed_batch: EmbedBatch, image_size: tuple[int, int]) -> Embeddings:
         """As `TrainingData`; the images in memory have the size of the recipe."""
         del image_size
         held_out = self.held_out
-        return EmbeddedImages(
+        return Embeddings(
             np.concatenate([embed_batch(batch.images) for batch in held_out.batches()]),
             held_out.people,
             held_out.cameras,
