@@ -37,12 +37,12 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
-        halves = _halves(_samples(options.data, scratch), options.seed)
+        halves = split_people(_samples(options.data, scratch), options.seed)
         if options.dark:
             halves = [[_darken(each, scratch / "dark") for each in half] for half in halves]
         tables = [scratch / "train.csv", scratch / "score.csv"]
         for table, half in zip(tables, halves, strict=True):
-            _write_table(table, half)
+            write_table(table, half)
         print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
         for what, half in zip(("trains", "is scored"), halves, strict=True):
             people = len({sample.person for sample in half})
@@ -57,7 +57,8 @@ def _samples(data: Path | None, scratch: Path) -> list[Sample]:
     return list_samples(scratch / "drawn", "all")
 
 
-def _halves(samples: Sequence[Sample], seed: int) -> list[list[Sample]]:
+def split_people(samples: Sequence[Sample], seed: int) -> list[list[Sample]]:
+    """Splits images by people: those of a half that is drawn, and the others."""
     people = sorted({sample.person for sample in samples})
     first = set(random.Random(seed).sample(people, len(people) // 2))
     return [
@@ -83,7 +84,8 @@ def _darken(sample: Sample, folder: Path) -> Sample:
     return Sample(str(path), sample.person, sample.camera)
 
 
-def _write_table(table: Path, samples: Sequence[Sample]) -> None:
+def write_table(table: Path, samples: Sequence[Sample]) -> None:
+    """Writes images as a dataset: identity, path, camera."""
     with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["identity", "path", "camera"])

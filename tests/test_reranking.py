@@ -10,7 +10,7 @@ from siamese.metrics import blocks
 from siamese.metrics import reranking as rerank_module
 from siamese.metrics.masks import ProtocolMask
 from siamese.metrics.ranking import score_distances, score_ranking
-from siamese.metrics.reranking import expand_queries, rerank
+from siamese.metrics.reranking import expand_queries, jaccard_distances, rerank
 
 GOLDENS = Path(__file__).with_name("goldens") / "ranking.npz"
 
@@ -165,3 +165,17 @@ def test_bad_embeddings_are_refused():
         expand_queries([[0.0]], [[1.0, 2.0]])
     with pytest.raises(InputError, match="`k`"):
         expand_queries([[0.0]], [[1.0]], k=0)
+
+
+def test_jaccard_distances_are_those_of_re_ranking_without_the_original():
+    queries, gallery, *_ = made(queries=5, gallery=25)
+    images = np.concatenate([queries, gallery])
+    images /= np.linalg.norm(images, axis=1, keepdims=True)
+    found = whole(jaccard_distances(images, k1=8, k2=3))
+    # Each image once as a query: the set is the same, only its order is not.
+    for row in (0, 11, 29):
+        others = np.delete(np.arange(len(images)), row)
+        wanted = dense(images[[row]], images[others], 8, 3, 0.0)
+        assert found[row, others] == pytest.approx(wanted[0], abs=1e-5)
+    assert found == pytest.approx(found.T, abs=1e-6)
+    assert np.diag(found) == pytest.approx(0, abs=1e-6)

@@ -71,8 +71,9 @@ def train(
         data: A dataset folder, or the folder of a record set; to resume, by default the run's own.
             The records of several dataset folders go where --records says.
         recipe: fine_tune (the default), contrastive, apn, triplet_csv, batch_hard, bag_of_tricks,
-            agw, efficientnet, osnet, mars, distill or demo. Of three folders the default is
-            batch_hard where the ImageNet weights of ResNet-50 are to be had.
+            agw, efficientnet, osnet, mars, distill, demo or adapt, which learns from crops of
+            people whom nobody has named. Of three folders the default is batch_hard where the
+            ImageNet weights of ResNet-50 are to be had.
         run: Run folder; by default runs/RECIPE, and to resume the newest in runs.
         resume: Continue an interrupted run, with its own recipe, from its last whole epoch.
         epochs: Epochs, in place of the recipe's.
@@ -99,7 +100,8 @@ def train(
         pattern: How the file names are read, as `siamese records make` takes it.
         on_corrupt: Damaged images end the work, all named, or are skipped where records are made.
         log: Folder of the TensorBoard logs.
-        patience: End early after this many scorings without a better mAP; by default never.
+        patience: End early after this many scorings without a better mAP; by default never, and
+            after 3 where adapt finds no better silhouette.
         seeds: Train so often, with the seed and those after it, and print mean and spread.
         devices: Devices of this machine that share each batch: a number, or all.
         train_dir: Images to train on, in place of --data, such as bounding_box_train.
@@ -163,8 +165,23 @@ def train(
         if image_size is None and own_size is not None:
             chosen = recipes.change_recipe(chosen, image_size=own_size)
         say(f"recipe {chosen.name}{why}: {say_start(chosen.model)}")
+    if chosen is None:
+        from siamese.train.run_dir import find_run, read_run_config
+        from siamese.train.seeds import is_seeded
+
+        adapts = not is_seeded(run) and read_run_config(find_run(run)).recipe.adaptation.radius > 0
+    else:
+        adapts = chosen.adaptation.radius > 0
+    if adapts:
+        if len(folders) > 1 or split or _given(records=records, train_dir=train_dir, seeds=seeds):
+            raise InputError(
+                "adaptation takes one folder of crops, whoever they show, as --data. Leave out "
+                "--records, --train_dir, --seeds, --validation_size, --hold_out, "
+                "--max_images_per_person and --pattern."
+            )
+        records = folders[0]
     # Without TensorFlow nothing reads records: the images are held in memory.
-    if importlib.util.find_spec("tensorflow") is not None:
+    elif importlib.util.find_spec("tensorflow") is not None:
         if train_dir is not None and records is None:  # nothing goes into the user's own folder
             records = folder_of_records(train_dir.absolute().name, train_dir)
         records = _find_records(folders, records, split, on_corrupt)
@@ -195,6 +212,10 @@ def train(
         _print_seeds(train_seeds(records, chosen, seeds, **how))
         return 0
     finished = train_stage(records, chosen, **how)
+    if adapts:
+        _print_adaptation(finished.scores, finished.folder, records)
+        print(f"in use       {finished.in_use}")
+        return 0
     from siamese.evaluate import ScoreReport
 
     report = ScoreReport.from_dict(finished.scores)
@@ -242,6 +263,22 @@ def _print_seeds(runs: Any) -> None:
         values = "  ".join(f"{value:.3f}" for value in score["values"])
         print(f"  {name:<8} {score['mean']:.3f} +- {score['deviation']:.3f}   ({values})")
     print(f"run folders  {runs.folder}")
+
+
+def _print_adaptation(scores: dict[str, Any], folder: Path, data: Path) -> None:
+    before, after = (scores[name]["val_silhouette"] for name in ("before", "after"))
+    print(
+        f"silhouette of {scores['aside']} crops kept aside: {before:.3f} before, {after:.3f} after"
+    )
+    if not scores["best_epoch"]:
+        print(
+            "no epoch was better than the start, which is kept. Try more crops, of more cameras; "
+            "siamese calibrate gains most of what there is to gain and trains nothing"
+        )
+    model = folder / "model.keras"
+    print(f"run folder   {folder}")
+    print(f"model        {model}")
+    print(f"next         siamese calibrate {data} --model {model} --output profile.json")
 
 
 def _choose_data(

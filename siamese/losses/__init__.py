@@ -6,6 +6,7 @@
 | triplets | `triplet` | `TripletLoss`, `WeightedTripletLoss` |
 | all pairs of a batch | `similarity` | `InfoNCELoss`, `MultiSimilarityLoss`, `CircleLoss` |
 | a teacher's embeddings | `distillation` | `EmbeddingDistillationLoss`, `RelationalDistillationLoss`, `SimilarityPreservingLoss` |
+| clusters of unknown people | `clusters` | `CosFaceLoss` with `ClusterMemory` |
 | classes | `classification` | `IdentityLoss`; `ArcFaceLoss` and `CosFaceLoss` with `CosineClassifier`; `CentreLoss` with `CentreDistances` |
 
 Labels are numbers of people; a teacher's embeddings stand in their place. Each loss is a mean (its
@@ -22,6 +23,7 @@ from siamese.losses.classification import (
     CosineClassifier,
     IdentityLoss,
 )
+from siamese.losses.clusters import ClusterMemory
 from siamese.losses.contrastive import ContrastiveLoss, SameDifferentLoss
 from siamese.losses.distillation import (
     EmbeddingDistillationLoss,
@@ -36,6 +38,7 @@ __all__ = [
     "CentreDistances",
     "CentreLoss",
     "CircleLoss",
+    "ClusterMemory",
     "ContrastiveLoss",
     "CosFaceLoss",
     "CosineClassifier",

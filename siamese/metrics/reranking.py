@@ -76,11 +76,32 @@ def rerank(
     images = np.concatenate([queries, gallery]).astype(np.float32, copy=False)
     if metric == "cosine":
         images = unit_rows(images)
-    neighbours, farthest = _neighbours(images, max(k1 + 1, k2))
-    encodings = _encodings(images, neighbours[:, : k1 + 1], farthest, k1)
-    count = min(k2, len(images))
-    encodings = _graph(neighbours[:, :count]) @ encodings / count
-    return _blocks(images, len(queries), csr_array(encodings), farthest, original_weight)
+    asked, found = slice(len(queries)), slice(len(queries), None)
+    return _blocks(images, asked, found, *_encode(images, k1, k2), original_weight)
+
+
+def jaccard_distances(
+    embeddings: NDArray[np.float32], *, k1: int = 20, k2: int = 6
+) -> DistanceBlocks:
+    """Measures the Jaccard distances of `rerank` between all images of a set.
+
+    Args:
+        embeddings: `(images, dimensions)`, unit vectors.
+        k1: As `rerank`.
+        k2: As `rerank`.
+
+    Returns:
+        An iterator of the number of the first image of a block, and its distances `(rows, images)`,
+        float32, 0..1, where images without a common neighbour have 1.
+
+    Example:
+        >>> rows = np.eye(2, dtype=np.float32)[[0, 0, 1, 1]]
+        >>> _, distances = next(jaccard_distances(rows, k1=1, k2=1))
+        >>> (distances < 0.5).astype(int).tolist()
+        [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
+    """
+    everything = slice(None)
+    return _blocks(embeddings, everything, everything, *_encode(embeddings, k1, k2), 0.0)
 
 
 def expand_queries(
@@ -118,6 +139,14 @@ def expand_queries(
             members = unit_rows(members)
         expanded[query] = members.mean(axis=0)
     return unit_rows(expanded) if metric == "cosine" else expanded
+
+
+def _encode(images: NDArray[np.float32], k1: int, k2: int) -> tuple[csr_array, NDArray[np.float32]]:
+    """Encodes images by their k-reciprocal neighbours, and gives the squares of their farthest."""
+    neighbours, farthest = _neighbours(images, max(k1 + 1, k2))
+    encodings = _encodings(images, neighbours[:, : k1 + 1], farthest, k1)
+    count = min(k2, len(images))
+    return csr_array(_graph(neighbours[:, :count]) @ encodings / count), farthest
 
 
 def _neighbours(images: NDArray[np.float32], count: int) -> tuple[Neighbours, NDArray[np.float32]]:
@@ -203,16 +232,17 @@ def _graph(neighbours: Neighbours) -> csr_array:
 
 def _blocks(
     images: NDArray[np.float32],
-    queries: int,
+    queries: slice,
+    gallery: slice,
     encodings: csr_array,
     farthest: NDArray[np.float32],
     original_weight: float,
 ) -> DistanceBlocks:
     """Equations 10 to 12: Jaccard distances from the sums of minima, joined with the original."""
-    inverted = csc_array(encodings[queries:])
+    inverted = csc_array(encodings[gallery])
     lists = np.diff(inverted.indptr)
     for start, block in distance_blocks(
-        images[:queries], images[queries:], metric="euclidean", squared=True
+        images[queries], images[gallery], metric="euclidean", squared=True
     ):
         block *= np.float32(original_weight) / farthest[start : start + len(block), None]
         for top in range(0, len(block), _ROWS):

@@ -18,6 +18,7 @@ from siamese.aliases import rename_recipe
 from siamese.errors import InputError, hint_at
 from siamese.recipes.named import (
     RECIPES,
+    adapt,
     agw,
     apn,
     bag_of_tricks,
@@ -32,6 +33,7 @@ from siamese.recipes.named import (
     triplet_csv,
 )
 from siamese.recipes.sections import (
+    AdaptationSection,
     AugmentationSection,
     BatchSection,
     DistillationSection,
@@ -43,6 +45,7 @@ from siamese.recipes.sections import (
 
 __all__ = [
     "RECIPES",
+    "AdaptationSection",
     "AugmentationSection",
     "BatchSection",
     "DistillationSection",
@@ -50,6 +53,7 @@ __all__ = [
     "ModelSection",
     "OptimizerSection",
     "Recipe",
+    "adapt",
     "agw",
     "apn",
     "bag_of_tricks",

@@ -140,6 +140,19 @@ class DistillationSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdaptationSection:
+    """Training on crops of unknown people, whose clusters stand in for people."""
+
+    radius: float = 0.0
+    """Jaccard distance up to which crops are neighbours, below 1; 0: people are known, and none of
+    this is used."""
+    temperature: float = 0.05
+    """What cosines between crops and the centres of clusters are divided by, in their loss."""
+    tracklets: bool = False
+    """A tracklet is one person. Not where names hold a sequence in its place, as Market-1501's."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OptimizerSection:
     """The optimiser and its learning-rate schedule."""
 
@@ -180,6 +193,7 @@ class Recipe:
     augmentation: AugmentationSection = field(default_factory=AugmentationSection)
     loss: LossSection = field(default_factory=LossSection)
     distillation: DistillationSection = field(default_factory=DistillationSection)
+    adaptation: AdaptationSection = field(default_factory=AdaptationSection)
     optimizer: OptimizerSection = field(default_factory=OptimizerSection)
     epochs: int = 60
     score_every: int = 1

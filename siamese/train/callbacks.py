@@ -164,15 +164,16 @@ class Watchdog(RunCallback):
 
 @dataclass(eq=False)
 class EarlyStopping(RunCallback):
-    """Ends a run after `patience` scorings without a better mAP, by its whole history."""
+    """Ends a run after `patience` scorings without a better score, by its whole history."""
 
     patience: int
     history: Sequence[dict[str, float]]
     console: Console
+    score: str = "val_mAP"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.scores = [row["val_mAP"] for row in self.history if "val_mAP" in row]
+        self.scores = [row[self.score] for row in self.history if self.score in row]
 
     @property
     def over(self) -> bool:
@@ -182,15 +183,15 @@ class EarlyStopping(RunCallback):
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Looks at the score, where there is one."""
-        if "val_mAP" not in logs:
+        if self.score not in logs:
             return
-        self.scores.append(float(logs["val_mAP"]))
+        self.scores.append(float(logs[self.score]))
         if self.over:
             self.model.stop_training = True
             note(
                 self.console,
-                f"stops after epoch {epoch + 1}: no better mAP than {max(self.scores):.3f} in the "
-                f"last {self.patience} scorings",
+                f"stops after epoch {epoch + 1}: no better {self.score.removeprefix('val_')} than "
+                f"{max(self.scores):.3f} in the last {self.patience} scorings",
             )
 
 
@@ -233,15 +234,16 @@ class Checkpoints(RunCallback):
 
     folder: Path
     save_best: Callable[[], None]
-    best: float  # mAP so far
+    best: float  # score so far
+    score: str = "val_mAP"
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Writes them."""
         write_history(
             self.folder, [*read_history(self.folder, before=epoch), {"epoch": epoch, **logs}]
         )
-        if logs.get("val_mAP", -1.0) > self.best:
-            self.best = logs["val_mAP"]
+        if logs.get(self.score, -1.0) > self.best:
+            self.best = logs[self.score]
             self.save_best()
         last = self.folder / LAST
         with whole_file(last) as temporary:
@@ -265,7 +267,9 @@ class ProgressBar(RunCallback):
     bar: Progress | None = None
 
     def on_train_begin(self, _logs: Logs | None = None) -> None:
-        """Draws the bar."""
+        """Draws the bar, once for all calls of `fit`."""
+        if self.bar is not None:
+            return
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -306,6 +310,11 @@ class ProgressBar(RunCallback):
             line += (
                 f"  validation: Rank-1 {logs['val_rank1']:.3f}  mAP {logs['val_mAP']:.3f}"
                 f"  EER {logs['val_eer']:.3f}"
+            )
+        if "clusters" in logs:
+            line += (
+                f"  {logs['clusters']} clusters of {logs['clustered']:.0%} of the crops; "
+                f"silhouette {logs['val_silhouette']:.3f}"
             )
         note(self.console, line)
 

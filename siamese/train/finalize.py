@@ -118,10 +118,10 @@ def settle_in_use(folder: Path, start: run_dir.RunConfig, card: Mapping[str, Any
     ):
         if not IN_USE.exists():
             use_model("pretrained", f"nobody was held out of the training of {folder}")
-        return (
-            f"{model_in_use().model}, as before: the scores of this run are of people whom it "
-            f"trained on. To take it: siamese use {folder}"
-        )
+        why = "the scores of this run are of people whom it trained on"
+        if "mAP" not in card:
+            why = "nobody is known in this run, so nothing compares the two"
+        return f"{model_in_use().model}, as before: {why}. To take it: siamese use {folder}"
     mine, rivals = float(card["mAP"]), {}
     if "pretrained" in card:
         rivals["pretrained"] = float(card["pretrained"]["mAP"])

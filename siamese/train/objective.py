@@ -50,6 +50,8 @@ RELATION_LOSSES = {
 }
 TAUGHT = ("embedding", "relation")
 """Outputs that are compared with a teacher's embeddings, where the others are with labels."""
+MEMORY = "memory"
+"""The output, and its layer, that holds the centres of clusters: labels are an input of it too."""
 
 
 def complete_recipe(recipe: Recipe) -> Recipe:
@@ -89,7 +91,7 @@ def build_training_model(
     Args:
         recipe: What to build.
         image_size: Height and width of the images in a batch, in pixels.
-        classes: Training people.
+        classes: Training people; or the most clusters, where people are not known.
         steps: Batches in an epoch.
         teacher_size: Dimensions of the teacher's embeddings; 0: there is no teacher.
         note: Takes a line about the precision, where the recipe leaves it to be measured.
@@ -136,13 +138,14 @@ def pair_targets(
         outputs: Names of the outputs.
         known: How many images of the batch, the first ones, are of known people.
         images: `(images, height, width, 3)`.
-        labels: Numbers of people, `(images,)`.
+        labels: Numbers of people, or of clusters, `(images,)`.
         taught: What the teacher says, `(images, dimensions)`.
 
     Returns:
-        The images, and output to target: for `fit`.
+        The images, with the clusters where there is a memory, and output to target: for `fit`.
     """
-    return images, {name: taught if name in TAUGHT else labels[:known] for name in outputs}
+    targets = {name: taught if name in TAUGHT else labels[:known] for name in outputs}
+    return {"images": images, "clusters": labels} if MEMORY in targets else images, targets
 
 
 class _Head(NamedTuple):
@@ -173,6 +176,12 @@ def _build(
     if recipe.batches.unlabelled:
         labelled = [each[: recipe.batches.labelled, :] for each in labelled]
     heads = _build_heads(recipe, classes, *labelled)
+    if recipe.adaptation.radius:
+        clusters = keras.Input((), dtype="int32", name="clusters")
+        inputs = {"images": inputs, "clusters": clusters}
+        cosines = losses.ClusterMemory(classes, name=MEMORY)([to_pairs, clusters])
+        loss = losses.CosFaceLoss(margin=0, scale=1 / recipe.adaptation.temperature)
+        heads[MEMORY] = _Head(cosines, loss, 1.0)
     if teacher_size:
         # A BNNeck takes the mean out of embeddings, and the teacher's may have one.
         direct = parts.bnneck is None and embeddings.shape[-1] == teacher_size

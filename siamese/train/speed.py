@@ -225,7 +225,8 @@ def measure_rate(model: keras.Model, images: Any, targets: Any) -> float:
         started = time.perf_counter()
         model.train_on_batch(images, targets)
         seconds.append(time.perf_counter() - started)
-    return len(images) / min(seconds[1:])
+    count = len(images["images"] if isinstance(images, dict) else images)
+    return count / min(seconds[1:])
 
 
 def fastest_precision(rates: dict[str, float]) -> str:

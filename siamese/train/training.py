@@ -23,6 +23,7 @@ from siamese.models.checkpoint import load_checkpoint, save_checkpoint
 from siamese.models.transfer import describe_start, is_model
 from siamese.recipes import Recipe
 from siamese.train import run_dir
+from siamese.train.adaptation import Adaptation, UnlabelledCrops
 from siamese.train.averaging import NORM_BATCHES, apply_augmentation, embedder_of, update_embedder
 from siamese.train.callbacks import (
     Checkpoints,
@@ -126,7 +127,14 @@ def train(
     machine.check(
         num_identities=recipe.batches.num_identities, num_instances=recipe.batches.num_instances
     )
-    source = open_training_data(data, recipe, process=machine.process, processes=machine.processes)
+    adapts = bool(recipe.adaptation.radius)
+    source: TrainingData
+    if adapts:
+        source = UnlabelledCrops(data, recipe)
+    else:
+        source = open_training_data(
+            data, recipe, process=machine.process, processes=machine.processes
+        )
     recipe, teacher = source.recipe, source.teacher
     same_view = teacher is not None and recipe.distillation.same_view
     if recipe.augmentation.cut_mix and (recipe.loss.uses_labels or not same_view):
@@ -135,7 +143,7 @@ def train(
             "distillation.same_view=true) and without losses on labels (loss.metric_weight=0 "
             "loss.identity_weight=0). Set these, or cut_mix to 0."
         )
-    if machine.count > 1 and (same_view or recipe.batches.unlabelled):
+    if machine.count > 1 and (same_view or recipe.batches.unlabelled or adapts):
         raise InputError(
             "images of unknown people, and a teacher of the same view, need one device. Received: "
             f"{machine.count}. Leave out --devices, or take a recipe without."
@@ -183,6 +191,10 @@ def train(
             run_dir.write_run_config(folder, start)
         board = TensorBoard(start.log if machine.process == 0 else folder / "log")
         try:
+            if isinstance(source, UnlabelledCrops):
+                adaptation = Adaptation(folder, start, source, model, board, console)
+                card = adaptation.run(epoch)
+                return Run(folder, card, Path(start.log), settle_in_use(folder, start, card))
             training = _Training(folder, start, source, model, machine, board, console, steps)
             return training.run(epoch, data)
         finally:
