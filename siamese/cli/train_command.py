@@ -71,9 +71,8 @@ def train(
         data: A dataset folder, or the folder of a record set; to resume, by default the run's own.
             The records of several dataset folders go where --records says.
         recipe: fine_tune (the default), contrastive, apn, triplet_csv, batch_hard, bag_of_tricks,
-            agw, efficientnet, osnet, mars, distill, demo or adapt, which learns from crops of
-            people whom nobody has named. Of three folders the default is batch_hard where the
-            ImageNet weights of ResNet-50 are to be had.
+            agw, efficientnet, osnet, mars, adapt, distill or demo. Of three folders the default is
+            batch_hard where the ImageNet weights of ResNet-50 are to be had.
         run: Run folder; by default runs/RECIPE, and to resume the newest in runs.
         resume: Continue an interrupted run, with its own recipe, from its last whole epoch.
         epochs: Epochs, in place of the recipe's.
@@ -100,8 +99,7 @@ def train(
         pattern: How the file names are read, as `siamese records make` takes it.
         on_corrupt: Damaged images end the work, all named, or are skipped where records are made.
         log: Folder of the TensorBoard logs.
-        patience: End early after this many scorings without a better mAP; by default never, and
-            after 3 where adapt finds no better silhouette.
+        patience: End early after this many scorings without a better mAP; by default never.
         seeds: Train so often, with the seed and those after it, and print mean and spread.
         devices: Devices of this machine that share each batch: a number, or all.
         train_dir: Images to train on, in place of --data, such as bounding_box_train.

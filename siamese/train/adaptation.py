@@ -176,10 +176,10 @@ class Adaptation:
         before = folder / "untrained.json"
         if first_epoch:
             run_dir.note(self.console, f"resumes after epoch {first_epoch}")
-            untrained = json.loads(before.read_text(encoding="utf-8"))
+            untrained = self.untrained = json.loads(before.read_text(encoding="utf-8"))
         else:
             self.found = source.find_clusters(self.embedder, None)
-            untrained = self._measure()
+            untrained = self.untrained = self._measure(None)
             run_dir.write_json(before, untrained)
             self._save()
             self.board.settings(recipe.to_dict(), folder.name)
@@ -239,11 +239,22 @@ class Adaptation:
     def _cluster_again(self) -> dict[str, float]:
         update_embedder(self.embedder, self.model, self._norm_images)
         self.found = self.source.find_clusters(self.embedder, self.found.neighbours)
-        return self._measure()
+        return self._measure(self.untrained["val_spread"])
 
-    def _measure(self) -> dict[str, float]:
+    def _measure(self, spread_before: float | None) -> dict[str, float]:
+        """Measures the crops kept aside, and says what the clusters are.
+
+        A silhouette does not see how large the differences are that it compares: embeddings that
+        have nearly collapsed may cluster well. So it counts less, in proportion, where embeddings
+        lie closer together than those of the start.
+        """
+        silhouette = float(self.found.silhouettes[self.source.aside].mean())
+        spread = float(np.sqrt(max(1 - (self.source.rows.mean(axis=0) ** 2).sum(), 0)))
+        if spread_before:
+            silhouette *= min(spread / spread_before, 1.0)
         return {
-            SILHOUETTE: float(self.found.silhouettes[self.source.aside].mean()),
+            SILHOUETTE: silhouette,
+            "val_spread": spread,
             "clusters": self.found.count,
             "clustered": self.found.share,
             "neighbours": self.found.neighbours,

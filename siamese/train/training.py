@@ -87,6 +87,7 @@ def train(
     people, calibrated), `last.keras` and `previous.keras` (the states to resume from),
     `history.csv`, `scores.json` and pictures. `recipe.json` is written first and `scores.json`
     last. Where a run goes on from a model of ours and no epoch is better, that model is kept.
+    Where the recipe says that nobody is known, `siamese.train.adaptation` does the training.
 
     Args:
         data: The folder of a record set; or a dataset folder, whose images are then held in
