@@ -3,7 +3,8 @@
     python tools/test_installs.py build/installs            # all of them
     python tools/test_installs.py build/installs core serve # these
 
-Each line says how large the environment is beside Python's own and how long pip took.
+Each line says how large the environment is beside Python's own and how long pip took. The last
+environment, `trackers`, holds the packages of others that docs/trackers.md names.
 """
 
 import os
@@ -26,23 +27,27 @@ ANSWERS = (
     "find_similar images/9003C1T0001F005.jpg",
 )
 """Commands that need no extra."""
+BEGIN = (f"verify {PAIR}", "draw crops --people 8 --cameras 2 --frames 2")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "core": ANSWERS,
     "evaluate": (
-        *ANSWERS,
+        *BEGIN,
         f"verify {PAIR} --output pair.png",
         "evaluate --data crops --model pretrained",
         "identities crops",
     ),
-    "records": (*ANSWERS, "records make --dataset_dir crops"),
-    "gallery": (*ANSWERS, "gallery add crops", "gallery search images/9003C1T0001F005.jpg"),
-    "train": (*ANSWERS, f"train --data crops {SMALL}", f"explain {PAIR} --model pretrained"),
-    "app": (*ANSWERS, "app --port -1"),
-    "serve": (*ANSWERS, "serve --port -1"),
-    "export": (*ANSWERS, "export --model pretrained --output out.onnx"),
-    "openvino": ANSWERS,
-    "cluster": (*ANSWERS, "records make --dataset_dir crops"),
+    "records": (*BEGIN, "records make --dataset_dir crops"),
+    "gallery": (*BEGIN, "gallery add crops", "gallery search images/9003C1T0001F005.jpg"),
+    "train": (*BEGIN, f"train --data crops {SMALL}", f"explain {PAIR} --model pretrained"),
+    "app": (*BEGIN, "app --port -1"),
+    "serve": (*BEGIN, "serve --port -1"),
+    "export": (*BEGIN, "export --model pretrained --output out.onnx"),
+    "openvino": BEGIN,
+    "cluster": (*BEGIN, "records make --dataset_dir crops"),
+    "trackers": (),
 }
+OTHERS = {"trackers": ("supervision", "deep-sort-realtime", "boxmot", "pytest", "hypothesis")}
+"""Packages of others beside the wheel; PyTorch is among what they bring."""
 REFUSED = {
     "train --data crops": "train",
     "evaluate --data crops": "evaluate",
@@ -68,12 +73,13 @@ def main(folder: Path, extras: list[str]) -> int:
 
 
 def _try(home: Path, wheel: Path, extra: str) -> int:
-    venv.create(home / "venv", clear=True, with_pip=True)
+    venv.create(home / "venv", clear=True)
     before, started = _megabytes(home), time.monotonic()
-    what = str(wheel) if extra == "core" else f"{wheel}[{extra}]"
+    others = OTHERS.get(extra, ())
+    what = str(wheel) if extra == "core" or others else f"{wheel}[{extra}]"
     python = home / "venv" / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet", "--no-compile", what]
-    subprocess.run(install, check=True)
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+    subprocess.run([*install, "--no-compile", what, *others], check=True)
     took = time.monotonic() - started
     print(f"{extra:<9} {_megabytes(home) - before:6,.0f} MB {took:5.0f} s", flush=True)
     images = sorted((ROOT / "notebooks" / "images").glob("*.jpg"))
@@ -95,6 +101,9 @@ def _try(home: Path, wheel: Path, extra: str) -> int:
         if code != 2 or f"siamese-reid[{needed}]" not in said or said.count("\n") != 1:
             wrong += 1
             print(f"  siamese {command}: exit code {code}, [{needed}] expected\n{said}", flush=True)
+    if others:
+        test = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest"]
+        wrong += subprocess.run([*test, "tests/test_trackers.py"], cwd=ROOT, check=False).returncode
     return wrong
 
 
