@@ -5,17 +5,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from siamese import plots
 from siamese.errors import InputError
 from siamese.metrics.calibration import VERDICTS
-from siamese.plots.style import shorten
+from siamese.plots.style import CURVES, shorten
 
 PERSON = np.random.default_rng(0).integers(0, 256, (128, 64, 3), dtype=np.uint8)
 
+
+LACKING = {
+    "red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998]],
+    "green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+              [-0.011820, 0.042940, 0.968881]],
+    "blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+             [0.004733, 0.691367, 0.303900]],
+    "none": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+}  # fmt: skip
+"""What is seen without one kind of cone, on linear RGB: Machado, Oliveira and Fernandes 2009."""
 
 BOUNDS = (0.5, 0.75, 1.0, 1.5)
 
@@ -158,8 +170,49 @@ def test_rank_list_frames_correct_places_green_and_wrong_ones_red() -> None:
     assert colours == [plots.NEUTRAL, plots.SAME, plots.DIFFERENT, plots.NEUTRAL]
     words = {text.get_text() for text in figure.axes[0].texts}
     assert {"query", "rank 1", "rank 3", "0001"} <= words
-    plain = plots.plot_rank_lists([(PERSON, "identity 0")], [places], titles=False)
+    legend = figure.axes[0].get_legend()
+    assert [line.get_color() for line in legend.get_lines()] == colours[1:]
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "the same person", "another person", "the query, or not known",
+    ]  # fmt: skip
+    plain = plots.plot_rank_lists([(PERSON, "identity 0")], [places[2:]], titles=False)
     assert {text.get_text() for text in plain.axes[0].texts} == {"identity 0", "1.0"}
+    assert plain.axes[0].get_legend() is None
+
+
+@pytest.mark.parametrize("columns", [1, 5, 10])
+def test_legend_of_rank_lists_covers_nothing_and_is_whole(columns: int) -> None:
+    places = [plots.RankedImage(PERSON, True, "1.0\ncam 3")] * columns
+    figure = plots.plot_rank_lists([(PERSON, "0001")] * 2, [places] * 2)
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    box = axes.get_legend().get_window_extent()
+    assert all(image.get_window_extent().y0 > box.y1 for image in axes.images)
+    assert all(text.get_window_extent().y0 >= box.y1 for text in axes.texts)
+    assert box.y0 >= 0
+    assert box.x1 <= figure.bbox.width
+
+
+@pytest.mark.parametrize("lacking", sorted(LACKING))
+def test_verdicts_are_told_apart_by_people_who_see_few_colours(lacking: str) -> None:
+    """Lightness is kept for the degree; the side of a verdict is in the hue."""
+    same, likely, unsure, unlikely, different = (
+        _as_seen(colour, np.array(LACKING[lacking])) for colour in plots.VERDICT_COLOURS.values()
+    )
+    for left in (same, likely, unsure):
+        for right in (unlikely, different):
+            assert np.linalg.norm(left - right) > 25
+    for side in (same, likely):
+        assert np.linalg.norm(side - unsure) > 25
+
+
+def _as_seen(colour: str, lacking: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns a colour's place in CIELAB (D65) after a matrix on linear RGB."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(np.array(xyz) @ (lacking @ linear).clip(1e-3, 1) / (0.9505, 1, 1.089))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
 def test_images_of_any_shape_stay_in_their_cells_and_keep_their_shape() -> None:
@@ -232,6 +285,27 @@ def test_curves_show_what_was_measured() -> None:
     assert [line.get_label() for line in losses.lines] == ["total", "held-out people"]
     assert [line.get_label() for line in scores.lines] == ["Rank-1", "mAP"]
     np.testing.assert_array_equal(losses.lines[0].get_xdata(), [1, 2])
+    assert [line.get_color() for line in scores.lines] == list(CURVES[:2])
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        plots.plot_history([{"epoch": 0, "loss": 1.0, "val_rank1": 1.0, "val_mAP": 1.0}]),
+        plots.plot_cmc([1.0], queries=1, gallery=1),
+        plots.plot_roc([[0, 1], [1, 1]], eer=0.0001, auc=1, tar_at_far={1e-2: 1.0}),
+        plots.plot_reliability([1.0], [1.0], [1.0], error=0.0),
+    ],
+    ids=["history", "cmc", "roc", "reliability"],
+)
+def test_a_score_of_one_is_not_clipped(figure: Figure) -> None:
+    axes = figure.axes[-1]
+    figure.canvas.draw()
+    for line in axes.lines:
+        if line.get_marker() not in ("", "None", None) and line.get_clip_on():
+            reach = line.get_markersize() / 2 * figure.dpi / 72
+            highest = max(axes.transData.transform(line.get_xydata())[:, 1]) + reach
+            assert highest <= axes.bbox.y1 + 1
 
 
 def test_histogram_and_cmc_can_be_drawn(tmp_path: Path) -> None:

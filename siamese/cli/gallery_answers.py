@@ -138,4 +138,9 @@ def draw_rank_lists(
         return plots.RankedImage(open_or_blank(match.image), LEANINGS[match.verdict], caption)
 
     ranked = [[place(match) for match in matches] for matches in lists.values()]
-    plots.save(plots.plot_rank_lists(queries, ranked), output)
+    frames = {
+        True: "leans to the same person",
+        False: "leans to another person",
+        None: "unsure, or the query",
+    }
+    plots.save(plots.plot_rank_lists(queries, ranked, frames=frames), output)

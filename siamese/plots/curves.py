@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from siamese.plots.style import DIFFERENT, NEUTRAL, SAME
+from siamese.plots.style import CURVES, DIFFERENT, NEUTRAL, SAME
 
 
 def _open_axes(title: str, x: str, y: str, *, grid: bool = True) -> tuple[Figure, Axes]:
@@ -36,6 +36,8 @@ def plot_history(history: Sequence[Mapping[str, float]]) -> Figure:
     """
     figure = Figure(figsize=(9, 3.4), dpi=110, layout="constrained")
     losses, scores = figure.subplots(1, 2)
+    for axes in (losses, scores):
+        axes.set_prop_cycle(color=CURVES)
     for name, label in (
         ("loss", "total"),
         ("metric_loss", "metric"),
@@ -51,7 +53,7 @@ def plot_history(history: Sequence[Mapping[str, float]]) -> Figure:
     for name, label in (("val_rank1", "Rank-1"), ("val_mAP", "mAP"), ("val_eer", "EER")):
         _plot_curve(scores, history, name, label)
     scores.set_title("held-out people", size=10)
-    scores.set_ylim(0, 1)
+    scores.set_ylim(0, 1.02)
     for axes in (losses, scores):
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.25)
@@ -130,7 +132,7 @@ def plot_roc(
         axes.plot([far], [tar], "o", color=NEUTRAL, markersize=4, label=label)
     axes.set_xscale("log")
     axes.set_xlim(left, 1)
-    axes.set_ylim(0, 1.01)
+    axes.set_ylim(0, 1.02)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
@@ -148,9 +150,12 @@ def plot_reliability(
     axes.plot([0, 1], [0, 1], color=NEUTRAL, lw=0.8, ls=":", label="promise kept")
     places, shares = np.asarray(predicted, np.float64), np.asarray(share, np.float64)
     axes.bar(places, shares, width=0.05, color=NEUTRAL, alpha=0.25, label="share of the pairs")
-    axes.plot(places, np.asarray(observed), color=SAME, marker="o", markersize=4, label="came true")
+    axes.plot(
+        places, np.asarray(observed), color=SAME, marker="o", markersize=4, label="came true",
+        clip_on=False,
+    )  # fmt: skip
     axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1.01)
+    axes.set_ylim(0, 1.02)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     return figure
 

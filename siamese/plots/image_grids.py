@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
@@ -20,12 +21,21 @@ from siamese.plots.style import (
     shorten,
 )
 
+_WIDE = 6
+"""Columns of a rank list below which the legend has a line for each of its words."""
 _PAIR_LINE = 30
 """Letters that fit below two images side by side."""
 _INCHES = 0.84
 """Width of an image."""
 _GAP, _CAPTION = 0.06, 0.24
 """Between two images, and below one with a line of words, in widths of an image."""
+FRAMES: dict[bool | None, str] = {
+    True: "the same person",
+    False: "another person",
+    None: "the query, or not known",
+}
+"""What the frames of a rank list mean."""
+_COLOURS = {True: SAME, False: DIFFERENT, None: NEUTRAL}
 
 
 @dataclass(frozen=True)
@@ -42,26 +52,39 @@ def plot_rank_lists(
     ranked: Sequence[Sequence[RankedImage]],
     *,
     titles: bool = True,
+    frames: Mapping[bool | None, str] = FRAMES,
 ) -> Figure:
     """Draws a row for each query: itself, then its ranks, framed green if correct, red if not.
+
+    Where a place has one of the two colours, a legend below says what they mean.
 
     Args:
         queries: Picture and caption of each; a line longer than 14 letters loses its middle.
         ranked: The places of each, nearest first.
         titles: Write "query" and the ranks above the columns.
+        frames: The words of the legend.
     """
     columns = 1 + max(len(places) for places in ranked)
-    figure, axes = _open_sheet(width=1.1 * columns + 0.25, height=2.5 * len(queries) + 0.2)
+    told = {place.correct for places in ranked for place in places} - {None}
+    lines = 0 if not told else 1 if columns >= _WIDE else len(frames)
+    high = 2.5 * len(queries) + 0.2 + 0.25 * lines
+    figure, axes = _open_sheet(width=1.1 * columns + 0.25, height=high)
     for row, ((picture, caption), places) in enumerate(zip(queries, ranked, strict=True)):
         top = 2.5 * row + 0.2
         _lay(axes, picture, 0, top, NEUTRAL, caption)
         for column, place in enumerate(places):
-            colour = {True: SAME, False: DIFFERENT, None: NEUTRAL}[place.correct]
+            colour = _COLOURS[place.correct]
             _lay(axes, place.image, 1.1 * column + 1.25, top, colour, place.caption)
     names = ["query", *(f"rank {place}" for place in range(1, columns))] if titles else []
     for column, title in enumerate(names):
         left = 1.1 * column + (0.15 if column else 0)
         axes.text(left + 0.5, 0.12, title, size=8, color=NEUTRAL, ha="center", va="bottom")
+    if told:
+        signs = [Line2D([], [], color=_COLOURS[each], lw=3, label=frames[each]) for each in frames]
+        axes.legend(
+            handles=signs, loc="lower left", ncols=len(signs) // lines, frameon=False, fontsize=8,
+            borderaxespad=0, handlelength=1, columnspacing=1, labelcolor=NEUTRAL,
+        )  # fmt: skip
     return figure
 
 

@@ -24,10 +24,13 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".svg", ".pdf")
 CELL_COLUMNS, PAIR_COLUMNS = 14, 28
 """Letters that fit below an image of a grid or rank list, and below one of two."""
 
-SAME = "#1a7f37"
-DIFFERENT = "#c62828"
-UNSURE = "#b26a00"
+SAME = "#00735c"
+DIFFERENT = "#b93a00"
+UNSURE = "#7a5195"
 NEUTRAL = "#455a64"
+"""Green, red and violet that people who see few colours tell apart, and a grey."""
+CURVES = (SAME, DIFFERENT, UNSURE, NEUTRAL, "#2b6cb0")
+"""Of several curves of one picture."""
 
 _EAST_ASIAN = (
     "Noto Sans CJK JP",

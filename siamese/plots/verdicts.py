@@ -14,9 +14,9 @@ from siamese.plots.style import DIFFERENT, NEUTRAL, PAIR_COLUMNS, SAME, UNSURE, 
 
 VERDICT_COLOURS = {
     "same": SAME,
-    "probably same": "#4c9a62",
+    "probably same": "#2e9c83",
     "unsure": UNSURE,
-    "probably different": "#d9605a",
+    "probably different": "#d9602f",
     "different": DIFFERENT,
 }
 VERDICT_WORDS = {
