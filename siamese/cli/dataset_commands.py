@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from siamese.cli.program import POSITIONAL, Json, Option, counting, import_quietly, say
+from siamese.cli.program import POSITIONAL, Json, Option, counting, import_quietly, say, say_dry
 from siamese.errors import InputError, OnCorrupt
 
 # Text: `Path` folds the slashes of an address.
@@ -61,6 +61,7 @@ def create_records(
     engine: Literal["local", "ray"] = "local",
     address: str | None = None,
     images: Path | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Make a training and a validation set of TFRecords from folders of pedestrian crops.
 
@@ -95,9 +96,11 @@ def create_records(
         address: Address of a running Ray cluster; by default one is started on this computer.
         images: Folder of the images of a CSV file that lie elsewhere; records then go to
             runs/records by default.
+        dry_run: Say what would be written, and write nothing.
     """
     from siamese.datasets import recognise
-    from siamese.records import build_records, describe
+    from siamese.datasets.splits import SplitRule
+    from siamese.records import build_records, count_records, describe
 
     if images is not None:
         if len(dataset_dir) != 1:
@@ -109,6 +112,14 @@ def create_records(
         raise InputError(
             f"--address is for --engine ray. Received: --address {address} --engine {engine}"
         )
+    if dry_run:
+        rule = SplitRule(
+            split, validation_size, random_seed, hold_out, read_limits(max_images_per_person)
+        )
+        folder, parts = count_records(dataset_dir, output_dir, split=rule, pattern=pattern)
+        counted = ", ".join(f"{count:,} images for {part}" for part, count in parts.items())
+        say_dry(folder, counted or "nothing, its records are complete")
+        return
     writing: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     if engine == "ray":
         from siamese.records.cluster import open_ray

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from siamese.cli.program import POSITIONAL, Json, Option, Stated, counting
+from siamese.cli.program import POSITIONAL, Json, Option, Stated, counting, say_dry
 from siamese.cli.verification_commands import camera_of, open_model, open_or_name, open_profile
 from siamese.errors import OnCorrupt
 from siamese.preprocessing import UNSTATED, describe_preprocessing
@@ -21,6 +21,7 @@ def embed(
     flip: bool = False,
     on_corrupt: OnCorrupt = "error",
     profile: Path | None = None,
+    dry_run: bool = False,
     preprocessing: Stated = UNSTATED,
 ) -> None:
     """Embed all images of a folder into one file: image, person, camera, tracklet, embedding.
@@ -34,13 +35,18 @@ def embed(
         flip: Average each embedding with that of the mirrored image.
         on_corrupt: What damaged images do: error names them all and ends, skip leaves them out.
         profile: Profile of these cameras, which `siamese calibrate` wrote: standardises embeddings.
+        dry_run: Say what would be written, and write nothing.
         preprocessing: Of a model made elsewhere, where its file does not say.
     """
     from siamese.datasets import measure_coverage
-    from siamese.embeddings import embed_folder
+    from siamese.embeddings import check_output, embed_folder, list_all
 
     stated = open_profile(profile)
     opened = open_model(model, **preprocessing.given())
+    if dry_run:
+        check_output(output)
+        say_dry(output, f"embeddings of {len(list_all(folder, on_corrupt)):,} images")
+        return
     with counting("images") as progress:
         table = embed_folder(
             folder,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from siamese.cli import gallery_answers
-from siamese.cli.program import POSITIONAL, Json, Option, Stated, counting, say
+from siamese.cli.program import POSITIONAL, Json, Option, Stated, counting, say, say_dry
 from siamese.cli.verification_commands import open_or_name
 from siamese.errors import InputError, OnCorrupt
 from siamese.preprocessing import UNSTATED, Preprocessing, describe_preprocessing
@@ -25,6 +25,7 @@ def add(
     workers: int = 0,
     calibrate: bool = True,
     on_corrupt: OnCorrupt = "skip",
+    dry_run: bool = False,
     preprocessing: Stated = UNSTATED,
     json_: Json = False,
 ) -> int:
@@ -45,6 +46,7 @@ def add(
         workers: Processes of a Ray cluster that read and embed; 0 does it in this process.
         calibrate: Calibrate the gallery on its own images, anew when it has grown by a tenth.
         on_corrupt: What damaged images do: skip leaves them out, error names them all and ends.
+        dry_run: Say what would be added, and write nothing.
         preprocessing: Of a model made elsewhere; the gallery remembers it.
         json_: Print one JSON object and nothing else.
     """
@@ -53,6 +55,11 @@ def add(
     # A wrong path is answered before the model is opened.
     listed = [sources.list_covered(each, pattern=pattern) for each in source]
     opened = open_gallery(gallery, model, preprocessing, calibrate)
+    if dry_run:
+        there = {each.path for each in opened.images()} if len(opened) else set()
+        paths = {each.path for found, _ in listed for each in found}
+        say_dry(gallery, f"{len(paths):,} images, {len(paths & there):,} of them there already")
+        return 0
     counts = {"added": 0, "replaced": 0, "unchanged": 0}
     refused: list[str] = []
     coverages = []
@@ -186,6 +193,7 @@ def remove(
     person: tuple[str, ...] = (),
     image: tuple[str, ...] = (),
     missing: bool = False,
+    dry_run: bool = False,
 ) -> None:
     """Erase people or images from a gallery for good: from every version and file of it.
 
@@ -196,8 +204,14 @@ def remove(
         person: People to erase.
         image: Images to erase.
         missing: Also erase the images whose file has gone.
+        dry_run: Say how many would go, and erase nothing.
     """
-    count = _gallery(gallery).remove(people=person, images=image, missing=missing)
+    opened = _gallery(gallery)
+    if dry_run:
+        found = opened.count_erased(person, image, missing)
+        say_dry(gallery, f"{found:,} images erased")
+        return
+    count = opened.remove(people=person, images=image, missing=missing)
     print(f"erased       {count:,} images")
 
 

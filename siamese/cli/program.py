@@ -194,6 +194,12 @@ def chance(probability: float) -> str:
     return ">99.9%" if probability > 0.5 else "<0.1%"
 
 
+def say_dry(where: object, what: str) -> None:
+    """Prints what a command with --dry_run would do to a file or folder."""
+    print(f"would change {where}: {what}")
+    print("dry run      nothing was written")
+
+
 @contextlib.contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar with the time left on standard error; where that is no terminal, a line a minute."""

@@ -171,6 +171,26 @@ def find_problems(table: Table, *, contents: bool = False) -> list[str]:
     ]
 
 
+def select_erased(
+    table: Table, people: str | Iterable[str], images: str | Iterable[str], missing: bool
+) -> str | None:
+    """Writes the condition of the rows that `Gallery.remove` erases; None where there are none."""
+    people, images = listed(people), listed(images)
+    if missing:
+        images += missing_files(table)
+        if not (people or images):
+            return None
+    return select_rows(table, people, images)
+
+
+def count_erased(
+    table: Table, people: str | Iterable[str], images: str | Iterable[str], missing: bool
+) -> int:
+    """Counts the rows that `Gallery.remove` would erase."""
+    where = select_erased(table, people, images, missing)
+    return 0 if where is None else table.count(where)
+
+
 def erase_rows(
     table: Table,
     people: str | Iterable[str],
@@ -179,12 +199,9 @@ def erase_rows(
     before: Callable[[], None],
 ) -> int:
     """Erases rows, see `Gallery.remove`; `before` is called when it is sure that some will go."""
-    people, images = listed(people), listed(images)
-    if missing:
-        images += missing_files(table)
-        if not (people or images):
-            return 0
-    where = select_rows(table, people, images)
+    where = select_erased(table, people, images, missing)
+    if where is None:
+        return 0
     rows = table.count(where)
     before()
     # A condition on a person who is not known is neither true nor false.

@@ -262,8 +262,7 @@ class Gallery:
     ) -> int:
         """Erases rows for good: no file of the gallery holds them any longer, in any version.
 
-        The table is written anew, which takes as long as copying it; an index goes too, and the
-        calibration is made anew. Adding the image files again would bring the rows back.
+        The table and the calibration are made anew; an index goes. Image files stay as they are.
 
         Args:
             people: Everyone to erase.
@@ -284,6 +283,10 @@ class Gallery:
                 raise
         self._searcher.forget()
         return rows
+
+    def count_erased(self, people: Iterable[str], images: Iterable[str], missing: bool) -> int:
+        """Counts the rows that `remove` would erase; the same arguments and errors."""
+        return contents.count_erased(self._table, people, images, missing)
 
     def calibrate(self) -> GalleryCalibration | None:
         """Calibrates the gallery on its own images now; returns None where they are too few."""

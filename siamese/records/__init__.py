@@ -10,11 +10,13 @@ shards      images -> one shard
 counting    what the manifest says of the images
 plan        which images go into which shard, and what an interrupted set has already
 writer      dataset folder -> record set
+preview     dataset folder -> what the writer would write
 reader      folder -> manifest; reads a set through
 legacy      record sets of the earlier project
 """
 
 from siamese.records.manifest import MANIFEST, UNKNOWN_LABEL, Manifest, Part, describe
+from siamese.records.preview import count_records
 from siamese.records.reader import (
     compression_of,
     is_record_set,
@@ -41,6 +43,7 @@ __all__ = [
     "build_records",
     "check_source",
     "compression_of",
+    "count_records",
     "default_folder",
     "describe",
     "is_record_set",
