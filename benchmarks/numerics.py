@@ -16,7 +16,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import onnxruntime
 import tensorflow as tf
 from numpy.typing import NDArray
 
@@ -25,6 +24,7 @@ from siamese.images import read_image, resize_image
 from siamese.inference import load_model
 from siamese.models.checkpoint import PRETRAINED, load_checkpoint
 from siamese.synthetic import write_mars_tree
+from siamese.telemetry import import_silent
 
 PAIRS, ROUNDING = 10_000, 1e-5
 
@@ -98,6 +98,7 @@ def main() -> None:
         order = chance.permutation(len(images))
         cases = {f"{each} images at a time": in_parts(run, images, each) for each in (1, 7, 256)}
         cases["in another order"] = in_parts(run, images[order], 64)[np.argsort(order)]
+        onnxruntime = import_silent("onnxruntime")
         for threads in (1, 4):
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
