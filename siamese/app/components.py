@@ -86,7 +86,8 @@ new MutationObserver(() => {
   for (const each of document.querySelectorAll(own)) each.removeAttribute("aria-label");
   for (const each of document.querySelectorAll(".thumbnail-item:has(.caption-label) img"))
     if (each.alt !== "") each.alt = "";
-  for (const each of document.querySelectorAll("pre:not([tabindex])")) each.tabIndex = 0;
+  const wide = "pre:not([tabindex]), .prose:has(table):not([tabindex])";
+  for (const each of document.querySelectorAll(wide)) each.tabIndex = 0;
 }).observe(document, {subtree: true, childList: true, attributeFilter: ["aria-label", "alt"]});
 """
 """Names for screen readers where Gradio's parts have none, or others than the words in them."""

@@ -24,6 +24,7 @@ WAITING = 200
 CSS = """
 .gradio-container { width: 100%; max-width: 1240px !important; margin: 0 auto !important; }
 .prose { overflow-x: auto; }
+.prose th, .prose td { word-break: normal; overflow-wrap: normal; }
 .pictures .grid-wrap { max-height: none; padding-top: 34px; }
 .pictures .grid-container {
   grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)) !important; }
