@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from siamese.datasets import Sample, list_samples
 from siamese.datasets.coverage import drop_damaged
 from siamese.datasets.samples import no_image_in, read_name, walk_images
-from siamese.errors import InputError, OnCorrupt
+from siamese.errors import InputError, OnCorrupt, brief
 from siamese.extras import missing
 from siamese.files import whole_file, write_text
 from siamese.filesystem import as_path
@@ -292,7 +292,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
     except Exception as error:  # a damaged file makes the readers raise anything
         raise InputError(
             f"{path}: is not a file of embeddings, or a damaged one "
-            f"({' '.join(str(error).split())[:120]}). Make it again with siamese embed."
+            f"({brief(error)}). Make it again with siamese embed."
         ) from None
     if store.embeddings.ndim != 2 or not len(store) or not np.isfinite(store.embeddings).all():
         raise InputError(

@@ -1,10 +1,15 @@
 """The one error that is the user's to fix, and what to do at a damaged image."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 OnCorrupt: TypeAlias = Literal["error", "skip"]
 """What damaged images do: they end the work, or are left out and counted."""
+
+WRONG_VALUES = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
+"""What is raised by JSON that is damaged or holds other values than were written."""
 
 
 class InputError(ValueError):
@@ -28,3 +33,28 @@ def hint_at(name: str, names: Collection[str], form: str = "{}") -> str:
     if near:
         return f"Did you mean {form.format(near[0])}?"
     return f"Choose from: {', '.join(names)}."
+
+
+def brief(error: BaseException) -> str:
+    """Returns the words of an error on one line of at most 160 characters, else its kind.
+
+    Example:
+        >>> brief(ValueError("of two  words ")), brief(ValueError())
+        ('of two words', 'ValueError')
+    """
+    return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+@contextmanager
+def refusing_damage(path: Path, fix: str, what: str = "is damaged") -> Iterator[None]:
+    """Says in one line that a file holds other values than this program wrote.
+
+    Raises:
+        InputError: One of `WRONG_VALUES` was raised.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except WRONG_VALUES as error:
+        raise InputError(f"{path}: {what} ({brief(error)}). {fix}") from None

@@ -13,10 +13,6 @@ from typing import Any, TypeVar, cast, get_type_hints
 _STALE = 24 * 3600.0
 """Seconds after which what was not finished is taken for the remains of a killed process."""
 
-
-WRONG_VALUES = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
-"""What is raised by JSON that is damaged or holds other values than were written."""
-
 _Made = TypeVar("_Made")
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from siamese.errors import InputError
+from siamese.errors import InputError, brief
 
 _COLLAPSED = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):[/\\]")
 _MD5 = re.compile("[0-9a-f]{32}")
@@ -180,8 +180,7 @@ def _unreachable(place: str | Path, error: Exception) -> Exception:
 
 
 def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    return brief(error).rstrip(".")
 
 
 def make_folder(folder: Path) -> None:

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from siamese.datasets import Sample
 from siamese.datasets.coverage import drop_damaged
 from siamese.embeddings import list_all
-from siamese.errors import InputError, OnCorrupt
-from siamese.files import WRONG_VALUES, check_fields, write_text
+from siamese.errors import InputError, OnCorrupt, refusing_damage
+from siamese.files import check_fields, write_text
 from siamese.inference import Model, load_model
 from siamese.inference.reading import Progress
 from siamese.metrics.bootstrap import calibrate_pairs
@@ -137,7 +137,8 @@ def calibrate(
     opened = model if isinstance(model, Model) else load_model(model)
     images = embed_samples(opened, samples, progress=progress)
     raw, people, cameras = images.embeddings, images.people, images.cameras
-    tracklets = np.array([each.tracklet for each in samples], np.int64)
+    tracklets = images.tracklets
+    assert tracklets is not None
     statistics = camera_statistics(raw, cameras)
     rows = standardise(raw, cameras, statistics)
     own, before = opened.calibration, None
@@ -199,7 +200,8 @@ def read_profile(path: str | Path) -> Profile:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such profile. Make one with siamese calibrate.")
-    try:
+    fix = "Make it again with siamese calibrate."
+    with refusing_damage(path, fix, "is not a profile, or a damaged one"):
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if values.pop("format") != PROFILE_FORMAT:
             raise ValueError("another version")
@@ -216,10 +218,4 @@ def read_profile(path: str | Path) -> Profile:
         sizes = {each.mean.shape + each.deviation.shape for each in profile.cameras.values()}
         if len(sizes) != 1 or UNKNOWN_CAMERA not in profile.cameras:
             raise ValueError("its cameras do not agree")
-    except WRONG_VALUES as error:
-        detail = " ".join(str(error).split())[:120]
-        raise InputError(
-            f"{path}: is not a profile, or a damaged one ({detail}). Make it again with siamese "
-            "calibrate."
-        ) from None
     return profile

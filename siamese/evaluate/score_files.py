@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from siamese.errors import InputError
+from siamese.errors import InputError, refusing_damage
 from siamese.evaluate.score_report import REPORT_VERSION, ScoreReport
-from siamese.files import WRONG_VALUES, write_csv, write_text
+from siamese.files import write_csv, write_text
 from siamese.metrics.ranking import QueryResults, RankingScores
 from siamese.vectors import Embeddings
 
@@ -59,10 +59,8 @@ def read_score_report(path: str | Path) -> ScoreReport:
             f"{path}: expected a score report of schema version {REPORT_VERSION}, as siamese "
             f"evaluate --output writes it. Received: {version}. Evaluate the model again."
         )
-    try:
+    with refusing_damage(path, "Evaluate again.", "is a damaged report"):
         return ScoreReport.from_dict(values)
-    except WRONG_VALUES as error:
-        raise InputError(f"{path}: is a damaged report ({error}). Evaluate again.") from None
 
 
 def report_path(path: str | Path) -> Path:
@@ -126,14 +124,12 @@ def read_ranking(path: str | Path, report: ScoreReport) -> RankingScores:
         raise InputError(
             f"{queries}: no such file. Keep it beside scores.json, or evaluate again."
         ) from None
-    try:
+    with refusing_damage(queries, "Evaluate again."):
         people = [row["person"] for row in rows]
         columns = {
             name: np.array([float(row[name] or "nan") for row in rows])
             for name in ("matches", "first_match_rank", "AP", "AP_trapezoid", "INP")
         }
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{queries}: is damaged ({error}). Evaluate again.") from None
     scored = columns["matches"] > 0
     mean = float(columns["AP"][scored].mean()) if scored.any() else math.nan
     counts = int(scored.sum()), int((~scored).sum())

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.errors import InputError
-from siamese.files import WRONG_VALUES, check_fields, remove, write_text
+from siamese.errors import InputError, refusing_damage
+from siamese.files import check_fields, remove, write_text
 from siamese.gallery.contents import one_of
 from siamese.gallery.table import Table
 from siamese.metrics.calibration import Calibration
@@ -195,7 +195,7 @@ def _columns(rows: Any) -> tuple[NDArray[np.str_], NDArray[np.int64], NDArray[np
 
 
 def _parse(data: bytes, path: Path) -> GalleryCalibration:
-    try:
+    with refusing_damage(path, "Make it again with siamese gallery calibrate."):
         values: Mapping[str, Any] = json.loads(data)
         calibration, reference = (
             None if values[name] is None else Calibration.from_dict(values[name])
@@ -203,8 +203,3 @@ def _parse(data: bytes, path: Path) -> GalleryCalibration:
         )
         read = {**values, "calibration": calibration, "reference": reference}
         return check_fields(GalleryCalibration(**read))
-    except WRONG_VALUES as error:
-        detail = " ".join(str(error).split())[:120]
-        raise InputError(
-            f"{path}: is damaged ({detail}). Make it again with siamese gallery calibrate."
-        ) from None

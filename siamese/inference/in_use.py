@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from siamese.errors import InputError
+from siamese.errors import InputError, refusing_damage
 from siamese.files import write_text
 from siamese.inference.networks import can_run_onnx
 from siamese.models.checkpoint import PRETRAINED, read_metadata
@@ -42,13 +42,9 @@ def model_in_use() -> Choice:
             model at all.
     """
     if IN_USE.is_file():
-        try:
+        with refusing_damage(IN_USE, "Choose with siamese use RUN|pretrained"):
             values = json.loads(IN_USE.read_text(encoding="utf-8"))
             choice = Choice(str(values["model"]), str(values["why"]))
-        except (ValueError, KeyError, TypeError):
-            raise InputError(
-                f"{IN_USE}: is damaged. Choose with siamese use RUN|pretrained"
-            ) from None
         if choice.model != PRETRAINED_NAME and not Path(choice.model).is_file():
             raise InputError(
                 f"{choice.model}: is the model in use and has gone. Choose another with siamese "

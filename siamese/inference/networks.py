@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.aliases import rename_recipe
-from siamese.errors import InputError
+from siamese.errors import InputError, brief
 from siamese.inference.preprocessor import Port, Preprocessor, check_none_given, feed, find_port
 from siamese.models.checkpoint import load_checkpoint
 from siamese.preprocessing import UNSTATED, Preprocessing
@@ -156,7 +156,7 @@ class FileNetwork(Network):
     def _cannot_embed(self, error: Exception) -> InputError:
         height, width = self.metadata["image_size"]
         return InputError(
-            f"{self.path}: cannot embed images of {height} x {width} pixels ({_shorten(error)}). "
+            f"{self.path}: cannot embed images of {height} x {width} pixels ({brief(error)}). "
             "Give the image_size that it was made for."
         )
 
@@ -204,7 +204,7 @@ class OpenVinoNetwork(FileNetwork):
         except RuntimeError as error:
             raise InputError(
                 f"{path}: is not a model of OpenVINO, or it or {weights.name} is damaged "
-                f"({_shorten(error)}). Copy both files again."
+                f"({brief(error)}). Copy both files again."
             ) from None
         ports = [
             _port(next(iter(e.names), "input"), _lengths(e), e.element_type.get_type_name())
@@ -285,7 +285,7 @@ def _open_session(path: Path) -> Any:
                 "is not beside it or damaged. Copy both files into one folder."
             ) from None
         raise InputError(
-            f"{path}: is not an ONNX model, or a damaged one ({_shorten(error)}). Export it again."
+            f"{path}: is not an ONNX model, or a damaged one ({brief(error)}). Export it again."
         ) from None
 
 
@@ -353,7 +353,3 @@ def _read_conversion(network: Any) -> Preprocessing:
     return Preprocessing(
         pixels="0..255", channels="rgb" if (means[0] > means[2]) != turned else "bgr"
     )
-
-
-def _shorten(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import applications, layers, ops
 
-from siamese.errors import InputError, hint_at
+from siamese.errors import InputError, brief, hint_at
 from siamese.models.efficientnet_lite import (
     build_efficientnet_lite,
     find_weights_package,
@@ -196,10 +196,9 @@ def _load_backbone(
             warnings.simplefilter("error", UserWarning)
             built.load_weights(path)
     except (ValueError, OSError, KeyError, UserWarning) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise InputError(
             f"{path}: is not a weights file of the backbone {name} without its classification "
-            f"layers ({reason}). Give the file of this backbone, or --weights none"
+            f"layers ({brief(error)}). Give the file of this backbone, or --weights none"
         ) from None
     return _settle_normalization(backbone, built, shape)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from siamese.aliases import rename_recipe
-from siamese.errors import InputError
+from siamese.errors import InputError, brief
 from siamese.files import whole_file
 
 if TYPE_CHECKING:  # a card is read without Keras, whose import takes seconds
@@ -196,8 +196,7 @@ def load_checkpoint(path: str | Path) -> LoadedModel:
     try:
         embedder = keras.saving.load_model(path, compile=False)
     except (ValueError, TypeError, OSError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise InputError(f"{path}: cannot be opened ({reason}). Train a model.") from None
+        raise InputError(f"{path}: cannot be opened ({brief(error)}). Train a model.") from None
     return LoadedModel(embedder, metadata, Path(path))
 
 

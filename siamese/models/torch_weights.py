@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.errors import InputError
+from siamese.errors import InputError, brief
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """The first two pickles of a file of the older form."""
@@ -97,10 +97,9 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         tensors, storages = _read_archive(content) if archived else _read_pickles(content)
         return {name: _view(each, storages[each.storage]) for name, each in tensors.items()}
     except Exception as error:  # a damaged pickle or archive raises anything
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise InputError(
-            f"{path}: is no PyTorch weights file that holds tensors alone ({reason}); nothing of "
-            "it was run. Give a state_dict written by torch.save, or --weights none"
+            f"{path}: is no PyTorch weights file that holds tensors alone ({brief(error)}); "
+            "nothing of it was run. Give a state_dict written by torch.save, or --weights none"
         ) from None
 
 

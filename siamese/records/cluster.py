@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from siamese.errors import InputError
+from siamese.errors import InputError, brief
 from siamese.filesystem import as_path, is_remote, reaching
 from siamese.records.shards import ShardJob, WrittenShard, write_shard
 from siamese.records.writer import Engine
@@ -56,9 +56,8 @@ def open_ray(address: str | None = None) -> Iterator[Engine]:
         if joined:
             ray.init(address or "local", log_to_driver=False, logging_level="error", **here)
     except Exception as error:  # Ray raises no narrower one when it cannot start
-        reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f"no Ray cluster answers at {address or 'this computer'} ({reason}). "
+            f"no Ray cluster answers at {address or 'this computer'} ({brief(error)}). "
             "Start one with ray start --head, or work without a cluster."
         ) from None
     try:
@@ -94,9 +93,9 @@ def _write_on_ray(jobs: Sequence[ShardJob], step: Callable[[int], None]) -> Iter
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except ray.exceptions.RayError as error:
-            reason = str(error).strip().splitlines()[0]
             raise OSError(
-                f"{job.path}: could not be written, its worker died {RETRIES + 1} times ({reason})"
+                f"{job.path}: could not be written, its worker died {RETRIES + 1} times "
+                f"({brief(error)})"
             ) from None
         _find(job, written)
         step(len(job.samples))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from siamese.datasets import Sample
-from siamese.errors import InputError, OnCorrupt
-from siamese.files import WRONG_VALUES, remove, write_text
+from siamese.errors import WRONG_VALUES, InputError, OnCorrupt
+from siamese.files import remove, write_text
 from siamese.filesystem import FileState, as_path, make_folder, remove_folder
 from siamese.records.manifest import MANIFEST, Manifest, Shard, Skipped
 from siamese.records.shards import BUILDING, ShardJob, WrittenShard

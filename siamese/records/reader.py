@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from siamese.errors import InputError
-from siamese.files import WRONG_VALUES
+from siamese.errors import WRONG_VALUES, InputError
 from siamese.filesystem import as_path, is_remote, local_copy, reaching
 from siamese.records.legacy import has_legacy_records, scan_legacy_records
 from siamese.records.manifest import MANIFEST, SCHEMA_VERSION, UNKNOWN_LABEL, Manifest, Shard

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese.errors import InputError
+from siamese.errors import InputError, refusing_damage
 from siamese.files import write_text
 from siamese.gallery import Gallery, GalleryImage
 from siamese.metrics.blocks import pair_distances
@@ -191,10 +191,8 @@ class Review:
         path = self.folder / CALIBRATION
         if not path.is_file():
             return None
-        try:
+        with refusing_damage(path, "Remove it and recalibrate."):
             values = json.loads(path.read_text(encoding="utf-8"))
             if values["fingerprint"] != self.gallery.model.fingerprint:
                 return None  # of another model's distances
             return Calibration.from_dict(values["calibration"])
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{path}: is damaged. Remove it and recalibrate.") from None

@@ -19,8 +19,8 @@ import numpy as np
 from rich.console import Console
 
 from siamese import __version__
-from siamese.errors import InputError
-from siamese.files import WRONG_VALUES, check_fields, write_csv, write_text
+from siamese.errors import InputError, refusing_damage
+from siamese.files import check_fields, write_csv, write_text
 from siamese.recipes import Recipe, recipe_from_dict
 from siamese.train.speed import speed_up
 
@@ -157,14 +157,12 @@ def read_run_config(folder: Path) -> RunConfig:
         InputError: It is damaged.
     """
     path = folder / RECIPE
-    try:
+    with refusing_damage(path, "Start a new run."):
         values = json.loads(path.read_text(encoding="utf-8"))
         values["recipe"] = recipe_from_dict(values["recipe"])
         fields = RunConfig.__dataclass_fields__
         found = {name: value for name, value in values.items() if name in fields}
         return check_fields(RunConfig(**found))
-    except WRONG_VALUES:
-        raise InputError(f"{path}: is damaged. Start a new run.") from None
 
 
 def refuse_other_images(folder: Path, start: RunConfig, source: dict[str, Any]) -> None:

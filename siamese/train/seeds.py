@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from rich.console import Console
 
-from siamese.errors import InputError
+from siamese.errors import InputError, refusing_damage
 from siamese.recipes import Recipe, recipe_from_dict
 from siamese.train import run_dir
 from siamese.train.devices import PROCESSES
@@ -143,8 +143,6 @@ def _read(run: str | Path | None) -> tuple[Path, dict[str, Any]]:
             f"{run or 'run'}: holds no runs of several seeds to resume. Give their folder: --run."
         )
     path = Path(run) / run_dir.SEEDS
-    try:
+    with refusing_damage(path, "Start a new run."):
         values = json.loads(path.read_text(encoding="utf-8"))
         return Path(run), {name: values[name] for name in ("seeds", "recipe", "patience", "log")}
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: is damaged. Start a new run.") from None
