@@ -54,7 +54,5 @@ def refusing_damage(path: Path, fix: str, what: str = "is damaged") -> Iterator[
     """
     try:
         yield
-    except InputError:
-        raise
     except WRONG_VALUES as error:
         raise InputError(f"{path}: {what} ({brief(error)}). {fix}") from None

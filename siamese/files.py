@@ -6,9 +6,10 @@ import dataclasses
 import glob
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 _STALE = 24 * 3600.0
 """Seconds after which what was not finished is taken for the remains of a killed process."""
@@ -19,7 +20,7 @@ _Made = TypeVar("_Made")
 def check_fields(made: _Made) -> _Made:
     """Checks that a dataclass, read from a file, holds what it declares, and returns it.
 
-    So do the dataclasses in its fields.
+    So do the dataclasses in its fields, and in tuples and tables there.
 
     Raises:
         TypeError: A field holds something else; the message names it.
@@ -29,8 +30,10 @@ def check_fields(made: _Made) -> _Made:
     kinds = get_type_hints(type(made))
     for field in dataclasses.fields(made):  # type: ignore[arg-type]
         value = getattr(made, field.name)
-        if dataclasses.is_dataclass(value):
-            check_fields(value)
+        within = value.values() if isinstance(value, dict) else (value,)
+        for each in value if isinstance(value, tuple) else within:
+            if dataclasses.is_dataclass(each):
+                check_fields(each)
         try:
             typeguard.check_type(
                 value,
@@ -40,6 +43,41 @@ def check_fields(made: _Made) -> _Made:
         except typeguard.TypeCheckError as error:
             raise TypeError(f"{field.name}: {' '.join(str(error).split())}") from None
     return made
+
+
+def from_plain(kind: Any, value: Any, *, newer: bool = False) -> Any:
+    """Puts back what JSON takes away: dataclasses, tuples, and keys that are whole numbers.
+
+    Args:
+        kind: The type that the value had, such as a dataclass; of a union its first member.
+        value: What `json` read of it.
+        newer: Leave out what a dataclass has no field for, as a later version may have written it.
+
+    Raises:
+        TypeError: A field is missing or unknown.
+        KeyError, AttributeError, ValueError: The value is of another kind.
+
+    Example:
+        >>> from_plain(dict[int, tuple[int, ...]], {"1": [2, 3]})
+        {1: (2, 3)}
+    """
+    if value is None:
+        return None
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return from_plain(inner[0], value, newer=newer)
+    if origin is tuple:
+        inner = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        return tuple(from_plain(*both, newer=newer) for both in zip(inner, value, strict=True))
+    if origin in (dict, Mapping):
+        key = int if inner[0] is int else str
+        return {key(name): from_plain(inner[1], v, newer=newer) for name, v in value.items()}
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        return value
+    kinds = get_type_hints(kind)
+    if newer:
+        value = {name: each for name, each in value.items() if name in kinds}
+    return kind(**{n: from_plain(kinds.get(n), each, newer=newer) for n, each in value.items()})
 
 
 @contextlib.contextmanager

@@ -1,11 +1,11 @@
 """The score report: its entries, and what was done, in words."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from siamese.errors import InputError
+from siamese.files import from_plain
 from siamese.metrics.blocks import Metric
 from siamese.metrics.calibration import LEANINGS, Calibration, Verdict, known_rate
 from siamese.metrics.clustering import ClusterScores
@@ -226,29 +226,15 @@ class ScoreReport:
         Raises:
             InputError: A score is missing.
         """
-        found: ScoreReport = _read(cls, {**values, "variants": values.get("variants") or {}})
+        try:
+            found: ScoreReport = from_plain(
+                cls, {**values, "variants": values.get("variants") or {}}, newer=True
+            )
+        except TypeError as error:
+            raise InputError(
+                f"a score report must hold all scores: {error}. Evaluate again."
+            ) from None
         return found
-
-
-def _read(kind: Any, value: Any) -> Any:
-    """Reads a value of JSON as what the type of an entry says; entries of no such name are left."""
-    if value is None:
-        return None
-    if isinstance(kind, UnionType):  # with None
-        kind = get_args(kind)[0]
-    kinds = get_args(kind)
-    if get_origin(kind) is dict:
-        return {key: _read(kinds[1], each) for key, each in value.items()}
-    if kinds[1:] == (...,):
-        return tuple(_read(kinds[0], each) for each in value)
-    if not (isinstance(kind, type) and is_dataclass(kind)):
-        return value
-    types = get_type_hints(kind)
-    found = {key: _read(types[key], each) for key, each in value.items() if key in types}
-    try:
-        return kind(**found)
-    except TypeError as error:
-        raise InputError(f"a score report must hold all scores: {error}. Evaluate again.") from None
 
 
 _RULES = {

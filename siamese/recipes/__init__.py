@@ -15,7 +15,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from siamese.aliases import rename_recipe
-from siamese.errors import InputError, hint_at
+from siamese.errors import WRONG_VALUES, InputError, hint_at
+from siamese.files import from_plain
 from siamese.recipes.named import (
     RECIPES,
     adapt,
@@ -209,23 +210,10 @@ def recipe_from_dict(values: Mapping[str, Any]) -> Recipe:
         InputError: The dict is not one of a recipe of this version.
     """
     try:
-        recipe = _build(Recipe, rename_recipe(values))
-    except (TypeError, KeyError, AttributeError) as error:
+        recipe: Recipe = from_plain(Recipe, rename_recipe(values))
+    except WRONG_VALUES as error:
         raise InputError(f"not a recipe of this version ({error}). Start a new run.") from None
-    assert isinstance(recipe, Recipe)
     return recipe
-
-
-def _build(kind: Any, value: Any) -> Any:
-    """Puts back what JSON takes away: dataclasses and tuples."""
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
-        return kind(**{name: _build(hints[name], item) for name, item in value.items()})
-    if typing.get_origin(kind) is tuple:
-        return tuple(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    return value
 
 
 def set_fields(recipe: Recipe, assignments: Sequence[str]) -> Recipe:

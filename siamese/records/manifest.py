@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from siamese.datasets import Coverage, LeftOut
-from siamese.files import check_fields
+from siamese.datasets import Coverage
+from siamese.files import check_fields, from_plain
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -156,23 +156,16 @@ class Manifest:
         Raises:
             KeyError, TypeError, AttributeError, ValueError: These are not the values of one.
         """
-        parts = {name: _read_part(part) for name, part in values["parts"].items()}
+        read: Manifest = check_fields(from_plain(cls, values))
         for name in ("train", "validation"):
             # Where nobody or everybody is held out, one part is empty.
-            whole = values.get("split", {}).get("validation_size") in (0, 1)
-            if name not in parts or not (parts[name].shards or whole):
+            whole = read.split.get("validation_size") in (0, 1)
+            if name not in read.parts or not (read.parts[name].shards or whole):
                 raise ValueError(f"it has no files of the part {name}")
-        if not isinstance(values["labels"], dict):
-            raise TypeError("its labels are no table of people")
-        skipped = tuple(Skipped(**each) for each in values.get("skipped", ()))
-        sources = tuple(_read_source(each) for each in values.get("sources", ()))
-        counts = values.get("coverage")
-        coverage = None
-        if counts is not None:
-            left_out = tuple(LeftOut(**each) for each in counts["left_out"])
-            coverage = Coverage(counts["found"], counts["used"], left_out)
-        read = {"parts": parts, "skipped": skipped, "sources": sources, "coverage": coverage}
-        return check_fields(cls(**{**values, **read}))
+        files = [shard.file for part in read.parts.values() for shard in part.shards]
+        if odd := [file for file in files if Path(file).name != file[:255]]:
+            raise ValueError(f"it names a file outside its folder: {odd[0]}")
+        return read
 
 
 def describe(manifest: Manifest) -> str:
@@ -217,16 +210,3 @@ def _describe_caps(caps: int | Mapping[str, int] | None) -> list[str]:
     limits = {"all": caps} if isinstance(caps, int) else caps
     shown = ", ".join(f"{name} {limit}" for name, limit in limits.items())
     return [f"images       of a person at most: {shown}"]
-
-
-def _read_source(values: Mapping[str, Any]) -> Source:
-    ranges = {key: values[key] and tuple(values[key]) for key in ("cameras", "labels")}
-    return check_fields(Source(**{**values, **ranges}))
-
-
-def _read_part(values: Mapping[str, Any]) -> Part:
-    shards = tuple(check_fields(Shard(**shard)) for shard in values["shards"])
-    by_label = {int(key): count for key, count in values["images_by_label"].items()}
-    if odd := [each.file for each in shards if Path(each.file).name != each.file[:255]]:
-        raise ValueError(f"it names a file outside its folder: {odd[0]}")
-    return check_fields(Part(**{**values, "shards": shards, "images_by_label": by_label}))

@@ -10,9 +10,9 @@ from typing import Any
 
 from siamese.datasets import Sample
 from siamese.errors import WRONG_VALUES, InputError, OnCorrupt
-from siamese.files import remove, write_text
+from siamese.files import from_plain, remove, write_text
 from siamese.filesystem import FileState, as_path, make_folder, remove_folder
-from siamese.records.manifest import MANIFEST, Manifest, Shard, Skipped
+from siamese.records.manifest import MANIFEST, Manifest
 from siamese.records.shards import BUILDING, ShardJob, WrittenShard
 
 SHARD_BYTES = 128 * 2**20
@@ -124,15 +124,11 @@ def _finished(building: Path, job: ShardJob) -> WrittenShard | None:
     """Reads the note of a finished shard; None where it has to be written (again)."""
     path = as_path(job.path)
     note = _read_json(building / f"{job.file}.json")
-    if not path.is_file():
+    if note is None or not path.is_file():
         return None
     try:
-        written = WrittenShard(
-            Shard(**note["shard"]),
-            note["image_sizes"],
-            tuple(Skipped(**each) for each in note["skipped"]),
-        )
-    except (KeyError, TypeError):  # no note, or a damaged one
+        written: WrittenShard = from_plain(WrittenShard, note)
+    except WRONG_VALUES:
         return None
     with path.open("rb") as file:
         whole = file_digest(file, "sha256").hexdigest() == written.shard.sha256
