@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import glob
+import json
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -128,6 +129,11 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file, UTF-8, whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes plain values as JSON that a person can read, UTF-8, whole or not at all."""
+    write_text(path, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_csv(path: Path, rows: Iterable[Iterable[Any]], line_end: str = "\r\n") -> None:

@@ -21,7 +21,6 @@ from siamese.evaluate.score_files import (
     QUERIES_FILE,
     SCORES_FILE,
     write_queries,
-    write_score_report,
 )
 from siamese.evaluate.score_report import (
     OwnThreshold,
@@ -39,6 +38,7 @@ from siamese.evaluate.scoring import (
     score_rows,
     score_sources,
 )
+from siamese.files import write_json
 from siamese.inference import Model, doubt_channels, load_model
 from siamese.inference.channels import SAMPLE
 from siamese.inference.reading import Progress
@@ -258,7 +258,7 @@ def evaluate(
         curves = report.draw_curves(found, ranking, verification, pairs, reliability)
         report.write_report(found, curves, shown, folder)
         # Last, so that a folder with a report is a whole one.
-        write_score_report(found.to_dict(), folder / SCORES_FILE)
+        write_json(folder / SCORES_FILE, found.to_dict())
     return found
 
 

@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 
 from siamese.errors import InputError, refusing_damage
 from siamese.evaluate.score_report import REPORT_VERSION, ScoreReport
-from siamese.files import write_csv, write_text
+from siamese.files import write_csv
 from siamese.metrics.ranking import QueryResults, RankingScores
 from siamese.vectors import Embeddings
 
@@ -31,11 +30,6 @@ QUERY_COLUMNS = (
 )
 NEAREST = 5
 """Gallery images that `queries.csv` lists of each query."""
-
-
-def write_score_report(report: Mapping[str, Any], path: Path) -> None:
-    """Writes a score report, plain values, as JSON, under a temporary name that is renamed."""
-    write_text(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_score_report(path: str | Path) -> ScoreReport:

@@ -19,10 +19,10 @@ from siamese.errors import InputError, OnCorrupt
 from siamese.evaluate.embedded import embed_samples
 from siamese.evaluate.evaluation import describe_model
 from siamese.evaluate.query_gallery import refuse_records
-from siamese.evaluate.score_files import write_score_report
 from siamese.evaluate.score_report import PromisedRates, Seconds, promised_rates
 from siamese.evaluate.scoring import rank
 from siamese.evaluate.trials import SampleView, draw_trials, make_plan
+from siamese.files import write_json
 from siamese.inference import Model, load_model
 from siamese.inference.reading import Progress
 from siamese.metrics.blocks import Indices, Metric, check_metric
@@ -247,7 +247,7 @@ def evaluate_small_set(
     if output is not None:
         folder = Path(output)
         folder.mkdir(parents=True, exist_ok=True)
-        write_score_report(report.to_dict(), folder / REPORT)
+        write_json(folder / REPORT, report.to_dict())
     return report
 
 

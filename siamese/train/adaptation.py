@@ -16,6 +16,7 @@ from rich.console import Console
 from siamese.datasets import Sample
 from siamese.embeddings import list_all
 from siamese.errors import InputError
+from siamese.files import write_json
 from siamese.loader.from_files import array_batches, read_images
 from siamese.metrics.blocks import mean_rows, unit_rows
 from siamese.metrics.calibration import Calibration
@@ -180,7 +181,7 @@ class Adaptation:
         else:
             self.found = source.find_clusters(self.embedder, None)
             untrained = self.untrained = self._measure(None)
-            run_dir.write_json(before, untrained)
+            write_json(before, untrained)
             self._save()
             self.board.settings(recipe.to_dict(), folder.name)
         self.board.restart(first_epoch)
@@ -311,7 +312,7 @@ class Adaptation:
             "fingerprint": saved["fingerprint"],
             "versions": run_dir.versions(),
         }
-        run_dir.write_json(folder / run_dir.SCORES, card)
+        write_json(folder / run_dir.SCORES, card)
         return card
 
 

@@ -18,6 +18,7 @@ from siamese.evaluate.query_gallery import QueryGallery
 from siamese.evaluate.report_images import choose_queries, draw_rank_lists, read_rank_lists
 from siamese.evaluate.score_files import QUERIES_FILE, write_queries
 from siamese.evaluate.scoring import VERIFICATION_PAIRS, rank
+from siamese.files import write_json
 from siamese.images import read_image
 from siamese.inference import load_model, model_in_use, use_model
 from siamese.inference.in_use import IN_USE, RUNS, finished_runs
@@ -209,5 +210,5 @@ def score_queries(
     )
     plots.save(_plot_ranks(pictured, ranking, seed), out / "rank_list.png")
     write_queries(query, gallery, ranking, out / QUERIES_FILE)
-    run_dir.write_json(out / "scores.json", card)
+    write_json(out / "scores.json", card)
     return card

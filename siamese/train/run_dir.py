@@ -20,7 +20,7 @@ from rich.console import Console
 
 from siamese import __version__
 from siamese.errors import InputError, refusing_damage
-from siamese.files import check_fields, write_csv, write_text
+from siamese.files import check_fields, write_csv, write_json
 from siamese.recipes import Recipe, recipe_from_dict
 from siamese.train.speed import speed_up
 
@@ -275,8 +275,3 @@ def versions() -> dict[str, str]:
         "backend": keras.config.backend(),
         "numpy": np.__version__,
     }
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Writes a file whole or not at all."""
-    write_text(path, json.dumps(values, indent=1, ensure_ascii=False))

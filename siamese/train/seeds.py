@@ -14,6 +14,7 @@ import keras
 from rich.console import Console
 
 from siamese.errors import InputError, refusing_damage
+from siamese.files import write_json
 from siamese.recipes import Recipe, recipe_from_dict
 from siamese.train import run_dir
 from siamese.train.devices import PROCESSES
@@ -92,7 +93,7 @@ def train_seeds(
             "log": str(Path(log).absolute()),
         }
         folder.mkdir(parents=True, exist_ok=True)
-        run_dir.write_json(folder / run_dir.SEEDS, start)
+        write_json(folder / run_dir.SEEDS, start)
     cards = []
     for seed in start["seeds"]:
         one = folder / f"seed-{seed}"
@@ -116,7 +117,7 @@ def train_seeds(
         for name in SUMMARISED
         if all(name in card for card in cards)
     }
-    run_dir.write_json(folder / run_dir.SEEDS, {**start, "scores": scores})
+    write_json(folder / run_dir.SEEDS, {**start, "scores": scores})
     return SeededRuns(folder, start["seeds"], scores)
 
 

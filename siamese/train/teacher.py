@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese.augment import restart_random_numbers
+from siamese.datasets.splits import hash_content
 from siamese.errors import InputError
 from siamese.files import whole_file
 from siamese.images import decode_image
@@ -103,7 +104,7 @@ def embed_crops(
         InputError: There is no crop, or one cannot be decoded.
     """
     folder = folder / teacher.fingerprint
-    digests = [_digest(crop) for crop in crops()]
+    digests = [hash_content(crop) for crop in crops()]
     if not digests:
         raise InputError("a teacher needs at least one training image. Received none.")
     known = _read(folder, teacher.dimensions)
@@ -160,16 +161,12 @@ class Views:
             yield views, np.asarray(labels), self.teacher.embed(views)
 
 
-def _digest(crop: bytes) -> bytes:
-    return blake2b(crop, digest_size=16).digest()
-
-
 def _pick(crops: Iterator[bytes], missing: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """Takes the crops that are missing, each once, with its digest, out of them all."""
     for crop in crops:
         if not missing:
             return
-        if (digest := _digest(crop)) in missing:
+        if (digest := hash_content(crop)) in missing:
             missing.remove(digest)
             yield digest, crop
 

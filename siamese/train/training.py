@@ -16,6 +16,7 @@ from siamese.augment import build_augmentation
 from siamese.errors import InputError
 from siamese.evaluate import ScoreReport, Scores, score_embedded
 from siamese.evaluate.score_files import QUERIES_FILE, write_queries
+from siamese.files import write_json
 from siamese.inference.channels import doubt_channels
 from siamese.metrics.likeness import fit_likeness, measure_appearance
 from siamese.models.backbones import put_weights
@@ -238,7 +239,7 @@ class _Training:
         if first_epoch:
             run_dir.note(self.console, f"resumes after epoch {first_epoch}")
         else:
-            run_dir.write_json(folder / "untrained.json", self._score().to_dict())
+            write_json(folder / "untrained.json", self._score().to_dict())
             if self.goes_on:
                 self._save_best()
             self.board.settings(recipe.to_dict(), folder.name)
@@ -336,7 +337,7 @@ class _Training:
         some = self.gallery.rows(np.arange(len(projected)))
         shown = [pictures[row] for row in projected]
         self.board.projector(some.embeddings, some.people.tolist(), some.cameras.tolist(), shown)
-        run_dir.write_json(folder / "scores.json", card)
+        write_json(folder / "scores.json", card)
         in_use = "" if self.machine.process else settle_in_use(folder, self.start, card)
         return Run(folder, card, Path(self.start.log), in_use)
 
