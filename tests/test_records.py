@@ -31,7 +31,6 @@ from siamese.loader.from_records import FEATURES, parse_record
 from siamese.records import (
     MANIFEST,
     build_records,
-    compression_of,
     is_record_set,
     local_engine,
     read_manifest,
@@ -50,7 +49,9 @@ MARKET = Path(__file__).parents[2] / "shared" / "data" / "market1501" / "boundin
 def _read(folder: Path, part: str) -> list[dict[str, object]]:
     manifest = read_manifest(folder)
     shards = shard_paths(folder, manifest, part)
-    dataset = tf.data.TFRecordDataset(shards, compression_type=compression_of(shards))
+    dataset = tf.data.TFRecordDataset(
+        shards, compression_type="GZIP" if shards[0].endswith(".gz") else ""
+    )
     parsed = dataset.map(lambda record: tf.io.parse_single_example(record, FEATURES))
     return list(parsed.as_numpy_iterator())
 

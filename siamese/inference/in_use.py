@@ -8,11 +8,11 @@ model that comes with the package.
 import contextlib
 import json
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from siamese.errors import InputError, refusing_damage
 from siamese.files import write_text
-from siamese.inference.networks import can_run_onnx
 from siamese.models.checkpoint import PRETRAINED, read_metadata
 
 PRETRAINED_NAME, NEWEST_NAME = "pretrained", "newest"
@@ -134,7 +134,7 @@ def find_fastest(model: str | Path | None) -> Path:
     path = find_model(model)
     exported = path.with_suffix(".onnx")
     unnamed = model is None or str(model) in (PRETRAINED_NAME, NEWEST_NAME)
-    if not (unnamed and path != exported and exported.is_file() and can_run_onnx()):
+    if not (unnamed and path != exported and exported.is_file() and find_spec("onnxruntime")):
         return path
     # Sixteen digits of a digest are nowhere in the file unless its metadata names them.
     agrees = str(read_metadata(path)["fingerprint"]).encode() in exported.read_bytes()

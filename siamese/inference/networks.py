@@ -1,7 +1,6 @@
 """Networks: what computes embeddings behind a `Model`, by Keras, onnxruntime or OpenVINO."""
 
 import functools
-import importlib.util
 import json
 import math
 import os
@@ -255,11 +254,6 @@ def open_network(path: Path, given: Preprocessing) -> Network:
         )
     check_none_given(path, given)
     return KerasNetwork(path)
-
-
-def can_run_onnx() -> bool:
-    """Returns whether onnxruntime is installed."""
-    return importlib.util.find_spec("onnxruntime") is not None
 
 
 def _open_session(path: Path) -> Any:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from siamese.datasets.triplets import kept_triplets, name_image, place_triplets
 from siamese.errors import InputError
 from siamese.loader.from_files import LabelledImages, kept_size
-from siamese.records import UNKNOWN_LABEL, Part, compression_of
+from siamese.records import UNKNOWN_LABEL, Part
 from siamese.records.schema import DEFAULTS
 from siamese.sampler import RowSampler
 from siamese.vectors import mix_person_means
@@ -272,7 +272,8 @@ def _map_file(shard: str) -> NDArray[np.uint8]:
 
 
 def _records(shards: Sequence[str]) -> tf.data.Dataset:
-    return tf.data.TFRecordDataset(list(shards), compression_type=compression_of(shards))
+    packed = any(shard.endswith(".gz") for shard in shards)
+    return tf.data.TFRecordDataset(list(shards), compression_type="GZIP" if packed else "")
 
 
 def _names(shards: Sequence[str]) -> list[str]:

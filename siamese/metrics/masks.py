@@ -95,7 +95,7 @@ class ProtocolMask:
         )
         codes = person_codes(np.concatenate(people), distractors=distractors)
         self.query_codes, self.gallery_codes = np.split(codes, [self.queries])
-        self._people = _group_rows(self.gallery_codes)
+        self._people = group_rows(self.gallery_codes)
         kept = np.flatnonzero(self.gallery_codes != _JUNK)
         self.columns: Indices | None = kept if len(kept) < self.gallery_size else None
         self._images: tuple[list[Any], dict[Any, Indices]] | None = None
@@ -108,7 +108,7 @@ class ProtocolMask:
                     "`query_images` and `gallery_images` must name one image a row, all by text or "
                     f"all by numbers: {sizes}. Received: {shapes}, {' and '.join(kinds)}."
                 )
-            self._images = images[0].tolist(), _group_rows(images[1])
+            self._images = images[0].tolist(), group_rows(images[1])
         self.protocol: Protocol = protocol or "cross-camera"
         if protocol is None and not self._any_match():
             self.protocol = "query image dropped"
@@ -280,8 +280,13 @@ def _names(people: People) -> NDArray[Any]:
     return array.astype(np.int64) if array.dtype.kind in "iu" else array
 
 
-def _group_rows(values: NDArray[Any]) -> dict[Any, Indices]:
-    """Groups the row numbers of equal values, rising."""
+def group_rows(values: NDArray[Any]) -> dict[Any, Indices]:
+    """Groups the row numbers of equal values, rising; the values are sorted.
+
+    Example:
+        >>> {name: rows.tolist() for name, rows in group_rows(np.array(["b", "a", "b"])).items()}
+        {'a': [1], 'b': [0, 2]}
+    """
     known, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
     rows = np.argsort(codes, kind="stable")
     return dict(zip(known.tolist(), np.split(rows, np.cumsum(counts)[:-1]), strict=True))

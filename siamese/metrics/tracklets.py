@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from siamese.errors import InputError
 from siamese.metrics.blocks import checked_embeddings, unit_rows
+from siamese.metrics.masks import group_rows
 
 TrackletPooling: TypeAlias = Literal["mean", "max", "median"]
 
@@ -49,9 +50,8 @@ def pool_tracklets(
         raise InputError(
             f'`pooling` must be "mean", "max" or "median". Received: pooling={pooling!r}.'
         )
-    unique, codes, frames = np.unique(names, return_inverse=True, return_counts=True)
-    order = np.argsort(codes, kind="stable")
-    pooled = np.empty((len(unique), table.shape[1]), np.float64)
-    for place, rows in enumerate(np.split(order, np.cumsum(frames)[:-1])):
+    groups = group_rows(names)
+    pooled = np.empty((len(groups), table.shape[1]), np.float64)
+    for place, rows in enumerate(groups.values()):
         pooled[place] = _POOLING[pooling](table[rows].astype(np.float64), axis=0)
     return unit_rows(pooled)

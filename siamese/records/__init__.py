@@ -18,7 +18,6 @@ legacy      record sets of the earlier project
 from siamese.records.manifest import MANIFEST, UNKNOWN_LABEL, Manifest, Part, describe
 from siamese.records.preview import count_records
 from siamese.records.reader import (
-    compression_of,
     is_record_set,
     read_manifest,
     shard_paths,
@@ -42,7 +41,6 @@ __all__ = [
     "Part",
     "build_records",
     "check_source",
-    "compression_of",
     "count_records",
     "default_folder",
     "describe",

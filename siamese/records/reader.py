@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,18 +78,6 @@ def shard_paths(folder: str | Path, manifest: Manifest, part: str) -> list[str]:
             "the set to this computer, and give its path."
         )
     return [str(Path(folder) / shard.file) for shard in manifest.parts[part].shards]
-
-
-def compression_of(shards: Sequence[str]) -> str:
-    """Returns the `compression_type` that `tf.data.TFRecordDataset` needs for some shards.
-
-    Example:
-        >>> compression_of(["mars_train_00000-of-00001.tfrecord.gz"])
-        'GZIP'
-        >>> compression_of(["mars_train_00000-of-00001.tfrecord"])
-        ''
-    """
-    return "GZIP" if any(str(shard).endswith(".gz") for shard in shards) else ""
 
 
 @dataclass(frozen=True)

@@ -183,11 +183,6 @@ def refuse_other_images(folder: Path, start: RunConfig, source: dict[str, Any]) 
         )
 
 
-def has_state(folder: Path) -> bool:
-    """Returns whether the run folder holds a state to resume from."""
-    return any((folder / name).exists() for name in (LAST, PREVIOUS))
-
-
 def load_state(folder: Path, architecture: str, console: Console) -> tuple[keras.Model, int]:
     """Loads the training model with its optimiser, as the last whole epoch left them.
 

@@ -165,7 +165,8 @@ def train(
                 source.ask_teacher(folder, progress)
         keras.utils.set_random_seed(recipe.seed)
         with machine.building():
-            if start is not None and run_dir.has_state(folder):
+            states = (folder / run_dir.LAST, folder / run_dir.PREVIOUS)
+            if start is not None and any(each.exists() for each in states):
                 model, epoch = run_dir.load_state(folder, start.architecture, console)
             else:
                 epoch = 0
