@@ -132,7 +132,9 @@ def test_all_damaged_images_are_named_at_once(damaged, tmp_path, capsys):
     for command in commands:
         assert main([*command, "--on_corrupt", "skip"]) == 0, command
         assert "48 found, 39 used; left out: 9 damaged" in capsys.readouterr().out, command
-    assert len(inspect_folder(damaged).findings[0].where) == 9
+    report = inspect_folder(damaged)
+    assert len(report.findings[0].where) == 9
+    assert report.coverage.describe().startswith("48 found, 39 used; left out: 9 damaged")
 
 
 def test_damaged_images_are_counted_in_json(damaged, tmp_path, capsys):

@@ -351,3 +351,10 @@ def test_parts_and_folders_beside_them_are_counted(tmp_path):
         (1, "in folders that are no part of the dataset"),
     ]
     assert source.coverage.found == 12
+
+
+def test_names_with_the_folders_of_windows_are_told(tmp_path):
+    root = draw(tmp_path, *(rf"crops\p{person}\{k}.jpg" for person in range(3) for k in range(2)))
+    [finding] = [each for each in inspect_folder(root).findings if "Windows" in each.what]
+    assert finding.what.startswith("6 names hold")
+    assert "unzip" in finding.fix

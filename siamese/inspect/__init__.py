@@ -84,6 +84,7 @@ def inspect_folder(
         nobody = ("", layout.distractor_person)
         named = [s for s in samples if s.person not in nobody]
         readable = [s for s in named or samples if not statistics[s.path].trouble]
+        damaged = [s.path for s in samples if statistics[s.path].trouble]
         return Report(
             folder=str(folder),
             layout=layout.name,
@@ -93,7 +94,7 @@ def inspect_folder(
             image_sizes=Counter(each.size for each in statistics.values() if not each.trouble),
             contact_sheet=_spread(readable, 24),
             findings=tuple(findings),
-            coverage=count_coverage(len(samples), left_out),
+            coverage=count_coverage(len(samples), left_out).without(damaged),
             folders=dict(layout.parts),
         )
 

@@ -275,6 +275,12 @@ def folder_findings(
         "# images are left out: their names do not parse, or no list or identity folder has them.",
         "Rename them like the others, move them into identity folders, or give a pattern.",
     )
+    yield from _found(
+        "warning",
+        [sample.path for sample in samples if "\\" in sample.path.rpartition("/")[2]],
+        r"# names hold \, the folders of Windows: whoever unpacked them has not made the folders.",
+        "Unpack them anew by a program that does: unzip or 7z.",
+    )
     named = defaultdict(set)
     for sample in samples if layout.of_identities else ():
         if read := read_name(Path(sample.path).name):
