@@ -21,7 +21,7 @@ def _in_fork(model: Model, reopen: bool = False) -> str:
     """What embedding a crop in a forked process says: the sum of the embedding, or the error."""
     read, write = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: threads are running
+        warnings.simplefilter("ignore")  # of Python 3.12 and of JAX: threads are running
         child = os.fork()
     if child == 0:
         try:
