@@ -36,7 +36,7 @@ def _digest(out: Path) -> Any:
     return {
         path.name: blake2b(path.read_bytes()).hexdigest()
         for path in files
-        if ".partial" not in path.name  # of a kill within a write; gone after some hours
+        if ".partial" not in path.name  # of a kill within a write; gone after a day
     }
 
 

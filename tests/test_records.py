@@ -279,7 +279,7 @@ def test_writer_killed_at_random_moments_ends_with_the_same_bytes(
             assert not is_record_set(folder)
     build_records(pedestrians, folder, num_shards=6)
     shutil.rmtree(folder / ".building", ignore_errors=True)
-    for left in folder.glob(".*.partial*"):  # of a kill within a write; gone after some hours
+    for left in folder.glob(".*.partial*"):  # of a kill within a write; gone after a day
         left.unlink()
     assert _content(folder) == _content(six_shards)
 
